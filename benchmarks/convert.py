@@ -1,0 +1,144 @@
+"""How fast is ``skeltools convert``, and how much memory does it take?
+
+Makes synthetic NTU clips with `skeltools.synth`, as large as the dataset's (260 KB), and multiplies them by
+hard links under official names. Each measurement runs in a fresh process, after a small conversion that
+loads the compiled parser, so start-up is left out for one worker and part of the time for several.
+
+    python benchmarks/convert.py --clips 2000 --workers 1 --workers 2
+    python benchmarks/convert.py --clips 56880 --workers 2 --kinds folder
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+_MEASURE = """
+import json, resource, sys, time
+from pathlib import Path
+from skeltools import datasets
+from skeltools.convert import convert
+from skeltools.formats import backend
+if __name__ == "__main__":
+    warm, source, out, workers = sys.argv[1:]
+    backend.COMPILE_FROM = 1
+    convert(datasets.get("ntu120"), warm, out + ".warm")
+    began = time.perf_counter()
+    summary = convert(datasets.get("ntu120"), source, out, workers=int(workers))
+    spent = time.perf_counter() - began
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = max(resource.getrusage(one).ru_maxrss / 1024 for one in who)
+    print(json.dumps({"clips": summary.clips, "seconds": spent, "peak_mb": peak}))
+"""
+
+
+def official_names(count: int) -> list[str]:
+    """Return the first NTU-120 clip names, in order, that are not officially incomplete."""
+    from skeltools.datasets import NtuName, incomplete_ntu_clips
+
+    incomplete = incomplete_ntu_clips()
+    names: list[str] = []
+    for setup in range(1, 33):
+        for camera in range(1, 4):
+            for subject in range(1, 107):
+                for replication in (1, 2):
+                    for action in range(1, 121):
+                        name = str(NtuName(setup, camera, subject, replication, action))
+                        if name not in incomplete:
+                            names.append(name)
+                        if len(names) == count:
+                            return names
+    raise SystemExit(f"{count} clips are more than NTU-120 has names for")
+
+
+def make_source(folder: Path, clips: int, distinct: int) -> tuple[Path, Path, float]:
+    """Return a folder of `clips` files, one of a single clip for the warm-up, and the mean size in bytes."""
+    from skeltools import synth
+
+    made = folder / "synthetic"
+    synth.write("ntu60", made, clips=distinct, frames=(70, 90), seed=0, workers=1)
+    files = sorted(made.rglob("*.skeleton"))
+    source, warm = folder / "clips", folder / "warm"
+    source.mkdir()
+    warm.mkdir()
+    for number, name in enumerate(official_names(clips)):
+        os.link(files[number % len(files)], source / f"{name}.skeleton")
+    os.link(files[0], warm / "S001C001P001R001A001.skeleton")
+    size = sum(file.stat().st_size for file in files) / len(files)
+    return source, warm, size
+
+
+def archive(folder: Path, kind: str, source: Path) -> Path:
+    """Pack the clips as the official archives are: deflated, under one folder."""
+    path = folder / f"clips.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for file in sorted(source.iterdir()):
+                packed.write(file, f"nturgb+d_skeletons/{file.name}")
+    else:
+        import py7zr
+
+        with py7zr.SevenZipFile(path, "w") as packed:
+            packed.writeall(source, "nturgb+d_skeletons")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=int, default=2000)
+    parser.add_argument(
+        "--distinct", type=int, default=100, help="clips that are really made; the rest are links"
+    )
+    parser.add_argument("--workers", type=int, action="append")
+    parser.add_argument("--kinds", nargs="+", choices=["folder", "zip", "7z"], default=["folder", "zip"])
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each; the fastest counts")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        source, warm, size = make_source(folder, arguments.clips, min(arguments.distinct, arguments.clips))
+        rows = []
+        for kind in arguments.kinds:
+            path = source if kind == "folder" else archive(folder, kind, source)
+            for workers in arguments.workers or [1, 2]:
+                runs = [measure(warm, path, folder / "out.h5", workers) for _ in range(arguments.repeat)]
+                best = min(runs, key=lambda run: run["seconds"])
+                rows.append({"kind": kind, "workers": workers, "file_kb": size / 1000, **best})
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    print(f"{arguments.clips:,} clips, {size / 1000:.0f} KB a file on average, {os.cpu_count()} cores")
+    print("| source | workers | clips/s | ms a clip | peak memory a process, MB |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in rows:
+        rate = row["clips"] / row["seconds"]
+        print(
+            f"| {row['kind']} | {row['workers']} | {rate:,.0f} | {1000 / rate:.2f} | {row['peak_mb']:.0f} |"
+        )
+
+
+def measure(warm: Path, source: Path, out: Path, workers: int) -> dict[str, float]:
+    """Convert in a fresh process and return clips, seconds and the largest process's peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "measure.py"
+        script.write_text(_MEASURE)
+        arguments = [str(script), str(warm), str(source), str(out), str(workers)]
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    for path in (out, Path(f"{out}.warm")):
+        path.unlink(missing_ok=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    main()

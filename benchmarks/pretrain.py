@@ -1,0 +1,234 @@
+"""Speed of a pretraining step, side by side with the plainest PyTorch version of the same step.
+
+Each variant runs in a process of its own and does one step in turn, so that a machine whose speed drifts
+slows all of them alike; the table shows medians. CPU time counts all threads and, unlike the clock, not what
+other programs take from them. Example:
+
+    python benchmarks/pretrain.py --width 64 --batch 32 --rounds 5
+    python benchmarks/pretrain.py --width 16 --variants plain,float32,bf16
+    python benchmarks/pretrain.py --device cuda --batch 128 --variants bf16,bf16+compile
+    python benchmarks/pretrain.py --width 8 --memory 1000
+
+Clips are random walks of two bodies; nothing is read from disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing as mp
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PARTS = ("views", "forward", "backward", "optimiser", "momentum and queue")
+
+
+def make(options: argparse.Namespace, variant: str) -> Callable[[int], dict[str, float]]:
+    """Return a function that does one training step and returns seconds by part."""
+    from skeltools.models.skeattnclr import key_momentum
+    from skeltools.training.engine import ViewMaker, make_model, make_optimizer
+    from skeltools.training.memory import keep_freed_memory
+    from skeltools.training.recipe import resolve_recipe
+
+    device = torch.device(options.device)
+    torch.set_num_threads(options.threads)
+    overrides = [f"model.width={options.width}", f"train.batch_size={options.batch}", "loss.mu=0.5"]
+    settings = resolve_recipe(None, dataset="", split="", stream="joint", overrides=overrides).values
+    clips = torch.randn(options.batch, 3, 64, 25, 2, generator=torch.Generator().manual_seed(0)).cumsum(2)
+    clips = (clips * 0.02).to(device)
+    rows = torch.arange(options.batch, device=device)
+    views = ViewMaker(settings, "joint", 0)
+    ours = make_model(settings, 0).to(device).train()
+    if variant == "plain":
+        from plain import Plain
+
+        from skeltools.models.reference_names import translate
+
+        m = settings.model
+        model: Any = Plain(m.width, m.dim, m.embedding, m.heads, m.dropout, settings.queue.size, 0.5)
+        state = ours.state_dict()
+        weights = {}
+        for name, value in model.state_dict().items():
+            weight = state[str(translate(name))]
+            weights[name] = weight.T if name == "queue_z" else weight.reshape(value.shape)
+        model.load_state_dict(weights)
+        model.to(device).train()
+    else:
+        if device.type == "cpu":
+            keep_freed_memory()
+        model = ours
+    network = torch.compile(model) if "compile" in variant else model
+    optimizer = make_optimizer(settings, model)
+    if variant == "plain":
+        optimizer = torch.optim.SGD(
+            [p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9, weight_decay=1e-4
+        )
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def step(number: int) -> dict[str, float]:
+        busy = time.process_time()
+        times = [now()]
+        made = views(clips, rows, number, views.drawn(number, options.batch, 64))
+        times.append(now())
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in variant):
+            out = network(made.first, made.swapped, made.second)
+        times.append(now())
+        out[0].backward()
+        times.append(now())
+        optimizer.step()
+        times.append(now())
+        momentum = key_momentum(0.996, number, 10**6)
+        if variant == "plain":
+            model.after(momentum, out[1])
+        else:
+            model.update_key(momentum)
+            model.enqueue(out.keys)
+        times.append(now())
+        found = {part: b - a for part, a, b in zip(PARTS, times, times[1:], strict=False)}
+        return found | {
+            "step": times[-1] - times[0],
+            "cpu": time.process_time() - busy,
+            "loss": out[0].item(),
+        }
+
+    return step
+
+
+def peak(device: str) -> float:
+    """Return the peak memory of this process in MiB: on the GPU there, else resident."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def work(options: argparse.Namespace, variant: str, pipe: Connection) -> None:
+    """Do a step whenever asked; the first ones warm up."""
+    step = make(options, variant)
+    first = step(0)
+    pipe.send(first)
+    number = 0
+    while pipe.recv():
+        number += 1
+        pipe.send(step(number))
+    pipe.send(peak(options.device))
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Print the table."""
+    variants = options.variants.split(",")
+    context = mp.get_context("spawn")
+    pipes, processes, first = {}, [], {}
+    for variant in variants:
+        here, there = context.Pipe()
+        process = context.Process(target=work, args=(options, variant, there))
+        process.start()
+        there.close()
+        pipes[variant] = here
+        processes.append(process)
+        first[variant] = here.recv()
+    times: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
+    for _ in range(options.rounds):
+        for variant, pipe in pipes.items():
+            pipe.send(True)
+            times[variant].append(pipe.recv())
+    print(
+        f"{options.device}, {options.threads} threads, torch {torch.__version__}, width {options.width}, "
+        f"batch {options.batch}, medians of {options.rounds} rounds"
+    )
+    base = statistics.median(t["step"] for t in times[variants[0]])
+    heads = [
+        "variant",
+        "clips/s",
+        f"times {variants[0]}",
+        "CPU s/step",
+        "by CPU time",
+        *(f"{part} ms" for part in PARTS),
+        "peak MiB",
+        "loss",
+    ]
+    print(" | ".join(heads))
+    for variant, pipe in pipes.items():
+        pipe.send(False)
+        memory = pipe.recv()
+        median = {key: statistics.median(t[key] for t in times[variant]) for key in (*PARTS, "step", "cpu")}
+        ratios = [a["step"] / b["step"] for a, b in zip(times[variants[0]], times[variant], strict=True)]
+        cells = [variant, f"{options.batch / median['step']:.2f}", f"{base / median['step']:.2f}"]
+        cells[-1] += f" ({min(ratios):.2f} to {max(ratios):.2f})"
+        busy = statistics.median(t["cpu"] for t in times[variants[0]]) / median["cpu"]
+        cells += [f"{median['cpu']:.2f}", f"{busy:.2f}"]
+        cells += [f"{1e3 * median[part]:.1f}" for part in PARTS]
+        print(" | ".join([*cells, f"{memory:.0f}", f"{first[variant]['loss']:.4f}"]))
+    for process in processes:
+        process.join()
+
+
+def time_views(options: argparse.Namespace) -> None:
+    """Print what the two views and the part swap cost a clip on one core."""
+    from skeltools.training.engine import ViewMaker
+    from skeltools.training.memory import keep_freed_memory
+    from skeltools.training.recipe import resolve_recipe
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    settings = resolve_recipe(None, dataset="", split="", stream="joint").values
+    views = ViewMaker(settings, "joint", 0)
+    x, rows = torch.randn(options.batch, 3, 64, 25, 2), torch.arange(options.batch)
+    for label, swap in (("two views", False), ("two views and part swap", True)):
+        costs = []
+        for number in range(30):
+            began = time.perf_counter()
+            views(x, rows, number, views.drawn(number, options.batch, 64) if swap else None)
+            costs.append((time.perf_counter() - began) / options.batch * 1e3)
+        middle, least = statistics.median(costs), min(costs)
+        print(f"{label}: {middle:.4f} ms a clip on one core (median of 30, least {least:.4f})")
+
+
+def watch_memory(options: argparse.Namespace) -> None:
+    """Print the resident memory over many steps."""
+    step = make(options, options.variants.split(",")[-1])
+    for number in range(options.memory + 1):
+        step(number)
+        if number % max(1, options.memory // 10) == 0:
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+            resident = pages * resource.getpagesize() / 2**20
+            print(f"step {number}: {resident:.0f} MiB resident", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--variants", default="plain,float32,bf16", help="plain, float32, bf16, with +compile"
+    )
+    parser.add_argument(
+        "--memory", type=int, default=0, metavar="STEPS", help="watch memory over so many steps"
+    )
+    parser.add_argument("--views", action="store_true", help="time the views alone, on one core")
+    options = parser.parse_args()
+    if options.views:
+        time_views(options)
+    elif options.memory:
+        watch_memory(options)
+    else:
+        compare(options)
+
+
+if __name__ == "__main__":
+    main()

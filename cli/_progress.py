@@ -1,0 +1,133 @@
+"""Progress on stderr: rich bars on a terminal, plain lines when output goes to a file or a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+def _values(values: dict[str, float | str]) -> str:
+    shown = (
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in values.items()
+    )
+    return "  ".join(shown)
+
+
+class Bars:
+    """A rich bar a task with rate and time left, and the task's values below it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def start(self, label: str, total: int | None, unit: str = "clips") -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
+
+        class View(Progress):
+            """The bar, and below it the values in the width of the terminal."""
+
+            def get_renderables(self) -> Iterator[RenderableType]:
+                yield self.make_tasks_table(self.tasks)
+                for task in self.tasks:
+                    if task.fields["status"]:
+                        yield Text(f"  {task.fields['status']}")
+
+        class Rate(ProgressColumn):
+            """Units a second."""
+
+            def render(self, task: Task) -> Text:
+                speed = task.finished_speed or task.speed
+                return Text("" if speed is None else f"{speed:,.1f} {unit}/s")
+
+        self.finish()
+        self._bar = View(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            Rate(),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+        )
+        self._task = self._bar.add_task(label, total=total, status="")
+        self._bar.start()
+
+    def advance(self, done: int = 1) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, done)
+
+    def message(self, text: str) -> None:
+        (self._bar.console if self._bar is not None else self._console).print(text, markup=False)
+
+    def status(self, **values: float | str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, status=_values(values))
+
+    def finish(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
+
+
+class Lines:
+    """One plain line when a task starts, one every ten seconds, one when it ends."""
+
+    EVERY = 10.0
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._label = ""
+        self._unit = ""
+        self._total: int | None = None
+        self._done = 0
+        self._began = self._said = 0.0
+        self._status = ""
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def start(self, label: str, total: int | None, unit: str = "clips") -> None:
+        self.finish()
+        self._label, self._unit, self._total = label, unit, total
+        self._done, self._status = 0, ""
+        self._began = self._said = time.monotonic()
+
+    def advance(self, done: int = 1) -> None:
+        self._done += done
+        if time.monotonic() - self._said >= self.EVERY:
+            self._line()
+
+    def _line(self) -> None:
+        self._said = time.monotonic()
+        spent = max(self._said - self._began, 1e-9)
+        of = "" if self._total is None else f"/{self._total}"
+        status = f"  {self._status}" if self._status else ""
+        rate = f"{self._done / spent:,.1f} {self._unit}/s"
+        self._say(f"{self._label}: {self._done}{of} {self._unit}, {rate}, {spent:.0f} s{status}")
+
+    def message(self, text: str) -> None:
+        self._say(text)
+
+    def status(self, **values: float | str) -> None:
+        self._status = _values(values)
+
+    def finish(self) -> None:
+        if self._label:
+            self._line()
+        self._label = ""

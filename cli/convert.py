@@ -1,0 +1,129 @@
+"""``skeltools convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--prep",
+    default="skeattnclr",
+    show_default=True,
+    metavar="NAME",
+    help="Preparation: skeattnclr, aimclr, ctrgcn, cmd, or a TOML file.",
+)
+@click.option("--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the preparation's]")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    help="Type of the stored coordinates.  [default: float32]",
+)
+@options.settings
+@click.option("--keep-raw", is_flag=True, help="Also store the recordings, for 'skeltools derive'.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="Stop at a damaged file, or leave it out and list it in the output.",
+)
+@options.workers
+@click.option("--resume", is_flag=True, help="Continue an interrupted conversion.")
+@options.replace
+@options.as_json
+def command(
+    dataset: str,
+    sources: tuple[Path, ...],
+    out: Path,
+    prep: str,
+    frames: int | None,
+    dtype: str | None,
+    overrides: tuple[str, ...],
+    keep_raw: bool,
+    on_error: str,
+    workers: int | None,
+    resume: bool,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Convert raw skeleton files into one verified HDF5 file.
+
+    DATASET is ntu60, ntu120, pku1, pku2 or irds. SOURCE is a folder, nested as it may be, a .zip or .7z
+    archive, which is read in place, a raw file, or @FILE with one path a line; give as many as there are.
+    NTU takes .skeleton files; PKU-MMD a folder 'skeleton', a folder 'label' and the split files. Clips left
+    out are listed in the output with their reasons. OUT appears only when it is complete.
+
+    \b
+    Example:
+      skeltools convert ntu60 nturgbd_skeletons_s001_to_s017.zip ntu60.h5
+      skeltools convert ntu120 part1.zip part2.zip ntu120.h5 --workers 8
+      skeltools convert pku2 pku-mmd-2/ pku2.h5
+      skeltools convert ntu60 raw/ other.h5 --prep ctrgcn --set chain.bodies=first
+    """
+    from skeltools import datasets, preparation
+    from skeltools.cli import console
+    from skeltools.convert import convert
+
+    progress = console.progress()
+    try:
+        summary = convert(
+            datasets.get(dataset),
+            sources,
+            out,
+            prep=preparation.choose(
+                prep, overrides=overrides, options={"chain.frames": frames, "chain.dtype": dtype}
+            ),
+            prep_name=prep,
+            workers=workers or _cores(),
+            replace=replace,
+            resume=resume,
+            skip_damaged=on_error == "skip",
+            keep_raw=keep_raw,
+            progress=progress,
+        )
+    finally:
+        progress.finish()
+    if as_json:
+        import json
+
+        print(
+            json.dumps(
+                {
+                    "path": str(summary.path),
+                    "dataset": summary.dataset,
+                    "clips": summary.clips,
+                    "excluded": summary.excluded,
+                    "splits": {
+                        split: {"train": train, "test": test}
+                        for split, (train, test) in summary.splits.items()
+                    },
+                    "notes": summary.notes,
+                }
+            )
+        )
+        return
+    show = console.out().print
+    show(f"{summary.path}: {summary.clips:,} clips of {summary.dataset}", markup=False, soft_wrap=True)
+    for code, count in summary.excluded.items():
+        show(f"  left out: {count:,} {code}", markup=False, soft_wrap=True)
+    for split, counts in summary.splits.items():
+        official = summary.official.get(split)
+        note = ""
+        if official is not None and official != counts:
+            note = f" (note: the official counts are {official[0]:,} / {official[1]:,})"
+        show(f"  {split}: {counts[0]:,} train / {counts[1]:,} test{note}", markup=False, soft_wrap=True)
+
+
+def _cores() -> int:
+    """Return the number of cores this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,62 @@
+"""``skeltools derive``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--prep",
+    default="skeattnclr",
+    show_default=True,
+    metavar="NAME",
+    help="Preparation: skeattnclr, aimclr, ctrgcn, cmd, or a TOML file.",
+)
+@click.option("--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the preparation's]")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    help="Type of the stored coordinates.  [default: float32]",
+)
+@options.settings
+@options.replace
+def command(
+    file: Path,
+    out: Path,
+    prep: str,
+    frames: int | None,
+    dtype: str | None,
+    overrides: tuple[str, ...],
+    replace: bool,
+) -> None:
+    """Prepare the recordings kept in a converted file anew, without the raw files.
+
+    FILE must have been made with 'convert --keep-raw'. The result equals a conversion of the raw files.
+
+    \b
+    Example:
+      skeltools convert ntu60 raw/ ntu60.h5 --keep-raw
+      skeltools derive ntu60.h5 ntu60-ctrgcn.h5 --prep ctrgcn
+    """
+    from skeltools import preparation
+    from skeltools.cli import console
+    from skeltools.derive import derive
+    from skeltools.store import ClipFile
+
+    progress = console.progress()
+    chosen = preparation.choose(
+        prep, overrides=overrides, options={"chain.frames": frames, "chain.dtype": dtype}
+    )
+    try:
+        with ClipFile(file) as opened:
+            clips = derive(opened, out, chosen.values, prep, replace=replace, progress=progress)
+    finally:
+        progress.finish()
+    console.out().print(f"{out}: {clips:,} clips by the preparation {prep}", markup=False, soft_wrap=True)

@@ -1,0 +1,81 @@
+"""``skeltools diff``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option(
+    "--most", type=click.IntRange(min=0), default=10, show_default=True, help="Clips listed of each kind."
+)
+@options.as_json
+def command(a: Path, b: Path, most: int, as_json: bool) -> None:
+    """Show what differs between two converted files.
+
+    Settings, clips on one side only, labels, sides of the splits, and the largest coordinate difference of
+    each common clip. Exits with status 1 when the data differ, 0 when they are equal.
+
+    \b
+    Example:
+      skeltools diff mine.h5 yours.h5
+    """
+    from skeltools.cli import console
+    from skeltools.compare import compare
+    from skeltools.store import ClipFile
+
+    progress = console.progress()
+    try:
+        with ClipFile(a) as left, ClipFile(b) as right:
+            found = compare(left, right, progress)
+    finally:
+        progress.finish()
+    if as_json:
+        import dataclasses
+        import json
+
+        print(json.dumps({**dataclasses.asdict(found), "differ": found.any}))
+        raise click.exceptions.Exit(int(found.any))
+    show = console.out().print
+    for key, ours, theirs in found.settings:
+        show(f"{key}: {ours} | {theirs}", markup=False, soft_wrap=True)
+
+    def listed(names: list[str]) -> str:
+        more = f" and {len(names) - most:,} more" if len(names) > most else ""
+        return ", ".join(names[:most]) + more
+
+    for what, names in (
+        (f"only in {a}", found.only_a),
+        (f"only in {b}", found.only_b),
+        ("another label", found.labels),
+        *((f"another side of {split}", names) for split, names in found.sides.items()),
+    ):
+        if names:
+            show(f"{what}: {len(names):,} clips: {listed(names)}", markup=False, soft_wrap=True)
+    if found.coordinates is None:
+        show(
+            f"{found.common:,} common clips, not compared: they have different numbers of frames",
+            markup=False,
+        )
+    else:
+        same = found.common - len(found.coordinates)
+        show(
+            f"{found.common:,} common clips, {same:,} of them with equal coordinates",
+            markup=False,
+            soft_wrap=True,
+        )
+        for name, gap in found.coordinates[:most]:
+            show(f"  {name}: up to {gap:.3g} m", markup=False, soft_wrap=True)
+        if len(found.coordinates) > most:
+            show(
+                f"  and {len(found.coordinates) - most:,} more with smaller differences",
+                markup=False,
+                soft_wrap=True,
+            )
+    raise click.exceptions.Exit(int(found.any))

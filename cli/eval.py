@@ -1,0 +1,176 @@
+"""``skeltools eval``: evaluate encoders by standard protocols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
+@click.option(
+    "--protocol",
+    required=True,
+    metavar="NAME",
+    help="linear, knn, retrieval, finetune, semi1, semi10, semi:P (P % of the labels), transfer, oneshot, "
+    "ensemble, or all that apply.",
+)
+@click.option(
+    "--init",
+    type=click.Choice(["pretrained", "random"]),
+    default=None,
+    help="The trained encoder, or the same untrained.  [default: pretrained; with all, every subject]",
+)
+@click.option(
+    "--baseline",
+    type=click.Choice(["standardised", "raw", "supervised"]),
+    default=None,
+    help="standardised: the untrained encoder's features, standardised on the training clips; "
+    "raw: flattened coordinates, no encoder; supervised: all weights trained from random.",
+)
+@click.option(
+    "--encoder",
+    default=None,
+    metavar="MODULE:FACTORY",
+    help="Somebody's own encoder in place of a run: a factory of a torch module from clips "
+    "(N, 3, T, 25, 2) to features (N, D).",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="State dict of --encoder.  [default: the factory's own]",
+)
+@options.data
+@click.option(
+    "--target",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Converted file that transfer goes to.  [default: --data]",
+)
+@click.option("--split", default=None, help="Split to evaluate on.  [default: the run's own]")
+@click.option(
+    "--streams",
+    default=None,
+    metavar="LIST",
+    help="Streams, such as joint,motion,bone.  [default: those of the runs; joint for --encoder]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=None,
+    help="First seed of the classifier, and of an untrained encoder.  [default: the run's own]",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How many seeds to run."
+)
+@click.option(
+    "--recipe", default=None, help="Protocol recipe: a name or a .toml file.  [default: the protocol's]"
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=None, help="Short for --set PROTOCOL.epochs=N.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Use at most N training and N test clips; results are titled partial.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder for records and cached features.  [default: the run; evaluations/FACTORY for --encoder]",
+)
+@options.settings
+@options.device
+@click.option(
+    "--allow-mismatch",
+    is_flag=True,
+    help="Evaluate on clips of another length or preparation than the encoder was trained on.",
+)
+@click.option("--replace", is_flag=True, help="With all: run again what is recorded already.")
+@options.as_json
+@click.option("--quiet", is_flag=True, help="Print no table; the records are written all the same.")
+def command(
+    runs: tuple[Path, ...],
+    protocol: str,
+    init: str | None,
+    baseline: str | None,
+    encoder: str | None,
+    weights: Path | None,
+    data: Path | None,
+    target: Path | None,
+    split: str | None,
+    streams: str | None,
+    seed: int | None,
+    seeds: int,
+    recipe: str | None,
+    epochs: int | None,
+    limit: int | None,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    device: str,
+    allow_mismatch: bool,
+    replace: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Evaluate encoders by standard protocols.
+
+    RUN is a pretraining run, or a folder of runs. Writes one JSON record a result into RUN/results and prints
+    them. all runs every protocol that applies, for the pretrained encoder and its baselines, and leaves out
+    what is recorded already.
+
+    \b
+    Example:
+      skeltools eval runs/joint --protocol linear
+      skeltools eval runs/joint --protocol knn --set knn.k=[1,5]
+      skeltools eval runs/joint --protocol linear --baseline standardised
+      skeltools eval runs/ --protocol all --streams joint,motion,bone --seeds 5
+      skeltools eval --encoder mine:build --weights mine.pt --data ntu60.h5 --protocol all
+    """
+    from skeltools.cli import show
+    from skeltools.cli.console import err, progress
+    from skeltools.protocols import evaluation, origins, registry, sources
+
+    if bool(runs) == (encoder is not None):
+        raise click.UsageError("Give either RUN or --encoder. See 'skeltools eval --help'.")
+    if weights is not None and encoder is None:
+        raise click.UsageError("--weights goes with --encoder; a run has its own checkpoints.")
+    if protocol != evaluation.ALL:
+        registry.get(protocol)
+    subjects = sources.subjects_of(init, baseline, whole=protocol == evaluation.ALL)
+    wanted = None if streams is None else [word.strip() for word in streams.split(",")]
+    if encoder is not None:
+        found = origins.from_name(encoder, weights, wanted, out)
+    else:
+        found = origins.from_runs(runs, wanted)
+        found = found if out is None else [origins.moved(origin, out) for origin in found]
+    request = evaluation.Request(
+        origins=found,
+        protocol=protocol,
+        subjects=subjects,
+        data=data,
+        target=target,
+        split=split,
+        seed=seed,
+        seeds=seeds,
+        device=device,
+        recipe=recipe,
+        overrides=overrides,
+        epochs=epochs,
+        limit=limit,
+        again=replace,
+        allow_mismatch=allow_mismatch,
+    )
+    done = evaluation.run(request, progress())
+    if encoder is not None:
+        err().print(f"Records in {found[0].home}/results", markup=False)
+    for reason, names in done.skipped.items():
+        err().print(f"Left out: {', '.join(names)}: {reason}.", markup=False)
+    if done.reused:
+        err().print(f"Recorded already: {done.reused} evaluations. Use --replace to run them again.")
+    if not quiet:
+        show.records(done.records, as_json=as_json)

@@ -1,0 +1,60 @@
+"""``skeltools features``: features of every clip of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help=".npz file to write.")
+@click.option(
+    "--init",
+    type=click.Choice(["pretrained", "random"]),
+    default="pretrained",
+    show_default=True,
+    help="The run's trained encoder, or the same encoder untrained.",
+)
+@options.seed
+@options.device
+@options.replace
+def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str, replace: bool) -> None:
+    """Write the encoder's features of every clip of a file.
+
+    OUT holds features (N, D), labels, names, class names and the rows of every split; numpy reads it without
+    pickle.
+
+    \b
+    Example:
+      skeltools features runs/joint ntu60.h5 --out features.npz
+    """
+    from skeltools import features
+    from skeltools.cli.console import out as stdout
+    from skeltools.cli.console import progress
+    from skeltools.hardware import pick_device
+    from skeltools.protocols import sources
+    from skeltools.protocols.task import Task
+    from skeltools.runs import Run
+    from skeltools.store import ClipFile
+
+    features.check_target(out, replace=replace)
+    opened = Run.open(run)
+    source = sources.from_run(opened, sources.subject_of(init, None), seed)
+    with ClipFile(file) as clips:
+        import numpy as np
+
+        task = Task(clips, "", opened.stream, source, seed, pick_device(device), progress=progress())
+        found = task.features_of(np.arange(len(clips)), "all")
+        facts = {
+            "stream": opened.stream,
+            "encoder": source.name,
+            "checkpoint_digest": task.encoder_digest or "",
+            "data_digest": clips.digest,
+        }
+        features.write(out, found, clips, facts, replace=replace)
+    stdout().print(f"{out}: {len(found):,} features of {found.shape[1]} numbers", markup=False)

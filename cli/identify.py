@@ -1,0 +1,69 @@
+"""``skeltools identify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("arrays", type=click.Path(path_type=Path))
+@click.argument("raw", metavar="RAW...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--clips", type=click.IntRange(min=1), default=6, show_default=True, help="Clips to try.")
+@options.as_json
+def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_json: bool) -> None:
+    """Find out by which preparation somebody's clips were made.
+
+    ARRAYS are the prepared clips: a folder of AimCLR and its relatives, a pyskl pickle or a converted file.
+    RAW are raw files of some of the same clips. All known ways to prepare them are tried; those that
+    reproduce the clips are named. Exits with status 1 when none does.
+
+    \b
+    Example:
+      skeltools identify ntu60 NTU60_frame50/ nturgb+d_skeletons/
+    """
+    from skeltools import datasets
+    from skeltools.cli import console
+    from skeltools.identify import CHOICES, identify
+
+    progress = console.progress()
+    try:
+        found = identify(datasets.get(dataset), arrays, raw, clips, progress)
+    finally:
+        progress.finish()
+    if as_json:
+        import json
+
+        print(
+            json.dumps(
+                {
+                    "found": found.found,
+                    "frames": found.frames,
+                    "dtype": found.dtype,
+                    "clips": found.clips,
+                    "error": found.error,
+                    "values": found.values,
+                    "nearest": found.nearest.settings(),
+                }
+            )
+        )
+        raise click.exceptions.Exit(int(not found.found))
+
+    def show(text: str) -> None:
+        console.out().print(text, markup=False, soft_wrap=True)
+
+    show(f"{len(found.clips)} clips of {found.frames} frames, {found.dtype}: {', '.join(found.clips)}")
+    if not found.found:
+        show(f"No known preparation gives them. The nearest is off by up to {found.error:.3g} m:")
+        for key in found.values:
+            show(f"  {key}: {getattr(found.nearest, key)}")
+        raise click.exceptions.Exit(1)
+    show(f"They are reproduced to {found.error:.2g} m by:")
+    for key, values in found.values.items():
+        mark = "" if CHOICES[key][0] in values else "   <- differs from the reference"
+        several = "   (these clips do not tell them apart)" if len(values) > 1 else ""
+        show(f"  {key}: {' or '.join(map(str, values))}{several}{mark}")

@@ -1,0 +1,55 @@
+"""``skeltools import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--prep", metavar="NAME", help="Prepare a pyskl pickle's sequences.  [default: take clips as they are]"
+)
+@options.settings
+@options.replace
+def command(
+    dataset: str, source: Path, out: Path, prep: str | None, overrides: tuple[str, ...], replace: bool
+) -> None:
+    """Turn somebody's prepared clips into a converted file.
+
+    SOURCE is a folder of AimCLR and its relatives, with xsub/train_position.npy, train_label.pkl and so on,
+    or a pyskl pickle. Pickles are read by a loader that builds only lists, texts, numbers and arrays.
+
+    \b
+    Example:
+      skeltools import ntu60 NTU60_frame50/ ntu60-theirs.h5
+      skeltools import ntu60 ntu60_3danno.pkl ntu60-pyskl.h5 --prep ctrgcn --set chain.bodies=first
+    """
+    from skeltools import datasets, preparation
+    from skeltools.cli import console
+    from skeltools.errors import SettingError
+    from skeltools.exchange import import_arrays
+
+    if overrides and not prep:
+        raise SettingError("--set changes a preparation: give --prep too.")
+    chain = preparation.choose(prep, overrides=overrides).values if prep else None
+    progress = console.progress()
+    try:
+        clips = import_arrays(
+            datasets.get(dataset),
+            source,
+            out,
+            chain=chain,
+            prep_name=prep or "imported",
+            replace=replace,
+            progress=progress,
+        )
+    finally:
+        progress.finish()
+    console.out().print(f"{out}: {clips:,} clips of {dataset}", markup=False, soft_wrap=True)

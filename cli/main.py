@@ -1,0 +1,110 @@
+"""The ``skeltools`` command: a group whose commands are imported only when they run."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import click
+
+import skeltools
+from skeltools.errors import SkeltoolsError, did_you_mean
+
+COMMANDS = {
+    "synth": "Write raw files of synthetic motion in a real format.",
+    "convert": "Convert raw skeleton files into one verified HDF5 file.",
+    "inspect": "Show what is in a converted file.",
+    "verify": "Check a converted file.",
+    "diff": "Show what differs between two converted files.",
+    "derive": "Prepare the recordings kept in a converted file anew, without the raw files.",
+    "subset": "List the label subsets of a converted file, and draw further ones into it.",
+    "import": "Turn somebody's prepared clips into a converted file.",
+    "export": "Write the clips of a converted file in a form other projects read.",
+    "identify": "Find out by which preparation somebody's clips were made.",
+    "pretrain": "Pretrain an encoder with SkeAttnCLR.",
+    "import-weights": "Make a run of another project's checkpoint.",
+    "eval": "Evaluate encoders by standard protocols.",
+    "report": "Print the recorded results of runs as tables.",
+    "compare": "Test whether two results differ on the same test clips.",
+    "features": "Write the encoder's features of every clip of a file.",
+    "predict": "Classify raw .skeleton files by a run's recorded linear classifier.",
+    "selfcheck": "Recompute reference numbers on this machine.",
+    "demo": "Run the main job on synthetic data, end to end.",
+}
+"""Every command with its one-line help, in the order of use. The command lives in the module of its name."""
+
+
+class _Commands(click.Group):
+    """Loads a command's module when it is run; turns skeltools errors into one line and exit status 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"skeltools.cli.{name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"No such command '{args[0]}'.{hint} See 'skeltools --help'.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SkeltoolsError as error:
+            raise _fault(str(error)) from error
+        except OSError as error:
+            raise _fault(f"{error.filename or 'Input or output'}: {error.strerror or error}.") from error
+        except KeyboardInterrupt:
+            raise _fault("Interrupted.", status=130) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if os.environ.get("SKELTOOLS_DEBUG"):
+                raise
+            raise _fault(
+                f"Internal error ({type(error).__name__}: {error}). This is a bug in skeltools; "
+                "run again with SKELTOOLS_DEBUG=1 and report what it prints.",
+                status=70,
+            ) from error
+
+
+class _Fault(click.ClickException):
+    """A click exception with an exit status of its own."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.exit_code = status  # type: ignore[misc]
+
+
+def _fault(message: str, status: int = 2) -> click.ClickException:
+    return _Fault(" ".join(message.split()), status)
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(skeltools.__version__, "--version", prog_name="skeltools")
+def main() -> None:
+    """Self-supervised skeleton action recognition, from raw files to tables you can trust.
+
+    \b
+    Example:
+      skeltools synth ntu60 raw/ --clips 600
+      skeltools convert ntu60 raw/ ntu60.h5
+      skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/joint
+      skeltools eval runs/joint --protocol linear
+      skeltools report runs/joint
+    """

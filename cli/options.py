@@ -1,0 +1,72 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers(function: F) -> F:
+    """Add ``--workers``: number of processes, all cores unless given."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        default=None,
+        callback=lambda context, parameter, value: value or _cores(),
+        help="Worker processes.  [default: all cores]",
+    )(function)
+
+
+def replace(function: F) -> F:
+    """Add ``--replace``: rebuild an existing output."""
+    return click.option("--replace", is_flag=True, help="Rebuild the output if it exists.")(function)
+
+
+def seed(function: F) -> F:
+    """Add ``--seed``."""
+    return click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random draw."
+    )(function)
+
+
+def settings(function: F) -> F:
+    """Add ``--set key=value`` (repeatable), handed over as ``overrides``."""
+    return click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting; repeatable."
+    )(function)
+
+
+def data(function: F) -> F:
+    """Add ``--data``: the converted file to use instead of the run's own."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="Converted file.  [default: the run's own]",
+    )(function)
+
+
+def as_json(function: F) -> F:
+    """Add ``--json``, handed over as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(function)
+
+
+def device(function: F) -> F:
+    """Add ``--device``."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cuda or cuda:N; auto takes CUDA if any.",
+    )(function)

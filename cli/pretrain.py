@@ -1,0 +1,102 @@
+"""``skeltools pretrain``: train an encoder on the training side of a split."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--split", help="Split whose training side is used, such as xsub.")
+@click.option("--stream", help="joint, motion or bone.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder to make.")
+@click.option("--recipe", help="Packaged recipe or path of a .toml file.  [default: skeattnclr]")
+@click.option("--epochs", type=int, help="Short for --set train.epochs.")
+@click.option("--batch-size", type=int, help="Short for --set train.batch_size.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Processes that read clips which do not fit the device.",
+)
+@options.seed
+@options.device
+@options.settings
+@options.replace
+@click.option("--resume", is_flag=True, help="Continue a run; DATA may then be the run folder alone.")
+def command(
+    data: Path,
+    split: str | None,
+    stream: str | None,
+    out: Path | None,
+    recipe: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    workers: int,
+    seed: int,
+    device: str,
+    overrides: tuple[str, ...],
+    replace: bool,
+    resume: bool,
+) -> None:
+    """Pretrain an encoder with SkeAttnCLR.
+
+    Interrupting it (Ctrl-C, SIGTERM) writes a checkpoint first; --resume goes on from there. Ends with
+    status 130 or 143 when interrupted.
+
+    \b
+    Example:
+      skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/joint
+      skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/short \\
+        --epochs 20 --batch-size 64 --set train.lr=0.05
+      skeltools pretrain --resume runs/joint
+      torchrun --nproc-per-node 4 -m skeltools pretrain ntu60.h5 --split xsub --stream joint \\
+        --out runs/joint --set train.precision=bf16
+    """
+    import shlex
+
+    from skeltools.cli.console import err, progress
+    from skeltools.cli.console import out as stdout
+    from skeltools.errors import SettingError
+    from skeltools.hardware import pick_device
+    from skeltools.training.launch import Request, launch
+
+    if resume and replace:
+        raise SettingError("--resume and --replace exclude each other. Give one of them.")
+    if not (resume and (data / "run.json").exists()):
+        for option, value in (("--split", split), ("--stream", stream), ("--out", out)):
+            if value is None:
+                raise SettingError(
+                    f"{option} is missing. Example: --split xsub --stream joint --out runs/joint"
+                )
+    request = Request(
+        data=data,
+        split=split,
+        stream=stream,
+        out=out,
+        recipe=recipe,
+        options={"train.epochs": epochs, "train.batch_size": batch_size},
+        overrides=overrides,
+        seed=seed,
+        replace=replace,
+        resume=resume,
+        command=shlex.join(["skeltools", *sys.argv[1:]]),
+        workers=workers,
+    )
+    outcome = launch(request, pick_device(device), progress())
+    if not outcome.is_main:
+        raise click.exceptions.Exit(0 if outcome.signal is None else 128 + outcome.signal)
+    if outcome.signal is not None:
+        err().print(
+            f"Interrupted after step {outcome.step} of {outcome.total}. Continue with: "
+            f"skeltools pretrain --resume {outcome.path}",
+            markup=False,
+        )
+        raise click.exceptions.Exit(128 + outcome.signal)
+    stdout().print(f"{outcome.path}: {outcome.epoch} epochs, {outcome.step} steps, finished.", markup=False)

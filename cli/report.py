@@ -1,0 +1,63 @@
+"""``skeltools report``: print recorded results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--published", is_flag=True, help="Set published accuracies beside, with what is not the same.")
+@click.option("--per-class", is_flag=True, help="Add accuracies by class.")
+@click.option(
+    "--confusions",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Add the N most frequent confusions.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="csv and json hold every number.",
+)
+@options.as_json
+def command(
+    runs: tuple[Path, ...],
+    published: bool,
+    per_class: bool,
+    confusions: int | None,
+    form: str,
+    as_json: bool,
+) -> None:
+    """Print the recorded results of runs as tables.
+
+    RUN is a run folder, a folder of runs, or the --out of an evaluation. Results that differ in their seed
+    alone share a row, with mean and deviation over seeds and a bootstrap interval over test clips. The last
+    epoch counts; the best one on the test set stands beside it as "selected".
+
+    \b
+    Example:
+      skeltools report runs/joint
+      skeltools report runs/joint-seed0 runs/joint-seed1 runs/joint-seed2
+      skeltools report runs/ --published --confusions 10
+      skeltools report runs/ --format latex
+    """
+    from skeltools import results
+    from skeltools.cli import show
+
+    show.records(
+        results.read_folders(runs),
+        as_json=as_json,
+        form=form,
+        published=published,
+        per_class=per_class,
+        confusions=confusions or 0,
+    )

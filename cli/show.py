@@ -1,0 +1,82 @@
+"""Printing tables and records: for people, for papers, or for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skeltools.results import Record
+    from skeltools.tables import Grid
+
+FORMATS = ("table", "markdown", "latex", "csv", "json")
+"""What ``--format`` takes."""
+
+_TEXT = 100
+"""Columns that titles and notes take at most."""
+
+
+def records(
+    found: Sequence[Record],
+    *,
+    as_json: bool = False,
+    form: str = "table",
+    published: bool = False,
+    per_class: bool = False,
+    confusions: int = 0,
+) -> None:
+    """Print records on stdout.
+
+    Args:
+        found: The records.
+        as_json: The same as the form ``json``.
+        form: One of `FORMATS`; csv and json hold every number and leave out the extra tables.
+        published: Whether to set published numbers beside.
+        per_class: Whether to add accuracies by class.
+        confusions: How many confusions to list a row; 0 for none.
+    """
+    import click
+
+    from skeltools import published as others
+    from skeltools import report, tables
+
+    if as_json or form == "json":
+        click.echo(json.dumps([record.content() for record in found], indent=2))
+        return
+    rows = report.rows(found, intervals=all(record.folder is not None for record in found))
+    if form == "csv":
+        click.echo(tables.to_csv(report.HEADER, report.flat(rows)), nl=False)
+        return
+    made = report.grids(rows)
+    made += others.grids(rows) if published else []
+    made += report.per_class(rows) if per_class else []
+    made += report.confusions(rows, confusions) if confusions else []
+    made[-1].notes += [f"Note: {note}" for note in dict.fromkeys(note for one in found for note in one.notes)]
+    grids(made, form)
+
+
+def grids(made: Sequence[Grid], form: str = "table") -> None:
+    """Print grids on stdout, in the form ``table``, ``markdown`` or ``latex``."""
+    import click
+
+    from skeltools import tables
+
+    if form != "table":
+        face = tables.to_markdown if form == "markdown" else tables.to_latex
+        click.echo("\n".join(face(grid) for grid in made), nl=False)
+        return
+    from skeltools.cli.console import out
+
+    for place, grid in enumerate(made):
+        if place:
+            out().print()
+        # Title and notes stand outside the table, so that a narrow table does not fold them; in a pipe the
+        # table takes the width it needs.
+        table = tables.to_rich(grid)
+        title, notes = table.title, table.caption
+        table.title = table.caption = None
+        out().print(title, style="bold", width=_TEXT)
+        out().print(table)
+        if notes:
+            out().print(notes, width=_TEXT)

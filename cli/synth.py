@@ -1,0 +1,77 @@
+"""``skeltools synth``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli import options
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--clips",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="N",
+    help="Number of clips; for PKU-MMD, of actions over all videos.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    nargs=2,
+    default=(40, 120),
+    show_default=True,
+    metavar="MIN MAX",
+    help="Least and greatest length of an NTU clip, frames at 30 a second.",
+)
+@options.seed
+@options.workers
+@options.replace
+def command(
+    dataset: str,
+    out: Path,
+    clips: int,
+    frames: tuple[int, int],
+    seed: int,
+    workers: int,
+    replace: bool,
+) -> None:
+    """Write raw files of synthetic motion in a real format.
+
+    DATASET is ntu60, ntu120, pku1 or pku2: its file format, names, class numbers and splits are used. OUT
+    is a new or empty folder. The same seed gives the same files, whatever the number of workers. With
+    --replace, files that an earlier synth wrote are rewritten or removed; any other file is left alone.
+
+    \b
+    Example:
+      skeltools synth ntu60 raw/ --clips 600
+      skeltools synth pku1 raw-pku/ --clips 300 --seed 1
+    """
+    from skeltools import synth
+    from skeltools.cli import console
+
+    progress = console.progress()
+    try:
+        summary = synth.write(
+            dataset,
+            out,
+            clips,
+            seed=seed,
+            workers=workers,
+            progress=progress,
+            frames=frames,
+            replace=replace,
+        )
+    finally:
+        progress.finish()
+    what = "clips" if dataset.startswith("ntu") else "actions"
+    console.out().print(
+        f"{summary.path}: {summary.clips:,} {what} of {summary.classes} classes by {summary.performers} "
+        f"performers, format {summary.dataset}, seed {summary.seed}; {summary.files:,} files, "
+        f"{summary.size / 1e6:,.1f} MB",
+        markup=False,
+    )

@@ -1,0 +1,115 @@
+"""Evaluation from Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from skeltools.errors import RunError
+from skeltools.progress import SILENT, Progress
+from skeltools.protocols import encoder as encoders
+from skeltools.protocols import evaluation, origins, sources
+from skeltools.protocols.origins import Origin
+from skeltools.results import Record
+
+
+def evaluate(
+    subject: str | Path | nn.Module | Callable[[], nn.Module],
+    protocol: str = "linear",
+    *,
+    data: str | Path | None = None,
+    weights: str | Path | None = None,
+    split: str | None = None,
+    streams: Sequence[str] | None = None,
+    init: str = "pretrained",
+    baseline: str | None = None,
+    target: str | Path | None = None,
+    seed: int | None = None,
+    seeds: int = 1,
+    settings: Mapping[str, Any] | None = None,
+    recipe: str | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> list[Record]:
+    """Evaluate an encoder by a standard protocol and return the records.
+
+    Args:
+        subject: A run folder; the name ``package.module:factory`` of an encoder's factory; a factory; or an
+            encoder that keeps the contract of `skeltools.protocols.Encoder`.
+        protocol: ``linear``, ``knn``, ``retrieval``, ``finetune``, ``semi1``, ``semi10``, ``semi:P``,
+            ``transfer``, ``oneshot``, ``ensemble`` or ``all``.
+        data: Converted file; a run's own when None.
+        weights: State dict file for a factory's encoder; None where the factory loads its own.
+        split: Split; the run's own, or the file's first.
+        streams: Streams; the run's own, or joint.
+        init: ``pretrained`` or ``random``.
+        baseline: ``standardised``, ``raw``, ``supervised``, or None.
+        target: Converted file of a transfer.
+        seed: First seed; the run's own, or 0.
+        seeds: How many seeds.
+        settings: Settings that differ from the recipe, by dotted key, such as ``{"linear.epochs": 20}``.
+        recipe: Protocol recipe: a name or a ``.toml`` file.
+        limit: Most clips of each side of the split; the records then say partial.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        out: Folder whose ``results`` take the records. A run folder takes its own when None; other subjects
+            then keep nothing.
+        progress: Receiver of progress.
+
+    Returns:
+        One record a result: one for ``linear``, one for each k of ``knn``. Under ``all``, what does not apply
+        is left out, and what `out` holds already is not computed again.
+
+    Raises:
+        SkeltoolsError: The subject, the data, a protocol or a setting is not usable.
+
+    Example:
+        >>> from skeltools.protocols import evaluate
+        >>> (record,) = evaluate("runs/joint", "linear")  # doctest: +SKIP
+        >>> record.top1  # doctest: +SKIP
+        0.75
+    """
+    words = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    request = evaluation.Request(
+        origins=_origins(subject, weights, streams, out),
+        protocol=protocol,
+        subjects=(sources.subject_of(init, baseline),),
+        data=None if data is None else Path(data),
+        target=None if target is None else Path(target),
+        split=split,
+        seed=seed,
+        seeds=seeds,
+        device=device,
+        recipe=recipe,
+        overrides=words,
+        limit=limit,
+    )
+    return evaluation.run(request, progress).records
+
+
+def _origins(
+    subject: str | Path | nn.Module | Callable[[], nn.Module],
+    weights: str | Path | None,
+    streams: Sequence[str] | None,
+    out: str | Path | None,
+) -> list[Origin]:
+    home = None if out is None else Path(out)
+    file = None if weights is None else Path(weights)
+    if isinstance(subject, nn.Module):
+        if file is not None:
+            raise RunError("Weights go with a factory; this encoder has its own already.")
+        return origins.from_module(subject, streams, home)
+    if isinstance(subject, str) and ":" in subject and not Path(subject).exists():
+        return origins.from_factory(encoders.load_factory(subject), subject, file, streams, home)
+    if isinstance(subject, (str, Path)):
+        if file is not None:
+            raise RunError("Weights go with a factory; a run has its own checkpoints.")
+        found = origins.from_runs([Path(subject)], streams)
+        return found if home is None else [origins.moved(origin, home) for origin in found]
+    name = f"{subject.__module__}:{getattr(subject, '__qualname__', type(subject).__qualname__)}"
+    return origins.from_factory(subject, name, file, streams, home)

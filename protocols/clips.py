@@ -1,0 +1,74 @@
+"""Clips for protocols that train the encoder: batches by index, from memory where the clips fit there."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skeltools.transforms.streams import to_stream
+
+if TYPE_CHECKING:
+    from skeltools.store import ClipFile
+
+_SHARE = 0.4
+"""Share of the free memory that clips may take."""
+
+_CHUNK = 512
+"""Clips read at a time."""
+
+
+class Clips:
+    """Some clips of a file as one stream, on a device.
+
+    Args:
+        file: The open file.
+        rows: Rows of the clips, int64 (n,).
+        stream: ``joint``, ``motion`` or ``bone``.
+        device: Where batches go.
+        in_memory: Whether to hold all clips on the device; None: where they fit.
+    """
+
+    def __init__(
+        self,
+        file: ClipFile,
+        rows: NDArray[np.int64],
+        stream: str,
+        device: torch.device,
+        in_memory: bool | None = None,
+    ) -> None:
+        self._file, self._rows, self._stream, self._device = file, rows, stream, device
+        self._held: Tensor | None = None
+        size = 4 * len(rows) * 3 * file.frames * 25 * 2
+        if in_memory if in_memory is not None else size < _SHARE * _free(device):
+            self._held = torch.empty((len(rows), 3, file.frames, 25, 2), device=device)
+            for begin in range(0, len(rows), _CHUNK):
+                self._held[begin : begin + _CHUNK] = self._read(rows[begin : begin + _CHUNK])
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self._rows)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return the clips at places `index` (b,) int64 of the rows, float32 (b, 3, T, 25, 2)."""
+        if self._held is not None:
+            return self._held[index.to(self._device)]
+        return self._read(self._rows[index.cpu().numpy()])
+
+    def _read(self, rows: NDArray[np.int64]) -> Tensor:
+        x = torch.from_numpy(self._file.clips(rows)).to(self._device, torch.float32)
+        return to_stream(x, self._stream)
+
+
+def _free(device: torch.device) -> int:
+    """Return the free bytes of the device; of the machine for the CPU, 0 where that cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0

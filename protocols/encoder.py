@@ -1,0 +1,146 @@
+"""What an encoder is to evaluation, and loading one that somebody else wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from skeltools.errors import RunError, did_you_mean
+
+
+class Encoder(Protocol):
+    """The contract: an `torch.nn.Module` that maps clips to one feature each.
+
+    ``encoder(x)`` takes clips (N, 3, T, 25, 2) float32 and returns features (N, D), for any N. T is the
+    file's. Coordinates are those of the converted file after its stream was taken: metres, joints in Kinect
+    v2 order, an absent second body all zeros. D is free and read from the result.
+
+    Being a module gives the rest: ``state_dict`` (which must hold everything that decides the features, since
+    its digest names the encoder and shows that it stayed frozen), ``parameters`` (what finetuning trains),
+    ``train`` and ``eval``. In eval mode a clip's features must not depend on the other clips of the batch.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+@contextmanager
+def _working_folder_first() -> Iterator[None]:
+    """Let imports find modules in the working folder, as ``python -m`` does."""
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
+
+
+def load_factory(spec: str) -> Callable[[], nn.Module]:
+    """Return the factory that ``package.module:factory`` names.
+
+    Raises:
+        RunError: The words are not of that form, the module cannot be imported or has no such callable.
+    """
+    module_name, colon, attribute = spec.partition(":")
+    if not colon or not module_name or not attribute:
+        raise RunError(f"An encoder is named package.module:factory, not '{spec}'.")
+    try:
+        with _working_folder_first():
+            module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise RunError(
+            f"Encoder '{spec}': no module named '{error.name}'. Install it, or run in the folder it lies in."
+        ) from None
+    except Exception as error:
+        raise RunError(f"Encoder '{spec}' cannot be imported: {type(error).__name__}: {error}.") from error
+    factory: Callable[[], nn.Module] | None = getattr(module, attribute, None)
+    if not callable(factory):
+        known = [
+            name for name in vars(module) if callable(getattr(module, name)) and not name.startswith("_")
+        ]
+        raise RunError(
+            f"Encoder '{spec}': module '{module_name}' has no callable '{attribute}'."
+            f"{did_you_mean(attribute, known)}"
+        )
+    return factory
+
+
+def build(factory: Callable[[], Any], name: str, seed: int) -> nn.Module:
+    """Call a factory with torch's generator at `seed`.
+
+    Raises:
+        RunError: The factory failed, or what it returned is no module.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            encoder = factory()
+        except Exception as error:
+            raise RunError(
+                f"Encoder '{name}' could not be built: {type(error).__name__}: {error}."
+            ) from error
+    if not isinstance(encoder, nn.Module):
+        raise RunError(f"Encoder '{name}' must be a torch.nn.Module, not {type(encoder).__name__}.")
+    return encoder
+
+
+def load_weights(path: Path) -> Mapping[str, Tensor]:
+    """Read a plain state dict; no code is unpickled.
+
+    Raises:
+        RunError: The file is missing, unreadable or holds something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"Weights file {path} does not exist.") from None
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(
+            f"{path} is not a readable weights file ({reason}). Save a plain state dict: "
+            "torch.save(encoder.state_dict(), FILE)"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise RunError(f"{path} holds no plain state dict. Save one: torch.save(encoder.state_dict(), FILE)")
+    return state
+
+
+def fill(encoder: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load `state` into `encoder`; every entry must be there and fit.
+
+    Raises:
+        RunError: Entries are missing, unknown or of another shape; the message names the first of them.
+    """
+    own = encoder.state_dict()
+    missing = [key for key in own if key not in state]
+    unknown = [key for key in state if key not in own]
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    if shapes:
+        key = shapes[0]
+        raise RunError(
+            f"{where}: '{key}' has shape {tuple(state[key].shape)}, the encoder's {tuple(own[key].shape)} "
+            f"({len(shapes)} entries differ). Build the encoder with the width it was trained with."
+        )
+    for words, keys in (("lacks", missing), ("has, unknown to the encoder,", unknown)):
+        if keys:
+            shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
+            raise RunError(f"{where} {words} {len(keys)} entries: {shown}.")
+    encoder.load_state_dict(dict(state))
+
+
+def source_digest(thing: Any) -> str:
+    """Return the SHA-256 (hex) of the source file of a factory or module, of nothing where there is none."""
+    total = hashlib.sha256()
+    try:
+        kind = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
+        total.update(Path(inspect.getfile(kind)).read_bytes())
+    except (OSError, TypeError):
+        pass
+    return total.hexdigest()

@@ -1,0 +1,48 @@
+"""kNN evaluation: weighted votes of the nearest training clips by cosine similarity (spec section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skeltools import knn
+from skeltools.protocols.base import Outcome
+from skeltools.protocols.task import Task
+from skeltools.settings import setting
+
+
+@dataclass(frozen=True)
+class KnnSettings:
+    k: tuple[int, ...] = setting("Numbers of neighbours, one result each.", low=1)
+    temperature: float = setting("A neighbour votes with exp(similarity / temperature).", above=0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    knn: KnnSettings
+
+
+def skip(task: Task, settings: KnnSettings) -> str | None:
+    """Return why the task cannot be served: more neighbours than training clips."""
+    bank, most = len(task.train_rows), max(settings.k, default=0)
+    if most > bank:
+        return f"k = {most} neighbours asked for, but the bank holds {bank} clips. Lower k: --set knn.k=[1]"
+    return None
+
+
+def run(task: Task, settings: KnnSettings) -> list[Outcome]:
+    """Return one outcome for each k, on the encoder's global feature.
+
+    Raises:
+        SettingError: A k is larger than the number of training clips.
+    """
+    train, test = (part.to(task.device) for part in task.features)
+    counts = sorted(set(settings.k))
+    similarities, rows = knn.neighbours(train, test, max(counts))
+    labels = task.train_labels.to(task.device)[rows]
+    return [
+        Outcome(
+            knn.vote(similarities, labels, k, settings.temperature, task.num_classes).float().cpu(),
+            variant=f"k={k}",
+        )
+        for k in counts
+    ]

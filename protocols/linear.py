@@ -1,0 +1,202 @@
+"""Linear evaluation: one linear layer on frozen features (spec section 6).
+
+Neither the encoder nor its input changes from epoch to epoch, so the features are computed once and the
+layer is trained on them. The gradient of softmax cross-entropy by a linear layer is one matrix product;
+it is written out here, which takes a fraction of the time of recording and replaying a graph each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skeltools import metrics
+from skeltools.progress import SILENT, Progress
+from skeltools.protocols.base import Best, Classifier, DivergedError, Outcome, TrainingSettings
+from skeltools.protocols.task import Task
+from skeltools.settings import setting
+
+_BN_EPS = 1e-5
+_BN_MOMENTUM = 0.1
+
+
+@dataclass(frozen=True)
+class LinearSettings(TrainingSettings):
+    batch_norm: bool = setting("Batch norm without scale and shift before the layer.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    linear: LinearSettings
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained layer.
+
+    Attributes:
+        scores: Test scores after the last epoch, float32 (m, classes), on the device.
+        best: Best test top-1 among the evaluations.
+        classifier: The layer, batch norm folded in.
+    """
+
+    scores: Tensor
+    best: Best
+    classifier: Classifier
+
+
+def run(task: Task, settings: LinearSettings) -> list[Outcome]:
+    """Train the layer for all epochs and return the scores of the last one.
+
+    The test clips never influence training; their accuracy every `eval_every` epochs only gives the
+    "test-selected" value that published tables report.
+
+    Raises:
+        DivergedError: The classifier's loss stopped being finite.
+    """
+    train, test = (part.to(task.device) for part in task.features)
+    fit = fit_layer(
+        train,
+        lambda: test,
+        task.train_labels.to(task.device),
+        task.test_labels.to(task.device),
+        dim=train.shape[1],
+        classes=task.num_classes,
+        settings=settings,
+        seed=task.seed,
+        progress=task.progress,
+        label=f"{task.subject}: linear",
+    )
+    return [
+        Outcome(
+            fit.scores.cpu(),
+            variant(settings),
+            best=fit.best,
+            classifier=task.on_plain_features(fit.classifier),
+        )
+    ]
+
+
+def variant(settings: LinearSettings) -> str:
+    """Return the name of the variant: empty for the reference's batch 128 without batch norm."""
+    words = ["bn"] if settings.batch_norm else []
+    words += [f"b{settings.batch_size}"] if settings.batch_size != 128 else []
+    return " ".join(words)
+
+
+@torch.no_grad()
+def fit_layer(
+    train: Tensor | Callable[[Tensor], Tensor],
+    test: Callable[[], Tensor],
+    train_labels: Tensor,
+    test_labels: Tensor,
+    *,
+    dim: int,
+    classes: int,
+    settings: LinearSettings,
+    seed: int,
+    progress: Progress = SILENT,
+    label: str = "linear",
+) -> Fit:
+    """Train one linear layer by SGD on softmax cross-entropy.
+
+    Args:
+        train: Features of the training clips (n, D) on the labels' device, or what gives those of some clips,
+            (b, D), by their index (b,).
+        test: Gives the features of the test clips (m, D).
+        train_labels: int64 (n,).
+        test_labels: int64 (m,).
+        dim: D.
+        classes: Number of outputs.
+        settings: Settings; see `TrainingSettings`.
+        seed: Seed of the initial weights and of the order of the clips.
+        progress: Receiver of progress.
+        label: What the progress display calls this.
+
+    Raises:
+        DivergedError: The loss stopped being finite.
+    """
+    device = train_labels.device
+    # All draws come from a CPU generator, so that they do not depend on the device.
+    draws = torch.Generator().manual_seed(seed)
+    weight = torch.empty(classes, dim).normal_(0, settings.init_std, generator=draws).to(device)
+    bias = torch.zeros(classes, device=device)
+    speed_w, speed_b = torch.zeros_like(weight), torch.zeros_like(bias)
+    norm = _Norm(dim, device) if settings.batch_norm else None
+    targets, ones = torch.eye(classes, device=device), torch.ones(settings.batch_size, device=device)
+
+    best: Best | None = None
+    scores = torch.empty(0)
+    progress.start(label, settings.epochs, "epochs")
+    for epoch in range(1, settings.epochs + 1):
+        rate = settings.rate(epoch)
+        order = torch.randperm(len(train_labels), generator=draws).to(device)
+        for x, target in _batches(train, targets, train_labels, order, settings.batch_size):
+            if norm is not None:
+                x = norm.train(x)
+            slope = torch.addmm(bias, x, weight.T).softmax(dim=1).sub_(target)  # (b, classes)
+            # speed = momentum * speed + gradient, each in one operation
+            share, use = 1 / len(x), settings.momentum
+            torch.addmm(speed_w, slope.T, x, beta=use, alpha=share, out=speed_w)
+            torch.addmv(speed_b, slope.T, ones[: len(x)], beta=use, alpha=share, out=speed_b)
+            if settings.weight_decay:
+                speed_w.add_(weight, alpha=settings.weight_decay)
+                speed_b.add_(bias, alpha=settings.weight_decay)
+            weight.add_(speed_w, alpha=-rate)
+            bias.add_(speed_b, alpha=-rate)
+        if not torch.isfinite(weight).all():
+            raise DivergedError("the linear classifier", epoch, settings.lr)
+        if settings.evaluates(epoch):
+            fold_w, fold_b = (weight, bias) if norm is None else norm.fold(weight, bias)
+            scores = torch.addmm(fold_b, test(), fold_w.T)
+            top1 = metrics.topk(scores, test_labels, 1)
+            if best is None or top1 > best.top1:
+                best = Best(epoch, top1)
+        progress.advance()
+    progress.finish()
+    assert best is not None
+    return Fit(scores, best, Classifier(fold_w.cpu().clone(), fold_b.cpu().clone()))
+
+
+_BLOCK = 2**22
+"""Numbers gathered at a time for several batches together."""
+
+
+def _batches(
+    train: Tensor | Callable[[Tensor], Tensor], targets: Tensor, labels: Tensor, order: Tensor, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of an epoch: features (b, D) and one-hot labels (b, classes)."""
+    if not isinstance(train, Tensor):
+        for rows in order.split(size):  # type: ignore[no-untyped-call]
+            yield train(rows), targets[labels[rows]]
+        return
+    # Gathering many batches at once leaves little to do for each of them.
+    many = max(1, _BLOCK // train.shape[1] // size) * size
+    for block in order.split(many):  # type: ignore[no-untyped-call]
+        wanted = targets[labels[block]].split(size)  # type: ignore[no-untyped-call]
+        yield from zip(train[block].split(size), wanted, strict=True)  # type: ignore[no-untyped-call]
+
+
+class _Norm:
+    """Batch norm over (b, D) without scale and shift: batch statistics in training, running ones after."""
+
+    def __init__(self, dim: int, device: torch.device) -> None:
+        self.mean = torch.zeros(dim, device=device)
+        self.var = torch.ones(dim, device=device)
+
+    def train(self, x: Tensor) -> Tensor:
+        """Normalise (b, D) and follow the running statistics."""
+        if len(x) < 2:  # one clip has no spread; the running statistics serve
+            return (x - self.mean) * (self.var + _BN_EPS).rsqrt()
+        var, mean = torch.var_mean(x, dim=0, correction=0)
+        self.mean.lerp_(mean, _BN_MOMENTUM)
+        self.var.lerp_(var * (len(x) / (len(x) - 1)), _BN_MOMENTUM)
+        return (x - mean) * (var + _BN_EPS).rsqrt()
+
+    def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the layer that gives on plain features what `weight`, `bias` give on normalised ones."""
+        folded = weight * (self.var + _BN_EPS).rsqrt()
+        return folded, bias - folded @ self.mean

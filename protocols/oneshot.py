@@ -1,0 +1,114 @@
+"""One-shot recognition on NTU-120: novel classes from one exemplar each (spec section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skeltools import knn
+from skeltools.errors import SkeltoolsError
+from skeltools.protocols.base import Outcome
+from skeltools.protocols.sources import Pretraining
+from skeltools.protocols.task import Task
+from skeltools.store import ClipFile
+
+EXEMPLARS = {
+    "ntu120": tuple(
+        f"S{1 if action <= 60 else 18:03d}C003P008R001A{action:03d}" for action in range(1, 120, 6)
+    ),
+}
+"""The exemplar clip of each novel class, by dataset, as the dataset's authors define them."""
+
+
+@dataclass(frozen=True)
+class OneshotSettings:
+    """One-shot recognition has nothing to set."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    oneshot: OneshotSettings
+
+
+def skip(task: Task, settings: OneshotSettings) -> str | None:
+    """Return why the task cannot be served: no exemplars are defined, or the file lacks some."""
+    dataset = task.file.dataset.name
+    if dataset not in EXEMPLARS:
+        return f"one-shot exemplars are defined for {', '.join(EXEMPLARS)}, not for {dataset}"
+    missing = sorted(set(EXEMPLARS[dataset]) - set(task.file.names))
+    if missing:
+        return (
+            f"{task.file.path} lacks {len(missing)} of the {len(EXEMPLARS[dataset])} one-shot exemplars, "
+            f"such as {missing[0]}. Convert the whole dataset"
+        )
+    return None
+
+
+def run(task: Task, settings: OneshotSettings) -> list[Outcome]:
+    """Give every other clip of the novel classes the class of its nearest exemplar.
+
+    The split plays no part. Mean average precision (``map``) ranks the exemplars for each clip.
+    """
+    exemplars, queries = rows(task)
+    gallery, asked = task.features_of(exemplars, "exemplar"), task.features_of(queries, "query")
+    labels = task.labels(queries)
+    scores, precision = knn.retrieve(
+        gallery.to(task.device),
+        task.labels(exemplars).to(task.device),
+        asked.to(task.device),
+        labels.to(task.device),
+        task.num_classes,
+    )
+    return [
+        Outcome(
+            scores.cpu(),
+            metrics={"map": float(precision.mean())},
+            train_rows=exemplars,
+            test_rows=queries,
+            notes=_seen(task, set(task.labels(exemplars).tolist())),
+        )
+    ]
+
+
+def rows(task: Task) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of the exemplars and of all other clips of their classes, increasing."""
+    wanted = set(EXEMPLARS[task.file.dataset.name])
+    exemplars = np.array([row for row, name in enumerate(task.file.names) if name in wanted], np.int64)
+    novel = np.isin(task.file.labels, task.file.labels[exemplars])
+    novel[exemplars] = False
+    return exemplars, task.limited(np.flatnonzero(novel))
+
+
+def _seen(task: Task, novel: set[int]) -> list[str]:
+    """Return a note on whether pretraining saw clips of the novel classes."""
+    known = task.source.pretraining
+    if known is None:
+        return []
+    count = _seen_clips(task, known, {task.file.classes[label] for label in novel})
+    if count is None:
+        return ["oneshot: whether pretraining saw clips of the novel classes is not known."]
+    if count:
+        return [f"oneshot: pretraining saw {count} clips of the novel classes, without labels."]
+    return []
+
+
+def _seen_clips(task: Task, known: Pretraining, novel: set[str]) -> int | None:
+    """Return how many training clips of the pretraining are of novel classes, None where not known."""
+
+    def count(file: ClipFile) -> int:
+        labels = file.labels[file.rows(known.split, "train")]
+        return int(sum(file.classes[label] in novel for label in labels.tolist()))
+
+    if known.data_digest is None:
+        return None
+    if known.data_digest == task.file.digest:
+        return count(task.file)
+    if known.data is None:
+        return None
+    try:
+        with ClipFile(known.data) as file:
+            return count(file) if file.digest == known.data_digest else None
+    except (SkeltoolsError, OSError):
+        return None

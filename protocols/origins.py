@@ -1,0 +1,156 @@
+"""What is given to evaluate: run folders, or an encoder from elsewhere, one origin a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from skeltools.datasets import STREAMS
+from skeltools.errors import RunError
+from skeltools.protocols import encoder as encoders
+from skeltools.protocols import sources
+from skeltools.protocols.sources import Source
+from skeltools.runs import Run
+from skeltools.store import ClipFile
+from skeltools.transforms.streams import check_stream
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One encoder on one stream.
+
+    Attributes:
+        name: A run folder or the encoder's name.
+        stream: joint, motion or bone.
+        source: Returns the subject of a name and a seed.
+        seed: Default seed.
+        data: Default converted file, if any.
+        split: Default split, if any.
+        home: Folder whose ``results`` take the records; None keeps nothing.
+        misfit: Returns why the clips of a file do not suit the trained encoder, or None; None where nothing
+            is known about the clips it needs.
+    """
+
+    name: str
+    stream: str
+    source: Callable[[str, int], Source]
+    seed: int = 0
+    data: Path | None = None
+    split: str | None = None
+    home: Path | None = None
+    misfit: Callable[[ClipFile], str | None] | None = None
+
+    @property
+    def results_dir(self) -> Path | None:
+        """Folder of the records."""
+        return None if self.home is None else self.home / "results"
+
+    @property
+    def cache_dir(self) -> Path | None:
+        """Folder of cached features."""
+        return None if self.home is None else self.home / "results" / "cache"
+
+
+def from_runs(paths: Iterable[Path], streams: Sequence[str] | None) -> list[Origin]:
+    """Return the runs in some folders.
+
+    Args:
+        paths: Run folders, or folders of run folders.
+        streams: Streams to take; None for all.
+
+    Raises:
+        RunError: A folder holds no run, or no run has a stream asked for.
+    """
+    runs = [run for path in paths for run in open_runs(path)]
+    if streams is not None:
+        for stream in streams:
+            check_stream(stream)
+            if all(run.stream != stream for run in runs):
+                there = ", ".join(sorted({run.stream for run in runs}))
+                raise RunError(
+                    f"No run of stream '{stream}' among those given ({there}). Pretrain one: "
+                    f"skeltools pretrain DATA --stream {stream}"
+                )
+        runs = [run for run in runs if run.stream in streams]
+    return [_from_run(run) for run in runs]
+
+
+def open_runs(path: Path) -> list[Run]:
+    """Return the run at `path`, or the runs in the folders directly inside it, by name.
+
+    Raises:
+        RunError: There is none.
+    """
+    if path.is_dir() and not (path / "run.json").exists():
+        inside = sorted(child.parent for child in path.glob("*/run.json"))
+        if inside:
+            return [Run.open(child) for child in inside]
+    return [Run.open(path)]
+
+
+def _from_run(run: Run) -> Origin:
+    return Origin(
+        name=str(run.path),
+        stream=run.stream,
+        source=lambda subject, seed: sources.from_run(run, subject, seed),
+        seed=run.seed,
+        data=run.data,
+        split=run.split or None,
+        home=run.path,
+        misfit=run.misfit,
+    )
+
+
+def moved(origin: Origin, home: Path) -> Origin:
+    """Return an origin whose records go to another folder."""
+    return replace(origin, home=home)
+
+
+def from_factory(
+    factory: Callable[[], nn.Module],
+    name: str,
+    weights: Path | None,
+    streams: Sequence[str] | None,
+    home: Path | None,
+) -> list[Origin]:
+    """Return somebody else's encoder, once a stream."""
+    return [
+        Origin(
+            name=name,
+            stream=check_stream(stream),
+            source=lambda subject, seed: sources.from_factory(factory, name, weights, subject, seed),
+            home=home,
+        )
+        for stream in streams or STREAMS[:1]
+    ]
+
+
+def from_name(
+    spec: str, weights: Path | None, streams: Sequence[str] | None, home: Path | None
+) -> list[Origin]:
+    """Return the encoder that ``package.module:factory`` names, once a stream.
+
+    Raises:
+        RunError: There is no such factory.
+    """
+    factory = encoders.load_factory(spec)
+    if home is None:
+        home = Path("evaluations") / spec.replace(":", ".")
+    return from_factory(factory, spec, weights, streams, home)
+
+
+def from_module(encoder: nn.Module, streams: Sequence[str] | None, home: Path | None) -> list[Origin]:
+    """Return an encoder in memory, once a stream."""
+    name = f"{type(encoder).__module__}:{type(encoder).__qualname__}"
+    return [
+        Origin(
+            name=name,
+            stream=check_stream(stream),
+            source=lambda subject, seed: sources.from_module(encoder, subject),
+            home=home,
+        )
+        for stream in streams or STREAMS[:1]
+    ]

@@ -1,0 +1,1 @@
+"""Protocol recipes (TOML). `skeltools.settings` reads them."""

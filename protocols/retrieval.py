@@ -1,0 +1,47 @@
+"""Retrieval: test clips ask, training clips answer, ranked by cosine similarity (spec section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skeltools import knn
+from skeltools.errors import DataError
+from skeltools.protocols.base import Outcome
+from skeltools.protocols.task import Task
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """Retrieval has nothing to set."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    retrieval: RetrievalSettings
+
+
+def run(task: Task, settings: RetrievalSettings) -> list[Outcome]:
+    """Return 1-NN accuracy (as top-1) and mean average precision (``map``) on the encoder's global feature.
+
+    A query whose class the gallery lacks has no average precision and is left out of the mean.
+
+    Raises:
+        DataError: The gallery has no clip of any query's class.
+    """
+    gallery, queries = (part.to(task.device) for part in task.features)
+    labels, known = task.test_labels.to(task.device), task.train_labels.to(task.device)
+    scores, precision = knn.retrieve(gallery, known, queries, labels, task.num_classes)
+    answered = ~precision.isnan()
+    if not answered.any():
+        raise DataError(
+            f"{task.file.path}: split '{task.split}' shares no class between training and test clips."
+        )
+    notes = []
+    if not answered.all():
+        notes.append(
+            f"retrieval: {int((~answered).sum())} queries of classes without a training clip are not in the "
+            "mean average precision."
+        )
+    return [
+        Outcome(scores.cpu(), metrics={"map": float(precision[answered].mean())}, notes=notes),
+    ]

@@ -1,0 +1,252 @@
+"""What a protocol works on: the clips of a split and the subject under evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skeltools import results, subsets
+from skeltools.errors import DataError, RunError
+from skeltools.features import extract, state_digest
+from skeltools.progress import SILENT, Progress
+from skeltools.protocols.base import Classifier
+from skeltools.protocols.cache import FeatureCache, key
+from skeltools.protocols.clips import Clips
+from skeltools.protocols.sources import Source
+from skeltools.store import ClipFile
+
+
+@dataclass
+class Task:
+    """One subject on one split of one file.
+
+    Attributes:
+        file: The open clip file.
+        split: Its split.
+        stream: joint, motion or bone; for an ensemble the joined streams' common name.
+        source: The subject.
+        seed: Seed of the protocol's draws.
+        device: Where to compute.
+        batch_size: Clips a forward pass.
+        limit: Most clips of each side of the split, None for all. Which ones depends on their names alone.
+        cache: Where features are kept.
+        results_dir: Folder of the subject's records, None where nothing is kept.
+        members: For an ensemble, the tasks of its streams.
+        target: Whether the file was named as the target of a transfer.
+        progress: Receiver of progress.
+        features_from: After `features`: ``computed``, ``cached`` or ``none``.
+    """
+
+    file: ClipFile
+    split: str
+    stream: str
+    source: Source
+    seed: int
+    device: torch.device
+    batch_size: int = 128
+    limit: int | None = None
+    cache: FeatureCache = field(default_factory=lambda: FeatureCache(None))
+    results_dir: Path | None = None
+    members: Mapping[str, Task] = field(default_factory=dict)
+    target: bool = False
+    progress: Progress = SILENT
+    features_from: str = field(default="none", init=False)
+
+    @cached_property
+    def recorded(self) -> list[results.Record]:
+        """The records that lie in `results_dir` when first asked for."""
+        return [] if self.results_dir is None else results.read_all(self.results_dir)
+
+    @property
+    def subject(self) -> str:
+        """One of `skeltools.results.SUBJECTS`."""
+        return self.source.subject
+
+    @cached_property
+    def train_rows(self) -> NDArray[np.int64]:
+        """Rows of the training clips (n,)."""
+        return self._rows("train")
+
+    @cached_property
+    def test_rows(self) -> NDArray[np.int64]:
+        """Rows of the test clips (m,)."""
+        return self._rows("test")
+
+    def _rows(self, part: str) -> NDArray[np.int64]:
+        rows = self.file.rows(self.split, part)
+        if len(rows) == 0:
+            raise DataError(
+                f"{self.file.path}: split '{self.split}' has no {part} clip, so nothing can be evaluated. "
+                "Convert more of the dataset or choose another --split."
+            )
+        return self.limited(rows)
+
+    def limited(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return at most `limit` of some rows, those whose names have the smallest SHA-256."""
+        if self.limit is None or len(rows) <= self.limit:
+            return rows
+        ranked = sorted(rows.tolist(), key=lambda row: subsets.rank(self.file.names[row], 0))
+        return np.array(sorted(ranked[: self.limit]), np.int64)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the file's dataset."""
+        return len(self.file.classes)
+
+    @cached_property
+    def train_labels(self) -> Tensor:
+        """Labels of the training clips, int64 (n,), on the CPU."""
+        return self.labels(self.train_rows)
+
+    @cached_property
+    def test_labels(self) -> Tensor:
+        """Labels of the test clips, int64 (m,), on the CPU."""
+        return self.labels(self.test_rows)
+
+    def labels(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return the labels of some clips, int64 (n,), on the CPU.
+
+        Raises:
+            DataError: A clip has no label, or one that is no class of the file.
+        """
+        try:
+            labels = self.file.labels[rows]
+        except KeyError:
+            raise DataError(f"{self.file.path} has no labels, and every protocol needs them.") from None
+        if len(labels) and labels.min() < 0:
+            name = self.file.names[int(rows[int(labels.argmin())])]
+            raise DataError(
+                f"{self.file.path}: clip '{name}' has no label, and every protocol needs labels. "
+                "Convert the source with its label files."
+            )
+        if len(labels) and labels.max() >= self.num_classes:
+            name = self.file.names[int(rows[int(labels.argmax())])]
+            raise DataError(
+                f"{self.file.path}: clip '{name}' has label {int(labels.max())}, but the file names "
+                f"{self.num_classes} classes. Convert the source again."
+            )
+        return torch.from_numpy(np.ascontiguousarray(labels))
+
+    def subset(self, percent: float) -> NDArray[np.int64]:
+        """Return the rows of the label subset of a percentage of the training clips, for the task's seed.
+
+        The file's own subset where it is stored and all clips are used; the same rule draws it elsewhere.
+        """
+        stored = self.split, subsets.percent_name(percent / 100), self.seed
+        if self.limit is None and stored in self.file.subsets:
+            return self.file.subset(*stored)
+        return subsets.draw(self.file.names, self.file.labels, self.train_rows, percent / 100, self.seed)
+
+    @cached_property
+    def encoder_digest(self) -> str | None:
+        """SHA-256 of the encoder's state; None for raw coordinates."""
+        return None if self.source.build is None else state_digest(self._frozen)
+
+    @cached_property
+    def _frozen(self) -> nn.Module:
+        """The encoder that features are computed with; its digest is taken before and compared after."""
+        return self.new_encoder()
+
+    def new_encoder(self) -> nn.Module:
+        """Return a fresh copy of the encoder, in eval mode, on the device.
+
+        Raises:
+            RunError: The subject has no encoder, or it takes clips of another length.
+        """
+        if self.source.build is None:
+            raise RunError(f"Subject '{self.subject}' has no encoder.")
+        if self.source.frames not in (None, self.file.frames):
+            raise RunError(
+                f"{self.source.name} was trained on clips of {self.source.frames} frames; "
+                f"{self.file.path} holds clips of {self.file.frames}. Convert the source with as many frames."
+            )
+        return self.source.build(self.device).eval()
+
+    def clips(self, rows: NDArray[np.int64]) -> Clips:
+        """Return some clips as batches of the task's stream."""
+        return Clips(self.file, rows, self.stream, self.device)
+
+    @cached_property
+    def features(self) -> tuple[Tensor, Tensor]:
+        """Features of the training and of the test clips, float32 (n, D) and (m, D), on the CPU.
+
+        Taken from the cache where they are, else computed, with the encoder shown to be unchanged by it.
+        Standardised on the training clips where the subject says so.
+
+        Raises:
+            RunError: The encoder's weights or statistics moved.
+        """
+        train = self.features_of(self.train_rows, "train")
+        test = self.features_of(self.test_rows, "test")
+        if self.subject == results.STANDARDISED:
+            mean, sd = self._scale
+            train, test = (train - mean) / sd, (test - mean) / sd
+        return train, test
+
+    @cached_property
+    def _scale(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the training clips' features, each (D,)."""
+        train = self.features_of(self.train_rows, "train")
+        mean, sd = train.mean(dim=0), train.std(dim=0)
+        return mean, torch.where(sd > 0, sd, 1.0)
+
+    def on_plain_features(self, classifier: Classifier) -> Classifier:
+        """Return a classifier of `features` as one of the encoder's features as they are."""
+        if self.subject != results.STANDARDISED:
+            return classifier
+        mean, sd = self._scale
+        weight = classifier.weight / sd
+        return Classifier(weight, classifier.bias - weight @ mean)
+
+    def features_of(self, rows: NDArray[np.int64], part: str) -> Tensor:
+        """Return the subject's plain features of some clips, float32 (n, D), on the CPU.
+
+        Args:
+            rows: Rows of the clips.
+            part: What the progress display calls them.
+
+        Raises:
+            RunError: The encoder's weights or statistics moved.
+        """
+        if self.source.build is None:
+            return self._extract(nn.Flatten(), rows, part)
+        before = self.encoder_digest or ""
+        name = key(
+            {
+                "encoder": before,
+                "code": self.source.code,
+                "data": self.file.digest,
+                "stream": self.stream,
+                "device": self.device.type,
+            },
+            rows,
+        )
+        found = self.cache.load(name)
+        if found is not None:
+            self.features_from = "cached" if self.features_from == "none" else self.features_from
+            return found
+        features = self._extract(self._frozen, rows, part)
+        if state_digest(self._frozen) != before:
+            raise RunError("The encoder changed while features were computed; a frozen encoder must not.")
+        self.cache.store(name, features)
+        self.features_from = "computed"
+        return features
+
+    def _extract(self, encoder: nn.Module, rows: NDArray[np.int64], part: str) -> Tensor:
+        return extract(
+            encoder,
+            self.file,
+            rows,
+            self.stream,
+            batch_size=self.batch_size,
+            device=self.device,
+            progress=self.progress,
+            label=f"{self.subject}: {part} features",
+        )

@@ -1,0 +1,23 @@
+"""skeltools: self-supervised skeleton action recognition, from raw files to trusted tables.
+
+Importing this package loads neither torch nor NumPy; heavy names are resolved on first use.
+"""
+
+__version__ = "0.1.0"
+
+__all__ = ["ClipDataset", "ClipFile", "Clips", "__version__", "open_clips"]
+
+_HOMES = {
+    "ClipDataset": "skeltools.access",
+    "ClipFile": "skeltools.store",
+    "Clips": "skeltools.access",
+    "open_clips": "skeltools.access",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'skeltools' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

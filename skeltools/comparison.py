@@ -1,0 +1,215 @@
+"""Comparing two results on the same test clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skeltools import report, results
+from skeltools.errors import RunError, did_you_mean
+from skeltools.results import Record
+from skeltools.significance import McNemar, bootstrap, mcnemar
+from skeltools.tables import Grid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two results on the same clips.
+
+    Attributes:
+        seeds: Seeds of the pairs, A's and B's.
+        clips: Test clips.
+        a: Top-1 of A, mean over seeds.
+        b: Top-1 of B.
+        low: 95 % bootstrap interval of B - A over test clips, lower end.
+        high: Upper end.
+        tests: McNemar's test of each pair.
+        classes: Name, clips, top-1 of A and of B of each class that has test clips.
+    """
+
+    seeds: list[tuple[int, int]]
+    clips: int
+    a: float
+    b: float
+    low: float
+    high: float
+    tests: list[McNemar]
+    classes: list[tuple[str, int, float, float]]
+
+
+def pick(where: str, protocol: str, variant: str | None = None, stream: str | None = None) -> list[Record]:
+    """Return the records that differ in their seed alone and that a text names.
+
+    Args:
+        where: The ``.json`` file of a record; or a run folder or folder of runs, with ``@SUBJECT`` where not
+            the pretrained encoder is meant.
+        protocol: Name of the protocol.
+        variant: Variant; None where there is only one.
+        stream: Stream; None where there is only one.
+
+    Raises:
+        RunError: Nothing fits, or several results do.
+    """
+    if where.endswith(".json"):
+        return [results.read(Path(where))]
+    path, word = where, "pretrained"
+    if not Path(where).is_dir() and "@" in where:
+        path, _, word = where.rpartition("@")
+    if word not in results.SUBJECT_WORDS:
+        known = results.SUBJECT_WORDS
+        raise RunError(
+            f"Unknown subject '{word}' in '{where}'. Choose one of: {', '.join(known)}."
+            f"{did_you_mean(word, known)}"
+        )
+    found = [
+        record
+        for record in results.read_folders([Path(path)])
+        if (record.protocol, record.subject) == (protocol, results.SUBJECT_WORDS[word])
+        and variant in (None, record.variant)
+        and stream in (None, record.stream)
+    ]
+    rows = report.rows(found)
+    if not rows:
+        raise RunError(
+            f"{path} has no {protocol} result of '{results.SUBJECT_WORDS[word]}'"
+            f"{'' if variant is None else f' with variant {variant}'}. See what there is: "
+            f"skeltools report {path}"
+        )
+    if len(rows) > 1:
+        kinds = ", ".join(f"'{row.first.stream} {row.label}'" for row in rows)
+        raise RunError(
+            f"{path} has several {protocol} results: {kinds}. Choose with --variant or --stream, or give the "
+            ".json file of one."
+        )
+    return list(rows[0].records)
+
+
+def compare(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
+    """Compare two results, pairing equal seeds; two single results are paired whatever their seeds.
+
+    Raises:
+        RunError: No seed is common, or the results are not of the same clips and labels.
+    """
+    import numpy as np
+
+    pairs = _pairs(a, b)
+    names = sorted(pairs[0][0].side().names)
+    right_a, right_b = [], []
+    for one, two in pairs:
+        right_a.append(_hits(one, names, pairs[0][0]))
+        right_b.append(_hits(two, names, pairs[0][0]))
+    mean_a, mean_b = (np.mean(right, axis=0) for right in (right_a, right_b))
+    low, high = bootstrap(mean_b - mean_a)
+    side = pairs[0][0].side()
+    place = {name: row for row, name in enumerate(side.names)}
+    labels = side.labels[[place[name] for name in names]]
+    classes = [
+        (name, int(own.sum()), float(mean_a[own].mean()), float(mean_b[own].mean()))
+        for label, name in enumerate(side.classes)
+        if (own := labels == label).any()
+    ]
+    return Comparison(
+        seeds=[(one.seed, two.seed) for one, two in pairs],
+        clips=len(names),
+        a=float(mean_a.mean()),
+        b=float(mean_b.mean()),
+        low=low,
+        high=high,
+        tests=[mcnemar(one, two) for one, two in zip(right_a, right_b, strict=True)],
+        classes=classes,
+    )
+
+
+def _pairs(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[Record, Record]]:
+    if len(a) == len(b) == 1:
+        return [(a[0], b[0])]
+    first, second = ({record.seed: record for record in group} for group in (a, b))
+    common = sorted(first.keys() & second.keys())
+    if not common:
+        raise RunError(
+            f"The results have no seed in common: {', '.join(map(str, first))} against "
+            f"{', '.join(map(str, second))}. Run the protocol with the same --seed."
+        )
+    return [(first[seed], second[seed]) for seed in common]
+
+
+def _hits(record: Record, names: list[str], first: Record) -> NDArray[np.bool_]:
+    """Return whether each clip was classified right, in the order of `names`."""
+    side, other = record.side(), first.side()
+    if sorted(side.names) != names:
+        odd = sorted(set(side.names) ^ set(names))
+        raise RunError(
+            f"The results are not of the same test clips: '{odd[0]}' is in one only. Evaluate both on "
+            "the same file and split."
+        )
+    labels = dict(zip(other.names, other.labels.tolist(), strict=True))
+    if any(labels[name] != label for name, label in zip(side.names, side.labels.tolist(), strict=True)):
+        raise RunError(
+            "The results have different labels for the same clips. Evaluate both on the same file."
+        )
+    right = dict(zip(side.names, report.hits(side).tolist(), strict=True))
+    import numpy as np
+
+    return np.array([right[name] for name in names], bool)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def grids(found: Comparison, a: Record, b: Record, most: int) -> list[Grid]:
+    """Return the comparison as grids: the whole, and the `most` classes with the largest gains and losses.
+
+    Args:
+        found: The comparison.
+        a: A record of A, for names.
+        b: A record of B.
+        most: Classes a list.
+    """
+    partial = "PARTIAL: " if a.partial or b.partial else ""
+    head = Grid(
+        [
+            f"{partial}{a.dataset} {a.split}: {found.clips:,} test clips, {len(found.seeds)} "
+            f"pair{'s' if len(found.seeds) > 1 else ''} of seeds",
+            f"A: {describe(a)}",
+            f"B: {describe(b)}",
+        ],
+        [("", False), ("A", True), ("B", True), ("B - A", True), ("95 %", True)],
+        notes=["95 %: bootstrap over test clips of the difference of the means over seeds"],
+    )
+    interval = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
+    head.add(["top-1", _percent(found.a), _percent(found.b), f"{100 * (found.b - found.a):+.1f}", interval])
+    test = Grid(
+        ["McNemar's exact test on the same clips"],
+        [("seeds", False), ("only A right", True), ("only B right", True), ("p", True)],
+    )
+    for (one, two), result in zip(found.seeds, found.tests, strict=True):
+        seed = str(one) if one == two else f"{one} against {two}"
+        test.add([seed, str(result.only_a), str(result.only_b), f"{result.p:.2g}"])
+    return [head, test, *_class_grids(found, most)]
+
+
+def _class_grids(found: Comparison, most: int) -> list[Grid]:
+    made = []
+    for words, sign in (("gains of B", 1), ("losses of B", -1)):
+        ranked = sorted(found.classes, key=lambda item: sign * (item[2] - item[3]))
+        kept = [item for item in ranked[:most] if sign * (item[3] - item[2]) > 0]
+        columns = [("class", False), ("clips", True), ("A", True), ("B", True), ("B - A", True)]
+        grid = Grid([f"Largest {words} by class"], columns)
+        for name, clips, one, two in kept:
+            grid.add([name, str(clips), _percent(one), _percent(two), f"{100 * (two - one):+.1f}"])
+        made += [grid] if kept else []
+    return made
+
+
+def describe(record: Record) -> str:
+    """Return a result in a few words."""
+    epochs = "" if record.epoch is None else f", {record.epoch} pretraining epochs"
+    name = "" if record.encoder == "none" else f" ({record.encoder})"
+    return f"{record.stream} {record.experiment}, {record.subject}{epochs}{name}"

@@ -1,0 +1,453 @@
+"""From raw files to one converted file: list, read, prepare, write, exclude."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skeltools import pool
+from skeltools.datasets import Dataset
+from skeltools.errors import FormatError, OutputError, SourceError
+from skeltools.formats import backend
+from skeltools.formats.plan import Excluded, Plan, Unit, damage, make_plan, read_unit
+from skeltools.formats.recording import Recording
+from skeltools.formats.source import list_entries, stream
+from skeltools.preparation import BASE, Chain, apply, choose
+from skeltools.progress import SILENT, Progress
+from skeltools.settings import Resolved
+from skeltools.skeleton import NUM_JOINTS
+from skeltools.store.layout import sha256
+from skeltools.store.reader import ClipFile
+from skeltools.store.spool import (
+    CLIPS,
+    MOTION,
+    RAW_BYTES,
+    Done,
+    Left,
+    Spool,
+    UnitResult,
+    done_fates,
+    folder_of,
+    new_raw_file,
+)
+from skeltools.store.writer import Contents, Raw, RawBodies, check_output, read_clips, write_file
+
+_BATCH_CLIPS = 32
+_BATCH_BYTES = 1 << 23
+"""A batch of work is closed when it has this many clips or bytes of raw files."""
+
+_WORKER_BYTES = 1 << 23
+"""Starting a worker takes about half a second, so each gets at least this many bytes of raw files."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a conversion did.
+
+    Attributes:
+        path: The file written.
+        dataset: Name of the dataset.
+        clips: Clips in the file.
+        excluded: Clips left out, by reason code.
+        splits: (train, test) by split.
+        official: Official (train, test) by split where there are such counts.
+        notes: What the user should know.
+    """
+
+    path: Path
+    dataset: str
+    clips: int
+    excluded: dict[str, int]
+    splits: dict[str, tuple[int, int]]
+    official: dict[str, tuple[int, int]]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know: all that turns a raw file into prepared clips in the spool.
+
+    Attributes:
+        dataset: Name of the dataset.
+        chain: Settings of the preparation.
+        spool: Folder of the conversion under way.
+        compiled: Use the compiled parser.
+        skip: Record damaged files instead of raising.
+        keep_raw: Keep raw recordings.
+    """
+
+    dataset: str
+    chain: Chain
+    spool: Path
+    compiled: bool
+    skip: bool
+    keep_raw: bool
+
+
+class Work(NamedTuple):
+    """A raw file to do: its number in the plan, the file and its clips, its content where it was streamed."""
+
+    number: int
+    unit: Unit
+    data: bytes | None
+
+
+def convert(
+    dataset: Dataset,
+    source: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    prep: Resolved[Chain] | None = None,
+    prep_name: str = BASE,
+    frames: int | None = None,
+    workers: int = 1,
+    replace: bool = False,
+    resume: bool = False,
+    skip_damaged: bool = False,
+    keep_raw: bool = False,
+    progress: Progress = SILENT,
+) -> Summary:
+    """Convert raw files into one HDF5 file (layout: docs/data-format.md).
+
+    The same raw files give the same datasets whatever holds them, whatever the number of workers, and
+    however often the conversion was interrupted and resumed.
+
+    Args:
+        dataset: What the source holds, from `skeltools.datasets.get`.
+        source: One or several folders, archives or files (see `skeltools.formats.source.list_entries`).
+        out: The file to write. It appears under this name only when it is complete.
+        prep: How to prepare the clips, from `skeltools.preparation.choose`; the default chain when None.
+        prep_name: Name of that preparation, stored with the data.
+        frames: T, frames a prepared clip, where `prep` is None.
+        workers: Processes. More than one need the caller's ``if __name__ == "__main__"`` guard.
+        replace: Rebuild `out` if it exists, and forget an interrupted conversion.
+        resume: Continue an interrupted conversion; does nothing when `out` is finished.
+        skip_damaged: Record damaged files in ``/excluded`` instead of stopping.
+        keep_raw: Also store the recordings, so that other preparations can be derived later.
+        progress: Receiver of progress.
+
+    Raises:
+        OutputError: `out` exists, an interrupted conversion is in the way, or nothing can be written there.
+        SourceError: The source is missing, empty, or holds nothing of the dataset.
+        FormatError: A raw file is damaged.
+    """
+    out = Path(out)
+    sources = [Path(source)] if isinstance(source, (str, Path)) else [Path(item) for item in source]
+    chain = (prep or choose(options={"chain.frames": frames})).values
+    folder = folder_of(out)
+    if resume and out.is_file() and not replace:
+        return _finished(out, dataset, chain, progress)
+    check_output(out, replace)
+    if folder.exists() and not (resume or replace):
+        raise OutputError(
+            f"A conversion to {out} was interrupted. Use --resume to continue it or --replace to start over."
+        )
+    shown = ", ".join(map(str, sources))
+    plan = make_plan(dataset, list_entries(sources), shown, chain, skip_damaged)
+    if not plan.names:
+        raise _nothing(shown, dataset, plan.excluded)
+    for note in plan.notes:
+        progress.message(note)
+    compiled = len(plan.units) >= backend.COMPILE_FROM
+    if compiled and not backend.available():
+        progress.message("Numba is not installed: using the plain parser, which is about ten times slower.")
+    job = Job(dataset.name, chain, folder, compiled, skip_damaged, keep_raw)
+    header = _header(job, plan)
+    spool = (
+        Spool.resume(folder, header, chain.clip_bytes)
+        if resume and folder.exists() and not replace
+        else Spool.begin(folder, header)
+    )
+    try:
+        _work_off(job, plan, spool, workers, progress)
+        contents, rows = _gather(job, plan, spool, prep_name)
+        if not rows:
+            raise _nothing(shown, dataset, contents.excluded)
+        _write(out, contents, rows, job)
+    except Exception:
+        spool.remove()
+        raise
+    except BaseException:
+        spool.close()
+        progress.message(
+            f"Interrupted with {len(done_fates(spool.results)):,} of {len(plan.names):,} clips done. "
+            "Run the same command with --resume to continue."
+        )
+        raise
+    spool.remove()
+    return Summary(
+        path=out,
+        dataset=dataset.name,
+        clips=len(rows),
+        excluded=reason_counts(contents.excluded),
+        splits={
+            split: (int(train.sum()), int(len(train) - train.sum()))
+            for split, train in contents.train.items()
+        },
+        official={split: dataset.counts[split] for split in contents.train if split in dataset.counts},
+        notes=plan.notes,
+    )
+
+
+def _finished(out: Path, dataset: Dataset, chain: Chain, progress: Progress) -> Summary:
+    """Describe an output that is there already, after checking that it is what would be made."""
+    with ClipFile(out) as file:
+        wanted = {
+            "dataset": dataset.name,
+            **{f"chain.{key}": value for key, value in chain.settings().items()},
+        }
+        differs = [key for key, value in wanted.items() if file.attrs.get(key) != value]
+        if differs:
+            raise OutputError(
+                f"{out} is finished, but with a different {', '.join(differs)}. Use --replace to rebuild it."
+            )
+        progress.message(f"{out} is complete already.")
+        return Summary(
+            path=out,
+            dataset=dataset.name,
+            clips=len(file),
+            excluded=reason_counts(file.excluded),
+            splits={
+                split: (len(file.rows(split, "train")), len(file.rows(split, "test")))
+                for split in file.splits
+            },
+            official={split: dataset.counts[split] for split in file.splits if split in dataset.counts},
+        )
+
+
+def reason_counts(excluded: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Count exclusions by reason code, the most frequent first."""
+    return dict(Counter(reason.partition(":")[0] for _, reason in excluded).most_common())
+
+
+def _nothing(source: str, dataset: Dataset, excluded: Iterable[tuple[str, str]]) -> SourceError:
+    why = ", ".join(f"{count} {code}" for code, count in reason_counts(excluded).items())
+    return SourceError(f"{source} holds no clip of {dataset.name} to convert (left out: {why}).")
+
+
+def _header(job: Job, plan: Plan) -> dict[str, Any]:
+    """Say what makes two conversions the same, so that one may continue the other."""
+    listing = hashlib.sha256()
+    for unit in plan.units:
+        entry = unit.entry
+        listing.update(repr((entry.path, entry.size, entry.stamp, unit.spans)).encode())
+    listing.update(repr((plan.names, plan.labels, plan.small, sorted(plan.train.items()))).encode())
+    return {
+        "dataset": job.dataset,
+        "settings": job.chain.settings(),
+        "raw": job.keep_raw,
+        "handling of damaged files": job.skip,
+        "source": listing.hexdigest(),
+    }
+
+
+def _work_off(job: Job, plan: Plan, spool: Spool, workers: int, progress: Progress) -> None:
+    """Do every unit that is not done yet."""
+    finished = {result.unit for result in spool.results}
+    left = [(index, unit) for index, unit in enumerate(plan.units) if index not in finished]
+    if not left:
+        return
+    clips = sum(len(unit.spans) for _, unit in left)
+    if finished:
+        progress.message(f"Resuming: {len(plan.names) - clips:,} of {len(plan.names):,} clips are done.")
+    progress.start("converting", clips)
+    counts = {index: len(unit.spans) for index, unit in left}
+    size = sum(unit.entry.size for _, unit in left)
+    workers = min(workers, len(left), max(1, size // _WORKER_BYTES))
+    try:
+        for results in pool.run(_batches(left), make_worker, (job,), workers):
+            spool.add(results)
+            progress.advance(sum(counts[result.unit] for result in results))
+    finally:
+        progress.finish()
+
+
+def _batches(units: Sequence[tuple[int, Unit]]) -> Iterator[list[Work]]:
+    """Yield the work in batches of a few MB, files that must be streamed last and with their contents."""
+    batch: list[Work] = []
+    clips = size = 0
+    for work in _works(units):
+        batch.append(work)
+        clips += len(work.unit.spans)
+        size += work.unit.entry.size
+        if clips >= _BATCH_CLIPS or size >= _BATCH_BYTES:
+            yield batch
+            batch, clips, size = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _works(units: Sequence[tuple[int, Unit]]) -> Iterator[Work]:
+    streamed = {}
+    for index, unit in units:
+        if unit.entry.streamed:
+            streamed[unit.entry] = (index, unit)
+        else:
+            yield Work(index, unit, None)
+    for entry, data in stream(streamed):
+        yield Work(*streamed[entry], data)
+
+
+def make_worker(job: Job) -> Callable[[list[Work]], list[UnitResult]]:
+    """Return the function that does a batch in this process."""
+    from skeltools import datasets
+
+    backend.use_compiled(job.compiled)
+    worker = _Worker(job, datasets.get(job.dataset))
+    return worker
+
+
+class _Worker:
+    """Reads raw files, prepares their clips and writes each at its place in the spool."""
+
+    def __init__(self, job: Job, dataset: Dataset) -> None:
+        self._job = job
+        self._dataset = dataset
+        self._clips = (job.spool / CLIPS).open("r+b", buffering=0)
+        self._motion = (job.spool / MOTION).open("r+b", buffering=0) if job.chain.motion == "source" else None
+        self._raw = new_raw_file(job.spool) if job.keep_raw else None
+
+    def __call__(self, batch: list[Work]) -> list[UnitResult]:
+        return [self._unit(work) for work in batch]
+
+    def _unit(self, work: Work) -> UnitResult:
+        unit = work.unit
+        data = b""
+        try:
+            data = unit.entry.read() if work.data is None else work.data
+            recordings = read_unit(self._dataset, unit, data)
+        except FormatError as error:
+            if not self._job.skip:
+                raise
+            reason = damage(unit.entry, error)
+            return UnitResult(
+                work.number, sha256(data), tuple(Left(span.clip, reason) for span in unit.spans)
+            )
+        labelled = self._dataset.format == "pku"
+        fates = tuple(
+            self._clip(span.clip, recording, labelled)
+            for span, recording in zip(unit.spans, recordings, strict=True)
+        )
+        return UnitResult(work.number, sha256(data), fates)
+
+    def _clip(self, clip: int, recording: Recording, labelled: bool) -> Done | Left:
+        found = apply(recording, self._job.chain, labelled)
+        if isinstance(found, str):
+            return Left(clip, found)
+        stored = found.clip.astype(found.clip.dtype.newbyteorder("<"), copy=False).tobytes()
+        self._clips.seek(clip * len(stored))
+        self._clips.write(stored)
+        if self._motion is not None and found.motion is not None:
+            self._motion.seek(clip * len(stored))
+            self._motion.write(found.motion.astype(found.motion.dtype.newbyteorder("<")).tobytes())
+        raw = self._keep(recording) if self._raw is not None else None
+        return Done(clip, found.frames, found.length, found.bodies, found.gaps, sha256(stored), raw)
+
+    def _keep(self, recording: Recording) -> tuple[int, int, int, int, int]:
+        assert self._raw is not None
+        number, file = self._raw
+        offset = file.seek(0, os.SEEK_END)
+        block = b"".join(
+            (
+                recording.coords.astype("<f4", copy=False).tobytes(),
+                recording.frame.astype("<i4", copy=False).tobytes(),
+                recording.slot.astype("<i4", copy=False).tobytes(),
+                recording.ids.astype("<i8", copy=False).tobytes(),
+            )
+        )
+        file.write(block)
+        return number, offset, len(recording.frame), zlib.crc32(block), recording.frames
+
+
+def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Contents, list[int]]:
+    """Put the results of all units into name order; return the file's contents and each row's clip."""
+    from skeltools import datasets
+
+    done = done_fates(spool.results)
+    excluded = [*plan.excluded]
+    for result in spool.results:
+        excluded += [
+            Excluded(plan.names[fate.clip], fate.reason) for fate in result.fates if isinstance(fate, Left)
+        ]
+    rows = sorted(done)
+    found = [done[row] for row in rows]
+    columns: dict[str, Sequence[int] | Sequence[str]] = {
+        "frames": [item.frames for item in found],
+        "length": [item.length for item in found],
+        "bodies": [item.bodies for item in found],
+        "gaps": [item.gaps for item in found],
+    }
+    for column, values in plan.columns.items():
+        columns[column] = [values[row] for row in rows]  # type: ignore[assignment]
+    contents = Contents(
+        dataset=datasets.get(job.dataset),
+        names=[plan.names[row] for row in rows],
+        labels=[plan.labels[row] for row in rows],
+        columns=columns,
+        digests=np.frombuffer(bytes.fromhex("".join(item.digest for item in found)), np.uint8).reshape(
+            -1, 32
+        ),
+        train={split: np.array(train, bool)[rows] for split, train in plan.train.items()},
+        excluded=sorted(excluded),
+        settings=job.chain.settings(),
+        prep=prep_name,
+        frames=job.chain.frames,
+        dtype=job.chain.dtype,
+        source_digest=_source_digest(plan, spool.results),
+        raw=_raw_of(found, spool) if job.keep_raw else None,
+    )
+    return contents, rows
+
+
+def _raw_of(found: Sequence[Done], spool: Spool) -> Raw:
+    places = [item.raw for item in found if item.raw is not None]
+    numbers = {int(path.name.partition(".")[2]): path for path in spool.raw_files()}
+    return Raw(
+        counts=[place[2] for place in places],
+        frames=[place[4] for place in places],
+        read=partial(_read_raw, places, numbers),
+    )
+
+
+def _read_raw(
+    places: Sequence[tuple[int, int, int, int, int]], files: dict[int, Path], row: int
+) -> RawBodies:
+    number, offset, observed, _, _ = places[row]
+    with files[number].open("rb") as file:
+        file.seek(offset)
+        block = file.read(observed * RAW_BYTES)
+    coords = observed * NUM_JOINTS * 3 * 4
+    return (
+        np.frombuffer(block, "<f4", observed * NUM_JOINTS * 3).reshape(-1, NUM_JOINTS, 3),
+        np.frombuffer(block, "<i4", observed, coords),
+        np.frombuffer(block, "<i4", observed, coords + 4 * observed),
+        np.frombuffer(block, "<i8", observed, coords + 8 * observed),
+    )
+
+
+def _write(out: Path, contents: Contents, rows: Sequence[int], job: Job) -> None:
+    with ExitStack() as stack:
+        names = [CLIPS, MOTION] if job.chain.motion == "source" else [CLIPS]
+        files = {name: stack.enter_context((job.spool / name).open("rb")) for name in names}
+        arrays = {name: read_clips(file, rows, job.chain.clip_bytes) for name, file in files.items()}
+        write_file(out, contents, arrays, job.spool / "output.h5")
+
+
+def _source_digest(plan: Plan, results: Sequence[UnitResult]) -> str:
+    """Return the SHA-256 over (file name, SHA-256 of its content) of every file read, in name order."""
+    files = [(name, sha256(content)) for name, content in plan.small]
+    files += [(plan.units[result.unit].entry.name, result.source) for result in results]
+    total = hashlib.sha256()
+    for name, digest in sorted(files):
+        total.update(f"{name}\0{digest}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,140 @@
+"""Another preparation from recordings that a converted file keeps, without the raw files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skeltools.errors import DataError, SettingError
+from skeltools.formats.recording import Recording
+from skeltools.preparation import Chain, Prepared, apply, stored
+from skeltools.progress import SILENT, Progress
+from skeltools.store.layout import sha256
+from skeltools.store.reader import ClipFile
+from skeltools.store.writer import Contents, Raw, RawBodies, check_output, read_clips, write_file
+
+_OF_THE_SPLITS = ("split_names", "splits")
+
+
+def derive(
+    file: ClipFile,
+    out: str | Path,
+    chain: Chain,
+    prep_name: str,
+    *,
+    replace: bool = False,
+    progress: Progress = SILENT,
+) -> int:
+    """Prepare the recordings of a file anew and write the result as another file, recordings included.
+
+    Args:
+        file: A file made with recordings kept.
+        out: The file to write.
+        chain: How to prepare the clips. Settings that bear on the splits must be those of `file`.
+        prep_name: Name of the preparation.
+        replace: Rebuild `out` if it exists.
+        progress: Receiver of progress.
+
+    Returns:
+        The number of clips written.
+
+    Raises:
+        DataError: The file holds no recordings.
+        SettingError: A setting cannot be changed without the raw files.
+        OutputError: `out` exists and `replace` is not set, or it cannot be written there.
+    """
+    out = Path(out)
+    if not file.has_raw:
+        raise DataError(f"{file.path} holds no recordings. Convert with --keep-raw to keep them.")
+    before = stored(file.attrs)
+    for key in _OF_THE_SPLITS:
+        if getattr(before, key) != getattr(chain, key):
+            raise SettingError(
+                f"chain.{key} was '{getattr(before, key)}' and cannot be changed to '{getattr(chain, key)}' "
+                "without the raw files. Convert again."
+            )
+    check_output(out, replace)
+    recordings = (file.recording(row) for row in range(len(file)))
+    with (
+        tempfile.TemporaryFile(dir=out.absolute().parent) as clips,
+        tempfile.TemporaryFile(dir=out.absolute().parent) as motion,
+    ):
+        found: list[Prepared] = []
+        rows: list[int] = []
+        digests: list[str] = []
+        excluded = list(file.excluded)
+        progress.start("deriving", len(file))
+        for row, recording in enumerate(recordings):
+            result = apply(recording, chain, labelled=file.dataset.format == "pku")
+            if isinstance(result, str):
+                excluded.append((file.names[row], result))
+            else:
+                values = result.clip.astype(result.clip.dtype.newbyteorder("<"), copy=False).tobytes()
+                clips.write(values)
+                if result.motion is not None:
+                    motion.write(result.motion.astype(result.clip.dtype.newbyteorder("<")).tobytes())
+                rows.append(row)
+                digests.append(sha256(values))
+                found.append(result._replace(clip=_NOTHING, motion=None))
+            progress.advance()
+        progress.finish()
+        if not rows:
+            raise DataError(f"{file.path}: no clip is left after this preparation.")
+        contents = Contents(
+            dataset=file.dataset,
+            names=[file.names[row] for row in rows],
+            labels=file.labels[rows].tolist(),
+            columns=_columns(file, rows, found),
+            digests=np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32),
+            train=training_flags(file, rows),
+            excluded=sorted(excluded),
+            settings=chain.settings(),
+            prep=prep_name,
+            frames=chain.frames,
+            dtype=chain.dtype,
+            source_digest=str(file.attrs["source_digest"]),
+            raw=_raw(file, rows),
+        )
+        arrays = {"clips": read_clips(clips, range(len(rows)), chain.clip_bytes)}
+        if chain.motion == "source":
+            arrays["motion"] = read_clips(motion, range(len(rows)), chain.clip_bytes)
+        write_file(out, contents, arrays)
+    return len(rows)
+
+
+_NOTHING = np.zeros(0, np.float32)
+
+
+def training_flags(file: ClipFile, rows: Iterable[int]) -> dict[str, np.ndarray]:
+    """Return, for each split, whether each of `rows` is on its training side."""
+    flags = {}
+    for split in file.splits:
+        train = np.zeros(len(file), bool)
+        train[file.rows(split, "train")] = True
+        flags[split] = train[list(rows)]
+    return flags
+
+
+def _columns(
+    file: ClipFile, rows: Sequence[int], found: Sequence[Prepared]
+) -> dict[str, Sequence[int] | Sequence[str]]:
+    columns: dict[str, Sequence[int] | Sequence[str]] = {}
+    for name in file.columns:
+        values = file.column(name)
+        columns[name] = [values[row] for row in rows] if isinstance(values, list) else values[rows].tolist()
+    for name in ("frames", "length", "bodies", "gaps"):
+        columns[name] = [getattr(item, name) for item in found]
+    return columns
+
+
+def _raw(file: ClipFile, rows: Sequence[int]) -> Raw:
+    counts, frames = file.raw_counts()
+
+    def read(number: int) -> RawBodies:
+        recording: Recording = file.recording(rows[number])
+        return recording.coords, recording.frame, recording.slot, recording.ids
+
+    return Raw(counts[rows].tolist(), frames[rows].tolist(), read)

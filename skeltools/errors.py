@@ -1,0 +1,61 @@
+"""The errors skeltools raises on bad input.
+
+Every message is one line that names the file, line or key, says what was expected and what to do.
+The command line prints it after ``Error:`` and exits with status 2. Anything else that escapes is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class SkeltoolsError(Exception):
+    """Base of every error that bad input can cause."""
+
+
+class FormatError(SkeltoolsError):
+    """A raw file is not what its format says it should be.
+
+    Attributes:
+        path: The file (``archive.zip/member`` inside an archive).
+        line: 1-based line number, or None where the fault has no line.
+        problem: What was found and what was expected.
+    """
+
+    def __init__(self, path: str | Path, problem: str, line: int | None = None) -> None:
+        self.path = str(path)
+        self.line = line
+        self.problem = problem
+        super().__init__(path, problem, line)
+
+    def __str__(self) -> str:
+        where = self.path if self.line is None else f"{self.path}, line {self.line}"
+        return f"{where}: {self.problem}"
+
+
+class SourceError(SkeltoolsError):
+    """An input folder, archive or list is missing, empty or of the wrong kind."""
+
+
+class DataError(SkeltoolsError):
+    """A skeltools HDF5 file is missing, damaged, of another version, or lacks what was asked of it."""
+
+
+class SettingError(SkeltoolsError):
+    """A recipe or ``--set`` names an unknown setting or a value that does not fit."""
+
+
+class RunError(SkeltoolsError):
+    """A run folder or checkpoint is missing, damaged or does not match what was asked of it."""
+
+
+class OutputError(SkeltoolsError):
+    """An output exists already or cannot be written."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,1 @@
+"""Readers and writers of raw skeleton formats, one module a format."""

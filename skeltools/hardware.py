@@ -1,0 +1,35 @@
+"""Choosing a device by the words of ``--device``."""
+
+from __future__ import annotations
+
+import torch
+
+from skeltools.errors import SettingError
+
+
+def pick_device(word: str) -> torch.device:
+    """Return the torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        SettingError: The word is none of these, or the device is not there.
+    """
+    if word == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(word)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise SettingError(f"Unknown device '{word}'. Use auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingError(
+            f"Device '{word}' is not there: torch finds {torch.cuda.device_count()} CUDA devices."
+        )
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """Return a name for records: the GPU's own, or ``cpu`` with the number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({torch.get_num_threads()} threads)"

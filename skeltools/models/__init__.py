@@ -1,0 +1,1 @@
+"""Backbones, mask, heads and the SkeAttnCLR model."""

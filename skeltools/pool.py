@@ -1,0 +1,146 @@
+"""Worker processes that do batches of work: bounded, in any order, safe to interrupt.
+
+Each worker has a pipe of its own, so it ends by itself when the main process is killed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from skeltools.errors import SkeltoolsError
+
+_AHEAD = 2
+"""Batches a worker holds at a time: the one it works on and the next."""
+
+
+class WorkerError(SkeltoolsError):
+    """A worker process ended in a way it never should, such as being killed for its memory."""
+
+
+def run(
+    batches: Iterable[Any],
+    make: Callable[..., Callable[[Any], Any]],
+    arguments: tuple[Any, ...],
+    workers: int,
+) -> Iterator[Any]:
+    """Do batches and yield their results, in any order.
+
+    Args:
+        batches: The work; taken only as fast as it is done.
+        make: Called once in each process with `arguments`; returns the function that does a batch. It and
+            the results are pickled; a result is small (a few kB), or pipes could fill up.
+        arguments: Arguments of `make`.
+        workers: Processes. With 1, everything happens in this one.
+
+    Raises:
+        SkeltoolsError: What the function raised for the first batch, in their order, for which it did.
+        WorkerError: A worker died.
+    """
+    if workers <= 1:
+        work = make(*arguments)
+        for batch in batches:
+            yield work(batch)
+        return
+    context = multiprocessing.get_context("spawn")
+    lines: dict[Connection, Any] = {}
+    try:
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+            process.start()
+            theirs.close()
+            lines[ours] = process
+        yield from _share_out(iter(batches), lines)
+    finally:
+        for line, process in lines.items():
+            line.close()
+            process.terminate()
+        for process in lines.values():
+            process.join()
+
+
+def _share_out(batches: Iterator[Any], lines: dict[Connection, Any]) -> Iterator[Any]:
+    under_way: dict[Connection, deque[int]] = {line: deque() for line in lines}
+    failure: tuple[int, BaseException] | None = None
+    number = 0
+    more = True
+    for _ in range(_AHEAD):
+        for line in lines:
+            more = more and _send(line, lines[line], batches, number, under_way)
+            number += more
+    while any(under_way.values()):
+        for ready in wait([line for line, work in under_way.items() if work]):
+            assert isinstance(ready, Connection)
+            line = ready
+            try:
+                kind, value = line.recv()
+            except (EOFError, OSError):
+                raise _died(lines[line]) from None
+            index = under_way[line].popleft()
+            if kind == "error":
+                if failure is None or index < failure[0]:
+                    failure = (index, value)
+                continue
+            if failure is None:
+                more = more and _send(line, lines[line], batches, number, under_way)
+                number += more
+            yield value
+    if failure is not None:
+        raise failure[1]
+
+
+def _died(process: Any) -> WorkerError:
+    process.join(timeout=5)
+    return WorkerError(
+        f"A worker process ended unexpectedly (exit status {process.exitcode}); was memory short? "
+        "Try again with fewer --workers."
+    )
+
+
+def _send(
+    line: Connection,
+    process: Any,
+    batches: Iterator[Any],
+    number: int,
+    under_way: dict[Connection, deque[int]],
+) -> bool:
+    """Send the next batch; return whether there was one."""
+    batch = next(batches, _NONE)
+    if batch is _NONE:
+        return False
+    try:
+        line.send(batch)
+    except OSError:
+        raise _died(process) from None
+    under_way[line].append(number)
+    return True
+
+
+_NONE = object()
+
+
+def _serve(line: Connection, make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
+    """The life of a worker: do batches until the pipe closes. Ctrl-C is the main process's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        work: Callable[[Any], Any] | None = None
+        while True:
+            batch = line.recv()
+            try:
+                work = work or make(*arguments)
+                answer = ("done", work(batch))
+            except SkeltoolsError as error:
+                answer = ("error", error)
+            except OSError as error:
+                answer = ("error", OSError(error.errno, error.strerror, error.filename))
+            except Exception:
+                answer = ("error", RuntimeError(traceback.format_exc()))
+            line.send(answer)
+    except (EOFError, OSError):
+        return

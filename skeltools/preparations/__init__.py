@@ -1,0 +1,1 @@
+"""Preparation recipes, TOML: how raw recordings become clips. ``skeattnclr`` holds every setting."""

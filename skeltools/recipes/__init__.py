@@ -1,0 +1,1 @@
+"""Pretraining recipes (TOML). `skeltools.settings` reads them."""

@@ -1,0 +1,335 @@
+"""The record of one result: typed, versioned, written as JSON with the test scores beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import typing
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skeltools.errors import RunError
+from skeltools.files import replacing, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RECORD_VERSION = 2
+
+PRETRAINED = "pretrained"
+RANDOM = "random"
+STANDARDISED = "random, standardised"
+RAW = "raw coordinates"
+SUPERVISED = "supervised"
+SUBJECTS = (PRETRAINED, RANDOM, STANDARDISED, RAW, SUPERVISED)
+"""What was evaluated, in the order tables show it. Supervised is training from random in train mode."""
+
+SUBJECT_WORDS = {
+    "pretrained": PRETRAINED,
+    "random": RANDOM,
+    "standardised": STANDARDISED,
+    "raw": RAW,
+    "supervised": SUPERVISED,
+}
+"""Subjects by the words of the command line."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One result, with everything needed to tell what was done.
+
+    Attributes:
+        version: Version of this layout.
+        key: SHA-256 (hex) of what the result depends on: protocol, subject, settings, data, encoder state,
+            seed, part of the data. The same evaluation has the same key.
+        outcomes: How many records the evaluation gave; all share the key.
+        protocol: Name of the protocol.
+        variant: What distinguishes results of one protocol, such as ``k=10``; empty where nothing does.
+        subject: What was evaluated, one of `SUBJECTS`.
+        encoder: What the encoder is: a run folder, ``package.module:factory``, or ``none``.
+        dataset: Dataset of the clips.
+        split: Split of the dataset.
+        stream: joint, motion, bone, or the streams of an ensemble.
+        seed: Seed of the evaluation (and of the encoder where it is untrained).
+        pretrain_seed: Seed the encoder was pretrained with; None where it was not, or is not known.
+        epoch: Pretraining epochs behind the encoder; None where there are none, or they are not known.
+        top1: Share of test clips classified right at the last epoch of the protocol, in [0, 1].
+        top5: The same with the true class among the five best.
+        mean_class: Mean of the classes' top-1 accuracies.
+        per_class: Top-1 accuracy by 0-based class; None for a class without a test clip.
+        metrics: Further measures by name, such as ``map``, in [0, 1].
+        best_top1: Best top-1 over the protocol's test evaluations ("test-selected"), None where there
+            is only one evaluation.
+        best_epoch: Protocol epoch of `best_top1`.
+        train_clips: Clips the protocol trained on, or that fill the bank.
+        train_per_class: The same by 0-based class.
+        test_clips: Clips it was tested on.
+        num_classes: Number of outputs.
+        settings: Every effective setting of the protocol by dotted key.
+        origin: Where each setting came from.
+        recipe: Title of the protocol recipe.
+        pretrain_settings: Every setting of the pretraining; its model settings for an untrained encoder.
+        data: The converted file.
+        data_digest: Content digest of the converted file.
+        frames: Frames a clip has, T.
+        preparation: How its clips were prepared, from the file's root attributes.
+        pretrain_data_digest: Content digest of the file the encoder was pretrained on.
+        checkpoint_digest: Digest of the encoder's state.
+        code_version: Version of skeltools.
+        libraries: Versions of Python, torch, numpy and h5py.
+        device: Device it ran on.
+        seconds: Wall time.
+        features: Whether the features were ``computed`` in that time, ``cached`` before it, or ``none``.
+        created: UTC time, ISO 8601.
+        partial: True where only part of the data was used.
+        limit: Most clips of each side that were used; None for all.
+        scores: Name of the side file with test scores, labels, names, class names, and the classifier where
+            it is one linear layer.
+        notes: Things a reader should know, a sentence each.
+        folder: Folder the record was read from or written to; not stored.
+    """
+
+    version: int
+    key: str
+    outcomes: int
+    protocol: str
+    variant: str
+    subject: str
+    encoder: str
+    dataset: str
+    split: str
+    stream: str
+    seed: int
+    pretrain_seed: int | None
+    epoch: int | None
+    top1: float
+    top5: float
+    mean_class: float
+    per_class: list[float | None]
+    metrics: dict[str, float]
+    best_top1: float | None
+    best_epoch: int | None
+    train_clips: int
+    train_per_class: list[int]
+    test_clips: int
+    num_classes: int
+    settings: dict[str, Any]
+    origin: dict[str, str]
+    recipe: str
+    pretrain_settings: dict[str, Any]
+    data: str
+    data_digest: str
+    frames: int
+    preparation: dict[str, Any]
+    pretrain_data_digest: str | None
+    checkpoint_digest: str | None
+    code_version: str
+    libraries: dict[str, str]
+    device: str
+    seconds: float
+    features: str
+    created: str
+    partial: bool
+    limit: int | None
+    scores: str
+    notes: list[str]
+    folder: Path | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def stem(self) -> str:
+        """File name without extension; one an evaluation and variant, so a repeat replaces it."""
+        words = [
+            self.protocol, self.variant, self.subject, self.dataset, self.split, self.stream,
+            f"seed{self.seed}", "partial" if self.partial else "", self.key[:8],
+        ]  # fmt: skip
+        text = "-".join(word for word in words if word).replace("=", "").replace("+", "_")
+        return re.sub(r"[^A-Za-z0-9._]+", "-", text)
+
+    @property
+    def experiment(self) -> str:
+        """Protocol and variant in a word or two."""
+        return f"{self.protocol} {self.variant}".strip()
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Settings that were not the recipe's own, by dotted key."""
+        return {
+            key: value
+            for key, value in self.settings.items()
+            if self.origin.get(key, "") in ("--set", "option")
+        }
+
+    def side(self) -> Side:
+        """Read the side file.
+
+        Raises:
+            RunError: It is missing, damaged, or not of this record.
+        """
+        return read_side(self)
+
+    def content(self) -> dict[str, Any]:
+        """Return what is stored, as JSON takes it."""
+        found = asdict(self)
+        del found["folder"]
+        return found
+
+
+@dataclass(frozen=True)
+class Side:
+    """What lies beside a record.
+
+    Attributes:
+        scores: float32 (n, classes), test scores at the last epoch.
+        labels: int64 (n,).
+        names: Clip names (n,).
+        classes: Class names by 0-based label.
+        weight: Weight (classes, D) of the classifier on the encoder's feature, or None.
+        bias: Its bias (classes,), or None.
+    """
+
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    names: list[str]
+    classes: list[str]
+    weight: NDArray[np.float32] | None = None
+    bias: NDArray[np.float32] | None = None
+
+
+def named(record: Record) -> Record:
+    """Return the record with the name of its side file filled in."""
+    return replace(record, scores=f"{record.stem}.npz")
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries results depend on."""
+    from importlib.metadata import version
+
+    names = ("torch", "numpy", "h5py")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """Return the key of an evaluation: SHA-256 (hex) of what it depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def write(record: Record, folder: Path, side: Side) -> Record:
+    """Write a record and its side file into `folder`, replacing those of the same evaluation.
+
+    Args:
+        record: The record.
+        folder: A results folder; made when absent.
+        side: What goes beside it.
+
+    Returns:
+        The record, with its folder.
+    """
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, NDArray[Any]] = {
+        "scores": side.scores,
+        "labels": side.labels,
+        "names": np.array(side.names, dtype=np.str_),
+        "classes": np.array(side.classes, dtype=np.str_),
+    }
+    if side.weight is not None and side.bias is not None:
+        arrays |= {"weight": side.weight, "bias": side.bias}
+    # The side file first: a record is complete once its JSON file exists.
+    with replacing(folder / record.scores) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    text = json.dumps(record.content(), indent=2, allow_nan=False) + "\n"
+    write_text(folder / f"{record.stem}.json", text)
+    return replace(record, folder=folder)
+
+
+def read_side(record: Record) -> Side:
+    """Read what lies beside a record; see `Record.side`."""
+    import numpy as np
+
+    if record.folder is None:
+        raise RunError("The result was not kept in a folder, so its scores cannot be read.")
+    path = record.folder / record.scores
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+        side = Side(
+            arrays["scores"], arrays["labels"], arrays["names"].tolist(), arrays["classes"].tolist(),
+            arrays.get("weight"), arrays.get("bias"),
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise RunError(f"{path}, the scores of a result, is missing. Run the protocol again.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} holds no readable scores ({error}). Run the protocol again.") from None
+    n = record.test_clips
+    if side.scores.shape != (n, record.num_classes) or len(side.labels) != n or len(side.names) != n:
+        raise RunError(f"{path} does not fit its record. Run the protocol again.")
+    return side
+
+
+def read(path: Path) -> Record:
+    """Read one record.
+
+    Raises:
+        RunError: The file is not a record of a version this program reads.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise RunError(
+            f"{path} is not a readable result: {error}. Remove it or run the protocol again."
+        ) from None
+    if not isinstance(content, dict) or content.get("version") != RECORD_VERSION:
+        found = content.get("version") if isinstance(content, dict) else None
+        raise RunError(
+            f"{path}: result version {found!r}, expected {RECORD_VERSION}. "
+            "Remove it and run the protocol again."
+        )
+    hints = typing.get_type_hints(Record)
+    stored = {item.name for item in fields(Record)} - {"folder"}
+    wrong = sorted(stored ^ content.keys())
+    wrong += [key for key, kind in hints.items() if key in content and not _fits(content[key], kind)]
+    if wrong:
+        raise RunError(f"{path}: missing, unknown or misfit entry '{wrong[0]}'. Run the protocol again.")
+    return Record(**content, folder=path.parent)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Tell whether a JSON value is of the annotated type, at its outermost level."""
+    options = typing.get_args(kind) if type(None) in typing.get_args(kind) else (kind,)
+    for option in options:
+        plain = typing.get_origin(option) or option
+        if plain is float and isinstance(value, int) and not isinstance(value, bool):
+            return True
+        if isinstance(value, plain) and not (plain is int and isinstance(value, bool)):
+            return True
+    return False
+
+
+def read_all(folder: Path) -> list[Record]:
+    """Read every record of a results folder, in file name order; an absent folder holds none."""
+    return [read(path) for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
+
+
+def read_folders(paths: Iterable[Path]) -> list[Record]:
+    """Read the records of run folders, of folders of them, and of other folders with a ``results`` folder.
+
+    Raises:
+        RunError: A folder does not exist or holds no record.
+    """
+    found: list[Record] = []
+    for path in paths:
+        if not path.is_dir():
+            raise RunError(f"{path} does not exist or is not a folder. Give a run folder.")
+        homes = [path] if (path / "results").is_dir() else sorted(at.parent for at in path.glob("*/results"))
+        records = [record for home in homes for record in read_all(home / "results")]
+        if not records:
+            raise RunError(f"{path} holds no results yet. Make some: skeltools eval {path} --protocol linear")
+        found += records
+    return found

@@ -1,0 +1,324 @@
+"""A run folder: what was run, its log, checkpoints and results.
+
+``run.json`` says what was run and is written when the run starts; ``log.jsonl`` holds one line a logged
+step; ``checkpoints/`` the last ones; ``results/`` what protocols recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skeltools.errors import OutputError, RunError, SkeltoolsError
+from skeltools.files import write_text
+
+if TYPE_CHECKING:
+    import torch
+
+    from skeltools.models.encoder import FeatureEncoder
+    from skeltools.settings import Resolved
+    from skeltools.store import ClipFile
+    from skeltools.training.checkpoint import Checkpoint
+    from skeltools.training.recipe import PretrainSettings
+
+VERSION = 1
+_OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pretraining run.
+
+    Attributes:
+        path: The folder.
+        kind: ``pretrain``, or ``import`` for weights that came from elsewhere.
+        settings: Effective settings.
+        flat: The same by dotted key.
+        origin: Where each value came from, by dotted key.
+        recipe: Title of the recipe.
+        data: The converted file it was trained on; None for an import that names none.
+        digest: Content digest of that file; empty for an import.
+        dataset: Name of the dataset; empty for an import.
+        split: Name of the split; empty for an import.
+        stream: Name of the stream.
+        seed: Seed of every draw and of the initial weights.
+        frames: Frames a clip had, T.
+        preparation: Root attributes of the file that say how its clips were prepared.
+        command: The command line that started it.
+        versions: Versions of skeltools and the libraries.
+        created: When it started, ISO 8601, UTC.
+    """
+
+    path: Path
+    kind: str
+    settings: PretrainSettings
+    flat: dict[str, Any]
+    origin: dict[str, str]
+    recipe: str
+    data: Path | None
+    digest: str
+    dataset: str
+    split: str
+    stream: str
+    seed: int
+    frames: int
+    preparation: dict[str, Any]
+    command: str
+    versions: dict[str, str]
+    created: str
+
+    @staticmethod
+    def open(path: str | Path) -> Run:
+        """Read a run folder.
+
+        Raises:
+            RunError: There is no such folder, it is not a run, or its ``run.json`` is damaged.
+        """
+        from skeltools.settings import build
+        from skeltools.training.recipe import PretrainSettings, resolve_recipe
+
+        path = Path(path)
+        file = path / "run.json"
+        if not path.is_dir():
+            raise RunError(f"{path} does not exist or is not a folder. Make a run with 'skeltools pretrain'.")
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(
+                f"{path} is not a run folder: it has no run.json. Make one with 'skeltools pretrain'."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file} cannot be read: {error}.") from None
+        if not isinstance(content, dict) or content.get("version") != VERSION:
+            raise RunError(f"{file} is not of version {VERSION}. Make the run again.")
+        try:
+            stored = content["settings"]
+            if content["kind"] == "import":  # knows its model only; the rest is there to complete the type
+                stored = resolve_recipe(None, dataset="", split="", stream="").flat | stored
+            settings = build(PretrainSettings, stored)
+            flat = {key: tuple(v) if isinstance(v, list) else v for key, v in content["settings"].items()}
+            return Run(
+                path=path,
+                settings=settings,
+                flat=flat,
+                data=None if content["data"] is None else Path(content["data"]),
+                **{name: content[name] for name in _PLAIN},
+            )
+        except (KeyError, TypeError, SkeltoolsError) as error:
+            raise RunError(f"{file} is damaged ({error}). Make the run again.") from None
+
+    @staticmethod
+    def create(
+        path: str | Path,
+        resolved: Resolved[PretrainSettings],
+        *,
+        file: ClipFile,
+        split: str,
+        stream: str,
+        seed: int,
+        command: str,
+        replace: bool = False,
+    ) -> Run:
+        """Make a run folder for new training and write its ``run.json``.
+
+        Args:
+            path: The folder; parents are made.
+            resolved: Settings of the run.
+            file: The open data.
+            split: Name of the split.
+            stream: Name of the stream.
+            seed: Seed.
+            command: The command line, for the record.
+            replace: Whether to delete a run that is there.
+
+        Raises:
+            OutputError: The folder exists and `replace` is False, or it is no run folder.
+        """
+        from skeltools.results import library_versions
+
+        path = Path(path)
+        run = Run(
+            path=path,
+            kind="pretrain",
+            settings=resolved.values,
+            flat=dict(resolved.flat),
+            origin=dict(resolved.origin),
+            recipe=resolved.title,
+            data=file.path.resolve(),
+            digest=file.digest,
+            dataset=file.dataset.name,
+            split=split,
+            stream=stream,
+            seed=seed,
+            frames=file.frames,
+            preparation=preparation_of(file.attrs),
+            command=command,
+            versions=library_versions(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        run.make(replace)
+        return run
+
+    def make(self, replace: bool) -> None:
+        """Make the folder and write ``run.json``.
+
+        Raises:
+            OutputError: As `create`.
+        """
+        check_free(self.path, replace)
+        if self.path.exists():
+            for name in _OURS:
+                there = self.path / name
+                if there.is_dir():
+                    shutil.rmtree(there)
+                elif there.exists():
+                    there.unlink()
+        self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+        self.results_dir.mkdir(exist_ok=True)
+        content = {"version": VERSION, "settings": self.flat}
+        content["data"] = None if self.data is None else str(self.data)
+        content |= {name: getattr(self, name) for name in _PLAIN}
+        write_text(self.path / "run.json", json.dumps(content, indent=2) + "\n")
+
+    def misfit(self, file: ClipFile) -> str | None:
+        """Return why the clips of `file` do not suit the encoder, in one line, or None when they do.
+
+        They must have as many frames and must have been prepared alike, but for the name of the preparation
+        and how coordinates are stored. Settings that either side does not record are not compared.
+        """
+        theirs = {"frames": file.frames} | {
+            key: value for key, value in preparation_of(file.attrs).items() if key not in _NOT_COMPARED
+        }
+        for key, need in ({"frames": self.frames} | self.preparation).items():
+            if key in theirs and theirs[key] != need:
+                return (
+                    f"{self.path} needs clips with {key.removeprefix('chain.')} {need}, {file.path} has "
+                    f"{theirs[key]}. Convert the source accordingly, or use --allow-mismatch."
+                )
+        return None
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def results_dir(self) -> Path:
+        """Folder of result records."""
+        return self.path / "results"
+
+    @property
+    def log_path(self) -> Path:
+        """``log.jsonl``."""
+        return self.path / "log.jsonl"
+
+    def last_checkpoint(self) -> Path:
+        """Return the path of the last checkpoint.
+
+        Raises:
+            RunError: There is none yet.
+        """
+        from skeltools.training import checkpoint
+
+        found = checkpoint.paths(self.checkpoints_dir)
+        if not found:
+            raise RunError(
+                f"{self.path} has no checkpoint yet. Train it with 'skeltools pretrain --resume {self.path}'."
+            )
+        return found[-1]
+
+    @cached_property
+    def _last(self) -> Checkpoint:
+        from skeltools.training import checkpoint
+
+        return checkpoint.load(self.last_checkpoint())
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished at the last checkpoint."""
+        return self._last.epoch
+
+    def checkpoint_digest(self) -> str:
+        """Return the SHA-256 of the last checkpoint's file, hex."""
+        with self.last_checkpoint().open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def new_encoder(self, seed: int, device: torch.device | str) -> FeatureEncoder:
+        """Return an untrained encoder of the same architecture, in eval mode; a function of `seed`."""
+        import torch
+
+        from skeltools.models.contract import initialise
+        from skeltools.models.encoder import FeatureEncoder
+        from skeltools.models.registry import build_backbone
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            encoder = FeatureEncoder(build_backbone(self.settings.model))
+            initialise(encoder)
+        return encoder.to(device).eval()
+
+    def load_encoder(self, device: torch.device | str) -> FeatureEncoder:
+        """Return the query encoder of the last checkpoint, in eval mode.
+
+        Raises:
+            RunError: There is no checkpoint, or its weights do not fit the settings.
+        """
+        encoder = self.new_encoder(0, "cpu")
+        prefix = "query.backbone."
+        state = {
+            name.removeprefix(prefix): value
+            for name, value in self._last.model.items()
+            if name.startswith(prefix)
+        }
+        try:
+            encoder.backbone.load_state_dict(state)
+        except RuntimeError as error:
+            raise RunError(
+                f"{self.last_checkpoint()} does not fit the run's settings: {' '.join(str(error).split())}"
+            ) from None
+        return encoder.to(device).eval()
+
+
+_NOT_COMPARED = ("chain.prep", "chain.dtype", "chain.frames", "chain.motion")
+
+_PLAIN = (
+    "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
+    "command", "versions", "created",
+)  # fmt: skip
+
+
+def preparation_of(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the root attributes that say how clips were prepared, as JSON takes them."""
+    return {key: _json(value) for key, value in attrs.items() if key.startswith("chain.")}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, (str, bool, int, float)) or value is None:
+        return value
+    return list(value) if isinstance(value, Sequence) else str(value)
+
+
+def check_free(path: str | Path, replace: bool) -> None:
+    """Check that a new run may go to `path`.
+
+    Raises:
+        OutputError: It exists and `replace` is False, or it is a file or a folder that is no run.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise OutputError(f"{path} is a file. Choose another --out.")
+    if not any(path.iterdir()):
+        return
+    if not (path / "run.json").exists():
+        raise OutputError(f"{path} exists and is not a run folder. Choose another --out.")
+    if not replace:
+        raise OutputError(f"{path} already exists. Use --resume to continue it or --replace to start again.")

@@ -1,0 +1,451 @@
+"""Recomputing reference numbers with this machine's device and library versions.
+
+Two kinds of numbers: a small set that ships with the package (made once in float64 on a CPU; weights and
+inputs come from counter-based draws, so only results are stored), and ``.npz`` files in the layout of
+``skeattnclr_tiny.npz`` and ``backbone_*_tiny.npz``, which hold weights, inputs and results of another
+implementation. Fields that a file lacks are skipped by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skeltools.errors import DataError
+from skeltools.models.attention import AttentionMask
+from skeltools.models.bigru import BiGRU
+from skeltools.models.contract import Backbone
+from skeltools.models.dsta import DSTA, plan
+from skeltools.models.heads import MLP
+from skeltools.models.reference_names import translate, translate_backbone, translate_neck
+from skeltools.models.skeattnclr import SkeAttnCLR, key_momentum
+from skeltools.models.stgcn import STGCN
+from skeltools.training.recipe import ModelSettings
+from skeltools.transforms import augment, partswap
+from skeltools.transforms.draws import Draws
+from skeltools.transforms.streams import to_stream
+
+SHIPPED = "selfcheck.json"
+"""Name of the shipped numbers within ``skeltools/data``."""
+
+GRADIENT_FLOOR = 0.01
+"""Smaller gradient norms are rounding noise: biases in front of a batch norm."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One compared quantity.
+
+    Attributes:
+        quantity: What it is.
+        dtype: Arithmetic it was computed in.
+        expected: The reference's number, or of an array the one that is furthest off; None when skipped.
+        got: This machine's.
+        error: Absolute error, or relative where `relative`.
+        tolerance: Largest error allowed.
+        relative: Whether error and tolerance are relative.
+    """
+
+    quantity: str
+    dtype: str
+    expected: float | None
+    got: float | None
+    error: float | None
+    tolerance: float
+    relative: bool
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the reference does not have it."""
+        return self.expected is None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is within tolerance, or skipped."""
+        return self.error is None or self.error <= self.tolerance
+
+
+@dataclass
+class _Table:
+    """Collects rows; `want` holds the reference's fields."""
+
+    want: Mapping[str, Any]
+    dtype: torch.dtype
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+    def compare(
+        self, name: str, got: Any, tolerance: float, relative: bool = False, floor: float = 0.0, at: str = ""
+    ) -> None:
+        """Compare `got` with the field `name`.
+
+        Args:
+            name: The field.
+            got: Number, array or tensor of the same shape, or a function that gives it.
+            tolerance: Largest error.
+            relative: Divide each error by the largest expected magnitude.
+            floor: Entries below this expected magnitude are left out, and each error is relative to its own.
+            at: What to call it instead of the name.
+        """
+        if name not in self.want:
+            self.rows.append(Row(at or name, self.word, None, None, None, tolerance, relative))
+            return
+        value = got() if callable(got) else got
+        ours = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, np.float64).reshape(
+            -1
+        )
+        theirs = np.asarray(self.want[name], np.float64).reshape(-1)
+        if ours.shape != theirs.shape:
+            raise DataError(
+                f"'{name}' has {theirs.size} numbers, not {ours.size}. The file does not fit its hparams."
+            )
+        if floor:
+            kept = theirs > floor
+            ours, theirs = ours[kept], theirs[kept]
+            scale = theirs
+        else:
+            scale = (
+                np.full_like(theirs, np.abs(theirs).max(initial=1e-300)) if relative else np.ones_like(theirs)
+            )
+        error = np.abs(ours - theirs) / scale
+        error = np.where(np.isfinite(ours), error, math.inf)
+        worst = int(error.argmax())
+        row = Row(
+            quantity=at or name,
+            dtype=self.word,
+            expected=float(theirs[worst]),
+            got=float(ours[worst]),
+            error=float(error[worst]),
+            tolerance=tolerance,
+            relative=relative or bool(floor),
+        )
+        self.rows.append(row)
+
+
+def check_file(path: Path, device: torch.device) -> list[Row]:
+    """Recompute the numbers of one reference file.
+
+    Raises:
+        DataError: The file is missing, not an ``.npz`` file, or of neither layout.
+    """
+    want = _read(path)
+    try:
+        if "hparams" in want:
+            return [
+                row for dtype in (torch.float32, torch.float64) for row in _check_method(want, device, dtype)
+            ]
+        if "hparams/hidden" in want or "hparams/blocks" in want:
+            return _check_backbone(want, device)
+    except KeyError as error:
+        raise DataError(f"{path} lacks {error}, which its layout cannot do without.") from None
+    except (RuntimeError, ValueError, DataError) as error:
+        raise DataError(f"{path}: {' '.join(str(error).split())}") from None
+    raise DataError(f"{path} is in neither known layout: no 'hparams', 'hparams/hidden' or 'hparams/blocks'.")
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.") from None
+    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError):
+        raise DataError(f"{path} is not an .npz file of numbers.") from None
+
+
+def _initial(
+    want: Mapping[str, Any], prefix: str, name: Callable[[str], str | None], state: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return the stored initial state under our names and shapes."""
+    found = {}
+    for key, value in want.items():
+        ours = name(key.removeprefix(prefix)) if key.startswith(prefix) else None
+        if ours is not None and ours in state:
+            tensor = torch.from_numpy(np.asarray(value))
+            found[ours] = tensor.T if ours == "queue" else tensor.reshape(state[ours].shape)
+    return found
+
+
+def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype) -> list[Row]:
+    """Two training steps. In float32 only what comes before any gradient: single ReLU inputs that lie within
+    rounding of zero decide about gradients, so gradients and what follows are compared in float64."""
+    exact = dtype == torch.float64
+    width, dim, embedding, queue, heads, _ = (int(value) for value in want["hparams"])
+    model = SkeAttnCLR(
+        _model_settings(width=width, dim=dim, embedding=embedding, heads=heads),
+        queue_size=queue,
+        temperature=float(want["temperature"]),
+        mu=float(want["mu"]),
+        local=True,
+    )
+    state = model.state_dict()
+    model.load_state_dict(state | _initial(want, "init/", translate, state))
+    model.key.load_state_dict(model.query.state_dict())
+    model.to(device=device, dtype=dtype).train()
+    optimizer = torch.optim.SGD(
+        [weight for weight in model.parameters() if weight.requires_grad],
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=1e-4,
+    )
+    necks, keys, masks = _recorded(model)
+    rows: list[Row] = []
+    for step in range(2 if exact else 1):
+        prefix = f"step{step}/"
+        table = _Table({k.removeprefix(prefix): v for k, v in want.items() if k.startswith(prefix)}, dtype)
+        needed = ("xq", "xk", "swap_shift", "swap_joints", "swap_frames")
+        lacking = [name for name in needed if name not in table.want]
+        if lacking:
+            what = f"{prefix}{lacking[0]} and what follows"
+            rows.append(Row(what, table.word, None, None, None, 0.0, False))
+            return rows
+        for seen in (necks, keys, masks):
+            seen.clear()
+        _one_step(model, optimizer, table, step, device, (necks, keys, masks))
+        rows += [_named(row, prefix) for row in table.rows]
+    if exact:
+        table = _Table(want, dtype)
+        model.eval()
+        x = torch.from_numpy(want["step1/xq"].astype(np.float32)).to(device=device, dtype=dtype)
+        table.compare(
+            "eval/logits", lambda: _logits(model.query.backbone, x, want, "init/encoder_q."), 0.02, True
+        )
+        rows += table.rows
+    return rows
+
+
+def _recorded(model: SkeAttnCLR) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Return lists that fill with the query's head outputs, the keys and the masks of each pass."""
+    necks: list[Tensor] = []
+    keys: list[Tensor] = []
+    masks: list[Tensor] = []
+    model.query.head.register_forward_hook(lambda module, given, out: necks.append(out.detach()))
+    model.key.head.register_forward_hook(lambda module, given, out: keys.append(F.normalize(out, dim=1)))
+    assert model.query.attention is not None
+    model.query.attention.register_forward_hook(lambda module, given, out: masks.append(out.detach()))
+    return necks, keys, masks
+
+
+def _one_step(
+    model: SkeAttnCLR,
+    optimizer: torch.optim.Optimizer,
+    table: _Table,
+    step: int,
+    device: torch.device,
+    seen: tuple[list[Tensor], list[Tensor], list[Tensor]],
+) -> None:
+    want, exact = table.want, table.dtype == torch.float64
+    first, second = (
+        torch.from_numpy(want[name].astype(np.float32)).to(device=device, dtype=table.dtype)
+        for name in ("xq", "xk")
+    )
+    begin, end = (int(value) for value in want["swap_frames"])
+    swap = partswap.PartSwap(int(want["swap_shift"]), tuple(int(j) for j in want["swap_joints"]), begin, end)
+    swapped = partswap.apply(first, swap)
+    order = torch.arange(swapped.numel(), device=device, dtype=torch.float64)
+    table.compare("x_swap_sum", swapped.double().sum(), 1e-5, True)
+    table.compare("x_swap_weighted_sum", (swapped.double().flatten() * order).sum(), 1e-5, True)
+    losses = model(first, swapped, second)
+    necks, keys, masks = seen
+    if step == 0:
+        for name, neck in zip(("global", "swap_global", "salient", "nonsalient"), necks, strict=True):
+            table.compare(f"neck_{name}", neck, 1e-4)
+        table.compare("mask", masks[0][:2, :8], 1e-4)
+        table.compare("mask_sum", masks[0].double().sum(), 1e-5, True)
+        for name, key in zip(("k_z", "k_s", "k_ns"), keys, strict=True):
+            table.compare(name, key, 1e-4)
+    bound = 1e-4 if step == 0 else 2e-4
+    for name, loss in zip(("", "_global", "_salient", "_nonsalient"), losses[:4], strict=True):
+        table.compare(f"loss{name}", loss, bound)
+    if not exact:
+        return
+    optimizer.zero_grad()
+    losses.total.backward()
+    gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+
+    def norms(names: str, values: Mapping[str, Tensor]) -> Iterator[float]:
+        for name in want[names].tolist():
+            value = values.get(translate(name) or "")
+            yield math.nan if value is None else value.double().norm().item()
+
+    if "grad_names" in want:
+        bound = 1e-4 if step == 0 else 0.05
+        label = f"grad_norms above {GRADIENT_FLOOR}"
+        found = list(norms("grad_names", gradients))
+        table.compare("grad_norms", found, bound, floor=GRADIENT_FLOOR, at=label)
+    optimizer.step()
+    momentum = key_momentum(0.996, step, 100)
+    table.compare("momentum", momentum, 0.0)
+    model.update_key(momentum)
+    model.enqueue(losses.keys)
+    table.compare("queue_ptr", model.pointer.double(), 0.0)
+    if "param_names" in want and "param_norms" in want:
+        ours = [name for name in want["param_names"].tolist() if translate(name) is not None]
+        kept = np.isin(want["param_names"], ours)
+        narrowed = _Table({"param_norms": want["param_norms"][kept]}, table.dtype)
+        state = model.state_dict()
+        sizes = [state[str(translate(name))].double().norm().item() for name in ours]
+        narrowed.compare("param_norms", sizes, 1e-4 if step == 0 else 5e-3, floor=1e-6)
+        table.rows += narrowed.rows
+    else:
+        table.compare("param_norms", 0.0, 1e-4 if step == 0 else 5e-3)
+
+
+def _named(row: Row, prefix: str) -> Row:
+    return Row(
+        prefix + row.quantity, row.dtype, row.expected, row.got, row.error, row.tolerance, row.relative
+    )
+
+
+def _logits(backbone: Backbone, x: Tensor, want: Mapping[str, Any], prefix: str) -> Tensor:
+    weight, bias = (
+        torch.from_numpy(want[f"{prefix}backbone.fc.{name}"]).to(x) for name in ("weight", "bias")
+    )
+    with torch.no_grad():
+        return backbone.features(x) @ weight.T + bias
+
+
+def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
+    """One pass in training mode and one in eval mode after it, in float64."""
+    number = {
+        key.removeprefix("hparams/"): value for key, value in want.items() if key.startswith("hparams/")
+    }
+    if "hidden" in number:
+        kind, backbone = "bigru", BiGRU(int(number["hidden"]), int(number["layers"]))
+    else:
+        blocks = [(int(a), int(b), int(c), int(d)) for a, b, c, d in number["blocks"]]
+        kind, backbone = "dsta", DSTA(blocks, int(number["subsets"]))  # type: ignore[assignment]
+    neck = nn.ModuleDict(
+        {
+            "attention": AttentionMask(backbone.feature_dim, int(number["heads"]), 2.0),
+            "head": MLP(backbone.feature_dim, int(number["head_hidden"]), int(number["embedding"])),
+        }
+    )
+
+    def restart() -> None:
+        backbone.load_state_dict(
+            _initial(
+                want, "init/backbone.", lambda name: translate_backbone(name, kind), backbone.state_dict()
+            )
+        )
+        neck.load_state_dict(_initial(want, "init/neck.", translate_neck, neck.state_dict()))
+        for module in (backbone, neck):
+            module.to(device=device, dtype=torch.float64).train()
+
+    table = _Table(want, torch.float64)
+    x = torch.from_numpy(want["x"].astype(np.float64)).to(device)
+    restart()
+    with torch.no_grad():
+        tokens = backbone(x)
+        weight, bias = (torch.from_numpy(want[f"init/backbone.fc.{n}"]).to(x) for n in ("weight", "bias"))
+        table.compare("train/logits", backbone.pool(tokens) @ weight.T + bias, 1e-5, True)
+        table.compare("train/feature_sum", tokens.sum(), 1e-5, True)
+        table.compare("train/feature_abs_mean", tokens.abs().mean(), 1e-5, True)
+        restart()
+        tokens = backbone(x)
+        mask = neck["attention"](tokens)
+        whole, salient = backbone.pool(tokens), backbone.pool(tokens * mask)
+        for name, vector in (("z", whole), ("z_salient", salient), ("z_nonsalient", whole - salient)):
+            table.compare(f"train/{name}", neck["head"](vector), 1e-5, True)
+        table.compare("train/mask_sum", mask.sum(), 1e-5, True)
+        table.compare("train/mask_shape", np.array(mask.shape), 0.0)
+        backbone.eval()
+        neck.eval()
+        table.compare("eval/logits", lambda: _logits(backbone, x, want, "init/"), 1e-5, True)
+        table.compare("eval/z", neck["head"](backbone.features(x)), 1e-5, True)
+    return table.rows
+
+
+def _model_settings(**values: Any) -> ModelSettings:
+    base: dict[str, Any] = {
+        "backbone": "stgcn", "width": 8, "dim": 32, "embedding": 16, "heads": 8, "mask_scale": 2.0,
+        "dropout": 0.0, "gru_hidden": 16, "gru_layers": 2, "subsets": 2,
+    }  # fmt: skip
+    return ModelSettings(**(base | values))
+
+
+def check_shipped(device: torch.device) -> list[Row]:
+    """Recompute the numbers that ship with the package, in float64 and, with a wider bound, in float32."""
+    want = json.loads((files("skeltools.data") / SHIPPED).read_text(encoding="utf-8"))
+    rows = []
+    for dtype, bound in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
+        table = _Table(want, dtype)
+        for name, value in shipped_numbers(device, dtype).items():
+            table.compare(name, value, bound, relative=True)
+        rows += table.rows
+    return rows
+
+
+def shipped_numbers(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """Compute the numbers that are compared with the shipped ones.
+
+    Weights and inputs are uniform draws, the same on every device; nothing depends on torch's generators.
+    """
+    clips = torch.arange(6, device=device)
+    draws = Draws(1, 0, clips)
+    walk = draws.uniform("clips", 3 * 16 * 50, -0.5, 0.5).double().view(6, 3, 16, 25, 2).cumsum(2) * 0.1
+    x = (walk + draws.uniform("place", 3 * 50, -1, 1).double().view(6, 3, 1, 25, 2)).to(dtype)
+    x[::2, ..., 1] = 0
+    found: dict[str, float] = {}
+
+    def note(name: str, y: Tensor) -> None:
+        order = torch.arange(1, y.numel() + 1, device=y.device, dtype=torch.float64)
+        found[f"{name} sum"] = y.double().abs().sum().item()
+        found[f"{name} weighted sum"] = (y.double().flatten() * torch.sin(order)).sum().item()
+
+    for text in ("crop(6)", "shear(0.5)", "rotate(30,1)", "flip(0.5)", "reverse(0.5)", "blur(15,0.1,2,0.5)"):
+        note(f"augmentation {text}", augment.parse(text)(x, draws))
+    for stream in ("motion", "bone"):
+        note(f"stream {stream}", to_stream(x, stream))
+    backbones: dict[str, Backbone] = {
+        "stgcn": STGCN(8, 32, 0.0),
+        "bigru": BiGRU(16, 2),
+        "dsta": DSTA(plan(8, 32), 2),
+    }
+    for name, backbone in backbones.items():
+        _fill(backbone, device, dtype)
+        with torch.no_grad():
+            note(f"{name} training", backbone.train()(x))
+            note(f"{name} eval", backbone.eval().features(x))
+    model = SkeAttnCLR(_model_settings(), queue_size=36, temperature=0.2, mu=0.5, local=True)
+    _fill(model, device, dtype)
+    model.key.load_state_dict(model.query.state_dict())
+    with torch.no_grad():
+        limits = partswap.SwapRange("parts", (3, 4), (4, 7), 1, "partner")
+        swapped = partswap.apply(x, partswap.draw(1, 0, 6, 16, limits))
+        note("part swap", swapped)
+        losses = model.train()(x, swapped, x.flip(0))
+    for name, value in zip(("total", "global", "salient", "nonsalient"), losses[:4], strict=True):
+        found[f"loss {name}"] = value.item()
+    note("keys", losses.keys)
+    return found
+
+
+def _fill(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Fill every float entry of the state with draws named after it."""
+    module.to(device=device, dtype=dtype)
+    for name, value in module.state_dict().items():
+        if not value.is_floating_point() or name.endswith("graph"):
+            continue
+        low, high = (
+            (0.5, 1.5) if (value.dim() == 1 and "weight" in name) or "running_var" in name else (-0.2, 0.2)
+        )
+        number = torch.tensor([0], device=device)
+        value.copy_(Draws(2, 0, number).uniform(name, value.numel(), low, high).view(value.shape))
+    if isinstance(module, SkeAttnCLR):
+        module.queue.copy_(F.normalize(module.queue, dim=1))

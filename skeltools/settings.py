@@ -1,0 +1,322 @@
+"""Settings: typed schemas, TOML recipes and ``--set``, for pretraining and protocols alike.
+
+A schema is a frozen dataclass of frozen dataclasses; its fields have a type and a help text but no
+value, because every hyperparameter lives in a TOML recipe. Values are resolved in this order, later
+ones winning:
+
+1. the base recipe of the schema, which must name every setting;
+2. the chosen recipe (which may ``extends = "other"``), holding only what differs;
+3. inside each recipe, its ``[[when]]`` tables whose ``match`` fits the dataset, split and stream;
+4. ``--set key=value``, in the order given.
+
+An unknown key, a value of the wrong type or one outside its bounds is a `SettingError` that names the
+key and the nearest known one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from skeltools.errors import SettingError, did_you_mean
+
+T = TypeVar("T")
+
+Context = Mapping[str, str]
+"""What ``[[when]]`` tables match against, such as dataset, split and stream."""
+
+_HEADER = {"title", "source", "note", "extends", "when"}
+_MATCHABLE = ("dataset", "split", "stream")
+
+
+def setting(
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """Declare a schema field: its help text and the values it takes.
+
+    Args:
+        help: One sentence, with the unit or source where there is one.
+        choices: The words allowed.
+        low: Smallest value allowed.
+        high: Largest value allowed.
+        above: The value must be greater than this.
+    """
+    return field(metadata={"help": help, "choices": choices, "low": low, "high": high, "above": above})
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[T]):
+    """Settings ready for use, and where each value came from.
+
+    Attributes:
+        values: An instance of the schema.
+        flat: Every setting by dotted key.
+        origin: The recipe, ``--set`` or option each value came from, by dotted key.
+        title: Title of the chosen recipe.
+    """
+
+    values: T
+    flat: dict[str, Any]
+    origin: dict[str, str]
+    title: str
+
+
+def schema_fields(schema: type, prefix: str = "") -> dict[str, tuple[Any, Mapping[str, Any]]]:
+    """Return (type, metadata) of every setting of `schema` by dotted key."""
+    hints = typing.get_type_hints(schema)
+    found: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+    for item in fields(schema):
+        kind, key = hints[item.name], prefix + item.name
+        if is_dataclass(kind):
+            found |= schema_fields(typing.cast(type, kind), key + ".")
+        else:
+            found[key] = (kind, item.metadata)
+    return found
+
+
+def resolve(
+    schema: type[T],
+    base: str,
+    recipe: str | None = None,
+    *,
+    context: Context | None = None,
+    overrides: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+    package: str = "skeltools.recipes",
+) -> Resolved[T]:
+    """Resolve the settings of `schema`.
+
+    Args:
+        schema: Frozen dataclass (of frozen dataclasses) declared with `setting`.
+        base: Name of the packaged recipe that gives every setting a value.
+        recipe: Name of a packaged recipe or path of a ``.toml`` file; `base` itself when None.
+        context: Dataset, split and stream that ``[[when]]`` tables match against.
+        overrides: ``key=value`` strings as given to ``--set``.
+        options: Values by dotted key that came from short options such as ``--epochs``; None is skipped.
+        package: Where packaged recipes lie.
+
+    Raises:
+        SettingError: Unknown key or recipe, wrong type, value out of bounds, or a base with gaps.
+    """
+    known = schema_fields(schema)
+    flat: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    title = ""
+    layers = _chain(base, package)
+    if recipe is not None and recipe != base:
+        layers += [layer for layer in _chain(recipe, package) if layer.name != base]
+    for layer in layers:
+        title = layer.content.get("title", layer.name)
+        for where, values in _sections(layer, context or {}):
+            for key, value in values.items():
+                flat[key] = _check(key, value, known, where)
+                origin[key] = where
+    for key, value in (options or {}).items():
+        if value is not None:
+            flat[key] = _check(key, value, known, "option")
+            origin[key] = "option"
+    for text in overrides:
+        key, value = parse_override(text)
+        flat[key] = _check(key, value, known, "--set")
+        origin[key] = "--set"
+    gaps = [key for key in known if key not in flat]
+    if gaps:
+        raise SettingError(f"Recipe '{base}' gives no value for: {', '.join(gaps)}. Add them.")
+    return Resolved(build(schema, flat), {key: flat[key] for key in known}, origin, title)
+
+
+def build(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
+    """Build a schema instance from values by dotted key, such as those stored in a run folder.
+
+    Raises:
+        SettingError: A key is missing, unknown, or its value does not fit.
+    """
+    if not prefix:
+        known = schema_fields(schema)
+        flat = {key: _check(key, value, known, "stored settings") for key, value in flat.items()}
+        gaps = [key for key in known if key not in flat]
+        if gaps:
+            raise SettingError(f"Stored settings lack: {', '.join(gaps)}.")
+    hints = typing.get_type_hints(schema)
+    kwargs = {}
+    for item in fields(typing.cast(Any, schema)):
+        kind, key = hints[item.name], prefix + item.name
+        kwargs[item.name] = (
+            build(typing.cast(Any, kind), flat, key + ".") if is_dataclass(kind) else flat[key]
+        )
+    return schema(**kwargs)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``key=value`` and read the value as TOML, or as a plain word where it is none.
+
+    Raises:
+        SettingError: There is no ``=`` or no key.
+    """
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not key:
+        raise SettingError(f"--set takes key=value, not '{text}'. Example: --set train.lr=0.05")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def packaged_recipes(package: str = "skeltools.recipes") -> list[str]:
+    """Return the names of the recipes that ship in `package`, sorted."""
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in files(package).iterdir() if entry.name.endswith(".toml")
+    )
+
+
+@dataclass(frozen=True)
+class _Layer:
+    name: str
+    content: dict[str, Any]
+
+
+def _chain(recipe: str, package: str) -> list[_Layer]:
+    """Return the recipe and those it extends, the most basic first."""
+    chain: list[_Layer] = []
+    seen: list[str] = []
+    following: str | None = recipe
+    while following is not None:
+        if following in seen:
+            raise SettingError(f"Recipes extend one another in a circle: {' -> '.join([*seen, following])}.")
+        seen.append(following)
+        content = _read(following, package)
+        chain.insert(0, _Layer(following, content))
+        following = content.get("extends")
+        if following is not None and not isinstance(following, str):
+            raise SettingError(f"Recipe '{recipe}': extends must be a recipe's name.")
+    return chain
+
+
+def _read(recipe: str, package: str) -> dict[str, Any]:
+    if recipe.endswith(".toml"):
+        path = Path(recipe)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise SettingError(f"Recipe file {recipe} does not exist.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"Recipe file {recipe} cannot be read: {error}.") from None
+    else:
+        known = packaged_recipes(package)
+        if recipe not in known:
+            raise SettingError(
+                f"Unknown recipe '{recipe}'. Choose one of: {', '.join(known)}, or give the path of a "
+                f".toml file.{did_you_mean(recipe, known)}"
+            )
+        text = (files(package) / f"{recipe}.toml").read_text(encoding="utf-8")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"Recipe '{recipe}' is not valid TOML: {error}.") from None
+
+
+def _sections(layer: _Layer, context: Context) -> list[tuple[str, dict[str, Any]]]:
+    """Return (origin, values by dotted key) of the recipe's body and of each fitting [[when]] table."""
+    body = {key: value for key, value in layer.content.items() if key not in _HEADER}
+    found = [(f"recipe {layer.name}", _flatten(body))]
+    for table in layer.content.get("when", []):
+        match = table.get("match", {})
+        for key in match:
+            if key not in _MATCHABLE:
+                raise SettingError(
+                    f"Recipe '{layer.name}': [[when]] cannot match on '{key}', only on "
+                    f"{', '.join(_MATCHABLE)}."
+                )
+        if all(
+            context.get(key) in ([want] if isinstance(want, str) else want) for key, want in match.items()
+        ):
+            rest = {key: value for key, value in table.items() if key not in {"match", "source", "note"}}
+            where = ", ".join(f"{key} {context[key]}" for key in match)
+            found.append((f"recipe {layer.name} ({where})", _flatten(rest)))
+    return found
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any]]], where: str) -> Any:
+    if key not in known:
+        raise SettingError(f"Unknown setting '{key}' ({where}).{did_you_mean(key, known)}")
+    kind, meta = known[key]
+    fitted = _fit(value, kind)
+    if fitted is _MISFIT:
+        raise SettingError(f"Setting '{key}' ({where}) must be {_describe(kind)}, not {value!r}.")
+    choices, low, high, above = (meta.get(name) for name in ("choices", "low", "high", "above"))
+    if choices is not None and fitted not in choices:
+        hint = did_you_mean(str(fitted), choices)
+        raise SettingError(
+            f"Setting '{key}' ({where}) must be one of {', '.join(choices)}, not {value!r}.{hint}"
+        )
+    for number in fitted if isinstance(fitted, tuple) else (fitted,):
+        if isinstance(number, (int, float)) and not isinstance(number, bool):
+            if low is not None and not number >= low:
+                raise SettingError(f"Setting '{key}' ({where}) must be at least {low}, not {value!r}.")
+            if high is not None and not number <= high:
+                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {value!r}.")
+            if above is not None and not number > above:
+                raise SettingError(f"Setting '{key}' ({where}) must be greater than {above}, not {value!r}.")
+    return fitted
+
+
+_MISFIT = object()
+
+
+def _fit(value: Any, kind: Any) -> Any:
+    """Return `value` as `kind`, or `_MISFIT`. Only lossless conversions are made."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        options = [_fit(value, option) for option in typing.get_args(kind)]
+        return next((option for option in options if option is not _MISFIT), _MISFIT)
+    if origin is tuple:
+        item = typing.get_args(kind)[0]
+        if not isinstance(value, (list, tuple)):
+            return _MISFIT
+        items = [_fit(entry, item) for entry in value]
+        return _MISFIT if any(entry is _MISFIT for entry in items) else tuple(items)
+    if kind is bool:
+        return value if isinstance(value, bool) else _MISFIT
+    if kind is int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return value if isinstance(value, int) and not isinstance(value, bool) else _MISFIT
+    if kind is float:
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else _MISFIT
+    if kind is str:
+        return value if isinstance(value, str) else _MISFIT
+    if kind is types.NoneType:
+        return None if value in (None, "none") else _MISFIT
+    raise TypeError(f"settings of type {kind} are not supported")
+
+
+def _describe(kind: Any) -> str:
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_describe(option) for option in typing.get_args(kind))
+    if origin is tuple:
+        return f"a list, each entry {_describe(typing.get_args(kind)[0])}"
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    return names.get(kind, "none")

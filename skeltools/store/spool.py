@@ -1,0 +1,211 @@
+"""A conversion under way: a folder beside the output that survives the process, so that it can be resumed.
+
+``.OUT.partial/`` holds a header (what is being converted, and how), the journal (a line for each finished
+batch), the clips at their places, and raw recordings where they are kept. Clips are written before the
+journal names them, and a resumed conversion checks each against its digest, so whatever the moment of a
+crash, only whole clips count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from skeltools.errors import OutputError
+from skeltools.store.layout import sha256
+
+HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"
+
+
+class Done(NamedTuple):
+    """A prepared clip: its index in the plan, what was found in it, and the digest of its values (hex).
+
+    `raw` is where its raw recording stands: (file number, offset, bodies observed,
+    CRC, frames), or None.
+    """
+
+    clip: int
+    frames: int
+    length: int
+    bodies: int
+    gaps: int
+    digest: str
+    raw: tuple[int, int, int, int, int] | None = None
+
+
+class Left(NamedTuple):
+    """A clip that was read and is left out, with the reason."""
+
+    clip: int
+    reason: str
+
+
+class UnitResult(NamedTuple):
+    """What became of one raw file: its index in the plan, SHA-256 of its content (hex), each clip's fate."""
+
+    unit: int
+    source: str
+    fates: tuple[Done | Left, ...]
+
+
+def folder_of(out: Path) -> Path:
+    """Return the folder in which the conversion to `out` is kept while it is under way."""
+    return out.with_name(f".{out.name}.partial")
+
+
+class Spool:
+    """The folder of a conversion under way, as its main process sees it.
+
+    Attributes:
+        folder: The folder.
+        results: What is finished.
+    """
+
+    def __init__(self, folder: Path, results: list[UnitResult], journal: BinaryIO) -> None:
+        self.folder = folder
+        self.results = results
+        self._journal = journal
+
+    @classmethod
+    def begin(cls, folder: Path, header: dict[str, Any]) -> Spool:
+        """Start afresh, removing what is there."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name in (CLIPS, MOTION):
+            (folder / name).touch()
+        journal = _locked(folder)
+        (folder / HEADER).write_text(json.dumps(header), encoding="utf-8")
+        return cls(folder, [], journal)
+
+    @classmethod
+    def resume(cls, folder: Path, header: dict[str, Any], clip_bytes: int) -> Spool:
+        """Continue: read the journal and keep every result whose clips are what it says.
+
+        Raises:
+            OutputError: The folder belongs to a conversion of another source or with other settings.
+        """
+        try:
+            found = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return cls.begin(folder, header)  # killed before anything was done
+        if found != json.loads(json.dumps(header)):
+            differs = sorted(key for key in found.keys() | header.keys() if found.get(key) != header.get(key))
+            raise OutputError(
+                f"The interrupted conversion in {folder} was begun with different {', '.join(differs)}. "
+                "Use --replace to start over."
+            )
+        journal = _locked(folder)
+        journal.seek(0)
+        results: dict[int, UnitResult] = {}
+        good = 0
+        with (folder / CLIPS).open("rb") as clips:
+            for line in journal:
+                batch = _read_line(line)
+                if batch is None:
+                    break
+                good += len(line)
+                for result in batch:
+                    if all(_intact(folder, clips, clip_bytes, fate) for fate in result.fates):
+                        results[result.unit] = result
+        journal.truncate(good)
+        journal.seek(good)
+        return cls(folder, list(results.values()), journal)
+
+    def add(self, batch: list[UnitResult]) -> None:
+        """Record a finished batch, whose clips stand in the spool already."""
+        self._journal.write(json.dumps(batch, separators=(",", ":")).encode() + b"\n")
+        self._journal.flush()
+        self.results += batch
+
+    def raw_files(self) -> list[Path]:
+        """Return the files with raw recordings, by file number."""
+        files = {int(path.name.partition(".")[2]): path for path in self.folder.glob("raw.*")}
+        return [files[number] for number in sorted(files)]
+
+    def close(self) -> None:
+        """Let go of the folder, which stays."""
+        self._journal.close()
+
+    def remove(self) -> None:
+        """Close and delete."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _locked(folder: Path) -> BinaryIO:
+    """Open the journal; refuse when another process has it open."""
+    journal = (folder / JOURNAL).open("a+b")
+    try:
+        import fcntl
+    except ImportError:  # not on Windows; there the check is left out
+        return journal
+    try:
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        journal.close()
+        raise OutputError(f"Another process is converting into {folder}. Wait for it, or end it.") from None
+    return journal
+
+
+def _read_line(line: bytes) -> list[UnitResult] | None:
+    """Return the batch of a journal line, or None when the line was cut off."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return [
+            UnitResult(unit, source, tuple(_fate(fate) for fate in fates))
+            for unit, source, fates in json.loads(line)
+        ]
+    except (ValueError, TypeError):
+        return None
+
+
+def _fate(values: list[Any]) -> Done | Left:
+    if len(values) == 2:
+        return Left(*values)
+    *numbers, digest, raw = values
+    clip, frames, length, bodies, gaps = numbers
+    return Done(clip, frames, length, bodies, gaps, digest, None if raw is None else tuple(raw))
+
+
+def _intact(folder: Path, clips: BinaryIO, clip_bytes: int, fate: Done | Left) -> bool:
+    if isinstance(fate, Left):
+        return True
+    clips.seek(fate.clip * clip_bytes)
+    if sha256(clips.read(clip_bytes)) != fate.digest:
+        return False
+    if fate.raw is None:
+        return True
+    number, offset, observed, crc, _ = fate.raw
+    try:
+        with (folder / f"raw.{number}").open("rb") as file:
+            file.seek(offset)
+            return zlib.crc32(file.read(observed * RAW_BYTES)) == crc
+    except OSError:
+        return False
+
+
+RAW_BYTES = 25 * 3 * 4 + 4 + 4 + 8
+"""Bytes of one observed body among the raw recordings: coordinates, frame, slot and tracking id."""
+
+
+def new_raw_file(folder: Path) -> tuple[int, BinaryIO]:
+    """Open a file for raw recordings that no other process writes; return its number and the file."""
+    number = 0
+    while True:
+        try:
+            handle = os.open(folder / f"raw.{number}", os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        except FileExistsError:
+            number += 1
+            continue
+        return number, os.fdopen(handle, "r+b", buffering=0)
+
+
+def done_fates(results: Iterable[UnitResult]) -> dict[int, Done]:
+    """Return the finished clips by their index in the plan."""
+    return {fate.clip: fate for result in results for fate in result.fates if isinstance(fate, Done)}

@@ -1,0 +1,258 @@
+"""Writing a converted file: complete under a temporary name in the same folder, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+import skeltools
+from skeltools import subsets
+from skeltools.datasets import Dataset
+from skeltools.errors import OutputError
+from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.store.layout import EXCLUDED, FORMAT, TEXT, VERSION, content_digest
+
+SHARES = (0.01, 0.1)
+SEEDS = (0, 1, 2, 3, 4)
+"""Label subsets that every file holds."""
+
+
+RawBodies = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
+"""Coordinates float32 (B, 25, 3), frames, slots and tracking ids (B,) of the bodies of a recording."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Raw recordings to be kept: every observed body, recording after recording in row order.
+
+    Attributes:
+        counts: N numbers of observed bodies.
+        frames: N numbers of frames.
+        read: Gives the observed bodies of a row.
+    """
+
+    counts: Sequence[int]
+    frames: Sequence[int]
+    read: Callable[[int], RawBodies]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything a converted file holds beside the clips themselves; N rows in name order.
+
+    Attributes:
+        dataset: What the clips are from.
+        names: N clip names, sorted.
+        labels: N 0-based labels.
+        columns: Further columns of N whole numbers or texts, by name.
+        digests: uint8 (N, 32), SHA-256 of each clip's values.
+        train: For each split, N flags telling whether a clip is on the training side.
+        excluded: (name, reason) of every clip left out.
+        settings: How the clips were prepared, as far as that is known; stored as ``chain.*``.
+        prep: Name of the preparation recipe; ``imported`` for arrays made elsewhere.
+        frames: T.
+        dtype: ``float32`` or ``float16``.
+        source_digest: SHA-256 over the raw files, hex.
+        raw: Raw recordings to keep, or None.
+    """
+
+    dataset: Dataset
+    names: Sequence[str]
+    labels: Sequence[int]
+    columns: Mapping[str, Sequence[int] | Sequence[str]]
+    digests: NDArray[np.uint8]
+    train: Mapping[str, NDArray[np.bool_]]
+    excluded: Sequence[tuple[str, str]]
+    settings: Mapping[str, str | int | float]
+    prep: str
+    frames: int
+    dtype: str
+    source_digest: str
+    raw: Raw | None = None
+
+
+def check_output(path: Path, replace: bool) -> None:
+    """Refuse an output that exists or has no folder to lie in.
+
+    Raises:
+        OutputError: `path` exists and `replace` is not set, is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder. Give the name of the file to write.")
+    if path.exists() and not replace:
+        raise OutputError(f"{path} already exists. Use --replace to rebuild it.")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
+
+
+def write_file(
+    path: Path,
+    contents: Contents,
+    arrays: Mapping[str, Iterable[bytes]],
+    temporary: Path | None = None,
+) -> None:
+    """Write a converted file.
+
+    Args:
+        path: The file, which appears under this name only when it is complete.
+        contents: What goes in beside the clips.
+        arrays: For ``clips`` (and ``motion``), the values of N clips (3, T, 25, 2), little-endian, in blocks
+            of any size.
+        temporary: Its name until it is complete, on the same disk; by default a hidden name beside it.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
+    temporary = temporary or path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shape = (len(contents.names), 3, contents.frames, NUM_JOINTS, NUM_BODIES)
+    dtype = np.dtype(contents.dtype).newbyteorder("<")
+    try:
+        with h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
+            _write_small(file, contents)
+            if contents.raw is not None:
+                _write_raw(file, contents.raw)
+            offsets = {name: _reserve(file, name, shape, dtype) for name in arrays}
+        with temporary.open("r+b") as target:
+            for name, blocks in arrays.items():
+                target.seek(offsets[name])
+                written = sum(map(target.write, blocks))
+                if written != dtype.itemsize * int(np.prod(shape)):
+                    raise OSError("the clips written so far have gone")
+            target.flush()
+            os.fsync(target.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.absolute().parent)
+
+
+_RAW_BLOCK = 1 << 17
+"""Observed bodies written at a time."""
+
+
+def _write_raw(file: h5py.File, raw: Raw) -> None:
+    offsets = np.concatenate([[0], np.cumsum(np.asarray(raw.counts, np.int64))])
+    total = int(offsets[-1])
+    file.create_dataset("raw/offset", data=offsets.astype("<i8"))
+    data = file.create_dataset("raw/data", (total, NUM_JOINTS, 3), "<f4")
+    file.create_dataset("raw/frames", data=np.asarray(raw.frames, "<i8"))
+    frame = file.create_dataset("raw/frame", (total,), "<i4")
+    slot = file.create_dataset("raw/slot", (total,), "<i4")
+    ids = file.create_dataset("raw/id", (total,), "<i8")
+    row = 0
+    while row < len(raw.counts):
+        start = int(offsets[row])
+        parts: list[RawBodies] = []
+        while row < len(raw.counts) and (not parts or offsets[row + 1] - start <= _RAW_BLOCK):
+            parts.append(raw.read(row))
+            row += 1
+        stop = int(offsets[row])
+        if stop > start:
+            for number, target in enumerate((data, frame, slot, ids)):
+                target[start:stop] = np.concatenate([part[number] for part in parts])
+
+
+def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Make a contiguous dataset without writing it; return where its bytes go in the file."""
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_layout(h5py.h5d.CONTIGUOUS)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    plist.set_obj_track_times(False)  # no clock in the file: equal input gives equal bytes
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    made = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), plist)
+    return int(made.get_offset() or 0)
+
+
+def read_clips(source: BinaryIO, rows: Sequence[int], size: int) -> Iterator[bytes]:
+    """Yield the clips of `size` bytes at places `rows` of a file, whole runs at a time."""
+    index = np.asarray(rows, np.int64)
+    starts = np.flatnonzero(np.diff(index, prepend=-2) != 1).tolist()
+    for start, stop in zip(starts, [*starts[1:], len(index)], strict=True):
+        source.seek(int(index[start]) * size)
+        left = (stop - start) * size
+        while left:
+            block = source.read(min(left, 1 << 22))
+            if not block:
+                return
+            left -= len(block)
+            yield block
+
+
+def write_subsets(
+    file: h5py.File,
+    split: str,
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    shares: Sequence[float],
+    seeds: Sequence[int],
+) -> None:
+    """Draw label subsets of a split's training rows and store them, replacing equal ones."""
+    for share in shares:
+        for seed in seeds:
+            drawn = subsets.draw(names, labels, rows, share, seed)
+            where = f"subsets/{split}/{subsets.percent_name(share)}/{seed}"
+            if where in file:
+                del file[where]
+            file.create_dataset(where, data=drawn.astype("<i8"))
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _write_small(file: h5py.File, contents: Contents) -> None:
+    rows = len(contents.names)
+    file.create_dataset("name", data=np.array(contents.names, object), dtype=TEXT, shape=(rows,))
+    file.create_dataset("label", data=np.asarray(contents.labels, "<i8"), shape=(rows,))
+    for column, values in sorted(contents.columns.items()):
+        if values and isinstance(values[0], str):
+            file.create_dataset(column, data=np.array(values, object), dtype=TEXT)
+        else:
+            file.create_dataset(column, data=np.asarray(values, "<i8"), shape=(rows,))
+    file.create_dataset("digest", data=contents.digests, shape=(rows, 32))
+    splits = {
+        split: {"train": np.flatnonzero(train), "test": np.flatnonzero(~train)}
+        for split, train in contents.train.items()
+    }
+    file.create_group("splits")
+    for split, parts in splits.items():
+        for part, indices in parts.items():
+            file.create_dataset(f"splits/{split}/{part}", data=indices.astype("<i8"))
+            file.attrs[f"count.{split}.{part}"] = len(indices)
+    labels = np.asarray(contents.labels, np.int64)
+    for split, parts in splits.items():
+        write_subsets(file, split, contents.names, labels, parts["train"], SHARES, SEEDS)
+    excluded = np.empty(len(contents.excluded), EXCLUDED)
+    for index, entry in enumerate(contents.excluded):
+        excluded[index] = tuple(entry)
+    file.create_dataset("excluded", data=excluded, dtype=EXCLUDED)
+    attributes = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "skeltools_version": skeltools.__version__,
+        "dataset": contents.dataset.name,
+        "licence": contents.dataset.licence,
+        "source_digest": contents.source_digest,
+        "content_digest": content_digest(contents.names, contents.labels, contents.digests, splits),
+        "count.clips": rows,
+        "count.excluded": len(contents.excluded),
+        "prep": contents.prep,
+        **{f"chain.{key}": value for key, value in contents.settings.items()},
+    }
+    for key, value in attributes.items():
+        file.attrs[key] = value
+    file.attrs.create("class_names", np.array(contents.dataset.classes, object), dtype=TEXT)

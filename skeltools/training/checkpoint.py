@@ -1,0 +1,94 @@
+"""Checkpoints: everything a run needs to go on, in one file that torch loads without running code."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skeltools.errors import RunError
+from skeltools.files import replacing
+
+VERSION = 1
+_NAME = re.compile(r"step-(\d+)\.pt", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State between two steps.
+
+    Attributes:
+        epoch: Epochs finished.
+        batch: Batches of the next epoch that are done: the sampler's position.
+        step: Global steps done.
+        model: State dict: both encoders, predictors, queue and pointer. An import has the backbone only.
+        optimizer: State dict of the optimiser; the schedule is a function of `step`.
+        rng: torch's generator states by device (``cpu``, ``cuda``).
+        settings: Effective settings by dotted key.
+        versions: Versions of skeltools and the libraries.
+        data_digest: Content digest of the training data.
+        monitor: The kNN monitor's last top-1 accuracy, or None.
+    """
+
+    epoch: int
+    batch: int
+    step: int
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    rng: dict[str, torch.Tensor]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    data_digest: str
+    monitor: float | None
+
+
+def paths(folder: Path) -> list[Path]:
+    """Return the checkpoints in `folder`, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [
+        (int(match.group(1)), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def save(checkpoint: Checkpoint, folder: Path, keep: int) -> Path:
+    """Write `checkpoint` to `folder` in one step, then remove all but the last `keep`.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    path = folder / f"step-{checkpoint.step:08d}.pt"
+    with replacing(path) as part:
+        torch.save(
+            {"version": VERSION} | {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}, part
+        )
+    for old in paths(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU; never unpickles code.
+
+    Raises:
+        RunError: The file is missing, damaged or of another version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist.") from None
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{path} is not a readable checkpoint ({reason}).") from None
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise RunError(f"{path} is not a checkpoint of version {VERSION} of skeltools.")
+    names = {field.name for field in fields(Checkpoint)}
+    if content.keys() - {"version"} != names:
+        raise RunError(
+            f"{path} lacks {', '.join(sorted(names - content.keys())) or 'nothing, but has too much'}."
+        )
+    return Checkpoint(**{name: content[name] for name in names})

@@ -1,0 +1,109 @@
+"""Feeding clips to the training step: from a tensor on the device, or streamed from the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from skeltools.store import ClipFile
+
+
+class Feed(Protocol):
+    """A source of batches."""
+
+    def batches(self, places: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows in the file, clips) of each batch, both on the device.
+
+        Args:
+            places: Positions among the training rows, int64 (batches, N), on the CPU.
+        """
+
+
+class DeviceFeed:
+    """All training clips as one tensor on the device; a batch is an index gather.
+
+    Args:
+        file: The open data.
+        rows: Training rows (n,).
+        device: Where the clips go.
+    """
+
+    def __init__(self, file: ClipFile, rows: NDArray[np.int64], device: torch.device) -> None:
+        self.rows = torch.from_numpy(rows).to(device)
+        self.clips = torch.from_numpy(file.clips(rows)).to(device)
+
+    def batches(self, places: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in places.to(self.rows.device):
+            yield self.rows[batch], self.clips[batch]
+
+
+class StreamFeed:
+    """Clips read from the file by worker processes, a few batches ahead of their use.
+
+    Args:
+        file: The open data.
+        rows: Training rows (n,).
+        device: Where the clips go.
+        workers: Processes that read.
+    """
+
+    def __init__(self, file: ClipFile, rows: NDArray[np.int64], device: torch.device, workers: int) -> None:
+        self.path, self.rows, self.device, self.workers = file.path, rows, device, workers
+
+    def batches(self, places: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        loader = DataLoader(
+            _Reader(self.path),
+            sampler=[self.rows[batch.numpy()] for batch in places],  # type: ignore[arg-type]
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for rows, clips in loader:
+            yield rows.to(self.device, non_blocking=True), clips.to(self.device, non_blocking=True)
+
+
+class _Reader(Dataset[tuple[Tensor, Tensor]]):
+    """Batches of a file by their rows. Each process opens the file for itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: ClipFile | None = None
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        if self._file is None:
+            from skeltools.store import ClipFile
+
+            self._file = ClipFile(self.path)
+        return torch.from_numpy(rows), torch.from_numpy(self._file.clips(rows))
+
+
+def make_feed(file: ClipFile, rows: NDArray[np.int64], device: torch.device, kind: str, workers: int) -> Feed:
+    """Return the feed called `kind`; ``auto`` is ``device`` if clips take under half its free memory."""
+    if kind == "auto":
+        need = len(rows) * 3 * file.frames * 50 * 4
+        kind = "device" if need < free_memory(device) // 2 else "stream"
+    if kind == "device":
+        return DeviceFeed(file, rows, device)
+    return StreamFeed(file, rows, device, workers)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes free on `device`; on the CPU what the system calls available."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    table = Path("/proc/meminfo")
+    if table.exists():
+        for line in table.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

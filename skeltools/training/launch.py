@@ -1,0 +1,216 @@
+"""Starting and continuing runs: from what a user asked for to a trained run folder."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from skeltools.errors import RunError
+from skeltools.progress import SILENT, Progress
+from skeltools.runs import Run, check_free
+from skeltools.store import ClipFile
+from skeltools.training.distributed import World, joined
+from skeltools.training.engine import Trainer
+from skeltools.training.memory import keep_freed_memory
+from skeltools.training.recipe import resolve_recipe
+from skeltools.transforms.streams import check_stream
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        data: Converted file; with `resume` it may be the run folder instead.
+        split: Split, None where `data` is a run folder.
+        stream: Stream, likewise.
+        out: Run folder, likewise.
+        recipe: Recipe, None for the default.
+        options: Settings from short options by dotted key; None values are skipped.
+        overrides: ``key=value`` texts.
+        seed: Seed.
+        replace: Whether a run at `out` may be deleted.
+        resume: Whether a run at `out` is continued.
+        command: The command line, for the record.
+        workers: Processes that read clips where these do not fit the device.
+    """
+
+    data: Path
+    split: str | None
+    stream: str | None
+    out: Path | None
+    recipe: str | None
+    options: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    seed: int
+    replace: bool
+    resume: bool
+    command: str
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended.
+
+    Attributes:
+        path: The run folder.
+        epoch: Epochs finished.
+        step: Steps done.
+        total: Steps the run has.
+        signal: Number of the signal that interrupted it, or None when it is finished.
+        is_main: Whether this process is the one that reports.
+    """
+
+    path: Path
+    epoch: int
+    step: int
+    total: int
+    signal: int | None
+    is_main: bool
+
+
+class Stop:
+    """Remembers the first SIGINT or SIGTERM.
+
+    Attributes:
+        signal: Its number, or None.
+    """
+
+    signal: int | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Catch the first SIGINT or SIGTERM; a second has its usual effect. Does nothing off the main thread."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def restore() -> None:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.signal = number
+        restore()
+
+    for kind in kinds:
+        signal.signal(kind, note)
+    try:
+        yield stop
+    finally:
+        restore()
+
+
+def launch(request: Request, device: torch.device, progress: Progress) -> Outcome:
+    """Start or continue a run and train it, in one process or in those that ``torchrun`` started.
+
+    Raises:
+        SkeltoolsError: Data, settings or run folder are not usable; nothing is written then.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    with joined(device) as (world, device), stop_on_signals() as stop:
+        if world.is_main:
+            run, file = _open(request, world)
+            world.share(run.path)
+        else:
+            run = Run.open(world.share(None))
+            file = ClipFile(run.data or Path())
+            progress = SILENT
+        with file:
+            trainer = Trainer(
+                run, file, device, stop=stop, progress=progress, world=world, workers=request.workers
+            )
+            done = trainer.train()
+    return Outcome(
+        path=run.path,
+        epoch=trainer.epoch,
+        step=trainer.step,
+        total=trainer.total_steps,
+        signal=None if done else stop.signal or signal.SIGTERM,
+        is_main=world.is_main,
+    )
+
+
+def _open(request: Request, world: World) -> tuple[Run, ClipFile]:
+    if request.resume and (request.data / "run.json").exists():
+        run = Run.open(request.data)
+        return run, _data_of(run, run.data or Path())
+    assert request.split is not None
+    assert request.stream is not None
+    assert request.out is not None
+    continues = request.resume and (request.out / "run.json").exists()
+    if not continues:
+        check_free(request.out, request.replace)
+    check_stream(request.stream)
+    file = ClipFile(request.data)
+    try:
+        file.rows(request.split, "train")
+        resolved = resolve_recipe(
+            request.recipe,
+            dataset=file.dataset.name,
+            split=request.split,
+            stream=request.stream,
+            overrides=request.overrides,
+            options=request.options,
+        )
+        wanted = {"split": request.split, "stream": request.stream, "seed": request.seed} | resolved.flat
+        if continues:
+            run = Run.open(request.out)
+            there = {"split": run.split, "stream": run.stream, "seed": run.seed} | run.flat
+            for key, value in wanted.items():
+                if there.get(key) != value:
+                    raise RunError(
+                        f"{run.path} was started with {key} {_words(there.get(key))}, not {_words(value)}. "
+                        f"Continue it with 'skeltools pretrain --resume {run.path}', or use --replace."
+                    )
+            return run, _data_of(run, file.path, file)
+        Trainer.check(resolved.values, file, request.split, request.seed)
+        world.slice(resolved.values.train.batch_size)
+        run = Run.create(
+            request.out,
+            resolved,
+            file=file,
+            split=request.split,
+            stream=request.stream,
+            seed=request.seed,
+            command=request.command,
+            replace=request.replace,
+        )
+    except BaseException:
+        file.close()
+        raise
+    return run, file
+
+
+def _data_of(run: Run, path: Path, file: ClipFile | None = None) -> ClipFile:
+    if run.kind != "pretrain":
+        raise RunError(f"{run.path} holds imported weights; there is no training to continue.")
+    file = file or ClipFile(path)
+    if file.digest != run.digest:
+        file.close()
+        raise RunError(
+            f"{run.path} was started on other data than {path} (content digest {run.digest[:12]}, "
+            f"not {file.digest[:12]}). Give the same file, or use --replace."
+        )
+    return file
+
+
+def _words(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,1 @@
+"""What is done to clips on the way to the model: streams, augmentations, part swap."""

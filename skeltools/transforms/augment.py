@@ -1,0 +1,357 @@
+"""Augmentations of a batch of joint clips, composed from a short string (spec section 4).
+
+A pipeline is written ``crop(6)|shear(0.5)``: operations in order, each with all its numbers. Every
+operation draws once for every clip from `skeltools.transforms.draws` and works on the whole batch on the
+batch's device. Drawing (`draw`) and doing (`apply`) are apart, so that fixed draws can be tested.
+
+A new operation is one class with `name`, `parameters`, `draw` and `apply`, decorated with `register`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from skeltools.errors import SettingError, did_you_mean
+from skeltools.skeleton import MIRROR
+from skeltools.transforms.draws import Draws
+
+Drawn = Mapping[str, Tensor]
+"""What an operation drew: tensors whose first axis is the clip."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of an operation, as written in the string.
+
+    Attributes:
+        name: What messages call it.
+        low: Smallest value allowed.
+        high: Largest value allowed.
+        whole: Whether it must be a whole number.
+    """
+
+    name: str
+    low: float
+    high: float
+    whole: bool = False
+
+
+_PROBABILITY = Parameter("probability", 0, 1)
+
+
+class Operation:
+    """Base of the operations; `self.values` holds the numbers in the order of `parameters`."""
+
+    name: ClassVar[str]
+    parameters: ClassVar[tuple[Parameter, ...]]
+
+    def __init__(self, *values: float) -> None:
+        self.values = values
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        """Return the draws for the clips of `x` (N, 3, T, 25, 2)."""
+        raise NotImplementedError
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        """Return `x` transformed by `drawn`; `x` itself is not changed."""
+        raise NotImplementedError
+
+
+OPERATIONS: dict[str, type[Operation]] = {}
+"""Every operation by the name it has in a pipeline string."""
+
+
+def register(operation: type[Operation]) -> type[Operation]:
+    """Make `operation` known under its name."""
+    OPERATIONS[operation.name] = operation
+    return operation
+
+
+def _chosen(flag: Tensor, changed: Tensor, x: Tensor) -> Tensor:
+    return torch.where(flag.view(-1, 1, 1, 1, 1), changed, x)
+
+
+@register
+class Crop(Operation):
+    """Temporal crop: mirror floor(T / ratio) frames at both ends, take T frames from a uniform start.
+
+    The mirror repeats the edge frame. Draws ``start`` in 0..2*floor(T / ratio), both included.
+    """
+
+    name = "crop"
+    parameters = (Parameter("ratio", 1, 1000, whole=True),)
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        return {"start": draws.integers("crop", 0, 2 * (x.shape[2] // int(self.values[0])))}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        clips, channels, frames = x.shape[:3]
+        source = torch.arange(frames, device=x.device) + (
+            drawn["start"][:, None] - frames // int(self.values[0])
+        )
+        source = torch.where(source < 0, -1 - source, source)
+        source = torch.where(source >= frames, 2 * frames - 1 - source, source)  # (N, T)
+        series = torch.arange(clips * channels, device=x.device).view(clips, channels, 1) * frames
+        rows = (series + source[:, None]).flatten()
+        return x.reshape(clips * channels * frames, -1).index_select(0, rows).view(x.shape)
+
+
+@register
+class Shear(Operation):
+    """Shear: the off-diagonal entries of a 3x3 matrix uniform in [-amplitude, amplitude], unit diagonal.
+
+    Draws ``entries`` (N, 6); the matrix has rows [1, d0, d3], [d1, 1, d4], [d2, d5, 1] and multiplies the
+    coordinate column.
+    """
+
+    name = "shear"
+    parameters = (Parameter("amplitude", 0, 10),)
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        amplitude = self.values[0]
+        return {"entries": draws.uniform("shear", 6, -amplitude, amplitude)}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        d = drawn["entries"]
+        one = torch.ones_like(d[:, 0])
+        rows = (one, d[:, 0], d[:, 3], d[:, 1], one, d[:, 4], d[:, 2], d[:, 5], one)
+        return _linear(torch.stack(rows, dim=1).view(-1, 3, 3), x)
+
+
+@register
+class Rotate(Operation):
+    """Rotation: one random main axis by uniform 0..main degrees, the other two by 0..other degrees.
+
+    Draws ``angles`` (N, 3), degrees about x, y and z, applied in that order.
+    """
+
+    name = "rotate"
+    parameters = (Parameter("main", 0, 360), Parameter("other", 0, 360))
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        main, other = self.values
+        unit = draws.uniform("rotate", 3)
+        axis = draws.integers("rotate axis", 0, 2)
+        is_main = torch.arange(3, device=unit.device) == axis[:, None]
+        return {"angles": unit * torch.where(is_main, main, other)}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        angles = torch.deg2rad(drawn["angles"])
+        cos, sin = torch.cos(angles), torch.sin(angles)
+        zero, one = torch.zeros_like(cos[:, 0]), torch.ones_like(cos[:, 0])
+
+        def matrix(*entries: Tensor) -> Tensor:
+            return torch.stack(entries, dim=1).view(-1, 3, 3)
+
+        (cx, cy, cz), (sx, sy, sz) = cos.unbind(1), sin.unbind(1)
+        about_x = matrix(one, zero, zero, zero, cx, sx, zero, -sx, cx)
+        about_y = matrix(cy, zero, -sy, zero, one, zero, sy, zero, cy)
+        about_z = matrix(cz, sz, zero, -sz, cz, zero, zero, zero, one)
+        return _linear(about_z @ about_y @ about_x, x)
+
+
+@register
+class Flip(Operation):
+    """Spatial flip: left and right joints exchanged. Draws ``flag`` (N,)."""
+
+    name = "flip"
+    parameters = (_PROBABILITY,)
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        return {"flag": draws.chance("flip", self.values[0])}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        return _chosen(drawn["flag"], x.index_select(3, _mirror(x.device)), x)
+
+
+@register
+class Reverse(Operation):
+    """Time reversal. Draws ``flag`` (N,)."""
+
+    name = "reverse"
+    parameters = (_PROBABILITY,)
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        return {"flag": draws.chance("reverse", self.values[0])}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        return _chosen(drawn["flag"], x.flip(2), x)
+
+
+@register
+class Noise(Operation):
+    """Gaussian noise of `sigma` metres on every coordinate; a body that is absent throughout stays zero.
+
+    Draws ``flag`` (N,) and ``noise`` (N, 3, T, 25, 2).
+    """
+
+    name = "noise"
+    parameters = (Parameter("sigma", 0, 100), _PROBABILITY)
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        noise = draws.normal("noise values", x[0].numel()).view(x.shape).to(x.dtype)
+        return {"flag": draws.chance("noise", self.values[1]), "noise": noise}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        present = (x != 0).flatten(1, 3).any(dim=1).view(-1, 1, 1, 1, 2)
+        return _chosen(drawn["flag"], x + drawn["noise"] * (self.values[0] * present), x)
+
+
+@register
+class Blur(Operation):
+    """Gaussian blur over time, sigma uniform in low..high frames; unit-sum kernel, edge frames repeated.
+
+    Draws ``flag`` and ``sigma``, both (N,).
+    """
+
+    name = "blur"
+    parameters = (
+        Parameter("kernel", 1, 999, whole=True),
+        Parameter("low", 1e-3, 1000),
+        Parameter("high", 1e-3, 1000),
+        _PROBABILITY,
+    )
+
+    def __init__(self, *values: float) -> None:
+        super().__init__(*values)
+        if int(values[0]) % 2 == 0:
+            raise SettingError(f"blur: kernel must be odd, not {values[0]:g}.")
+        if values[1] > values[2]:
+            raise SettingError(f"blur: low {values[1]:g} is above high {values[2]:g}.")
+
+    def kernel(self, sigma: Tensor) -> Tensor:
+        """Return the kernels (N, size) of sigmas (N,); each sums to 1."""
+        radius = int(self.values[0]) // 2
+        place = torch.arange(-radius, radius + 1, device=sigma.device, dtype=sigma.dtype)
+        weight = torch.exp(-0.5 * (place / sigma[:, None]) ** 2)
+        return weight / weight.sum(dim=1, keepdim=True)
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        _, low, high, probability = self.values
+        sigma = draws.uniform("blur sigma", 1, low, high)[:, 0]
+        return {"flag": draws.chance("blur", probability), "sigma": sigma}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        clips, channels, frames = x.shape[:3]
+        kernel = self.kernel(drawn["sigma"]).to(x.dtype)  # (N, K)
+        radius = kernel.shape[1] // 2
+        time = torch.arange(frames, device=x.device)
+        taps = torch.arange(-radius, radius + 1, device=x.device)
+        source = (time[:, None] + taps).clamp(0, frames - 1)  # (T, K)
+        matrix = x.new_zeros(clips, frames, frames).scatter_add_(
+            2, source.expand(clips, -1, -1), kernel[:, None].expand(-1, frames, -1)
+        )
+        blurred = torch.matmul(matrix[:, None], x.reshape(clips, channels, frames, -1)).view(x.shape)
+        return _chosen(drawn["flag"], blurred, x)
+
+
+@register
+class AxisMask(Operation):
+    """Axis mask: one coordinate set to 0 throughout. Draws ``flag`` and ``axis``, both (N,)."""
+
+    name = "axis_mask"
+    parameters = (_PROBABILITY,)
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        return {
+            "flag": draws.chance("axis_mask", self.values[0]),
+            "axis": draws.integers("axis_mask axis", 0, 2),
+        }
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        hit = torch.arange(3, device=x.device) == drawn["axis"][:, None]
+        keep = ~(hit & drawn["flag"][:, None])
+        return x * keep.view(-1, 3, 1, 1, 1)
+
+
+@cache
+def _mirror(device: torch.device) -> Tensor:
+    return torch.tensor(MIRROR, device=device)
+
+
+def _linear(matrix: Tensor, x: Tensor) -> Tensor:
+    """Return matrix (N, 3, 3) times every coordinate column of x (N, 3, ...)."""
+    return torch.bmm(matrix.to(x.dtype), x.reshape(len(x), 3, -1)).view(x.shape)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Operations in order.
+
+    Attributes:
+        text: The string it was parsed from, verbatim.
+        operations: The operations.
+    """
+
+    text: str
+    operations: tuple[Operation, ...]
+
+    def __call__(self, x: Tensor, draws: Draws) -> Tensor:
+        """Return a view of every clip of `x` (N, 3, T, 25, 2); the input is not changed.
+
+        Args:
+            x: Joint clips.
+            draws: Draws of these clips, scoped to the view.
+        """
+        for place, operation in enumerate(self.operations):
+            x = operation.apply(x, operation.draw(draws.scoped(str(place)), x))
+        return x
+
+
+_CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*", re.ASCII)
+
+
+def parse(text: str) -> Pipeline:
+    """Return the pipeline written in `text`; ``none`` is the empty one.
+
+    Raises:
+        SettingError: Not of the form ``name(number, ...)|...``, an unknown operation (with a suggestion), a
+            wrong number of values, or a value out of bounds.
+    """
+    if text.strip() == "none":
+        return Pipeline(text, ())
+    return Pipeline(text, tuple(_parse_one(part, text) for part in text.split("|")))
+
+
+def _parse_one(part: str, text: str) -> Operation:
+    match = _CALL.fullmatch(part)
+    if match is None:
+        raise SettingError(
+            f"Augmentation '{text}': cannot read '{part.strip()}'. Write operations as crop(6)|shear(0.5), "
+            "or none."
+        )
+    name, inside = match.group(1), match.group(2)
+    if name not in OPERATIONS:
+        raise SettingError(
+            f"Augmentation '{text}': unknown operation '{name}'. Choose one of: {', '.join(OPERATIONS)}."
+            f"{did_you_mean(name, OPERATIONS)}"
+        )
+    kind = OPERATIONS[name]
+    written = [word.strip() for word in inside.split(",")] if inside and inside.strip() else []
+    if len(written) != len(kind.parameters):
+        signature = f"{name}({', '.join(parameter.name for parameter in kind.parameters)})"
+        raise SettingError(f"Augmentation '{text}': write {signature}, not '{part.strip()}'.")
+    return kind(*(_number(word, p, name, text) for word, p in zip(written, kind.parameters, strict=True)))
+
+
+def _number(word: str, parameter: Parameter, name: str, text: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        raise SettingError(
+            f"Augmentation '{text}': {parameter.name} of {name} must be a number, not '{word}'."
+        ) from None
+    if not parameter.low <= value <= parameter.high or (parameter.whole and value != int(value)):
+        what = "a whole number" if parameter.whole else "a number"
+        raise SettingError(
+            f"Augmentation '{text}': {parameter.name} of {name} must be {what} from {parameter.low:g} to "
+            f"{parameter.high:g}, not {word}."
+        )
+    return value

@@ -1,0 +1,56 @@
+"""The streams of a clip, computed on the batch's device from joint coordinates (spec section 3)."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from skeltools.datasets import STREAMS
+from skeltools.errors import SettingError, did_you_mean
+from skeltools.skeleton import PARENTS
+
+
+@cache
+def _parents(device: torch.device) -> Tensor:
+    return torch.tensor(PARENTS, device=device)
+
+
+def check_stream(stream: str) -> str:
+    """Return `stream` if it is one.
+
+    Raises:
+        SettingError: It is not; the message lists those there are.
+    """
+    if stream not in STREAMS:
+        raise SettingError(
+            f"Unknown stream '{stream}'. Choose one of: {', '.join(STREAMS)}.{did_you_mean(stream, STREAMS)}"
+        )
+    return stream
+
+
+def to_stream(x: Tensor, stream: str) -> Tensor:
+    """Return a batch of joint clips as `stream`.
+
+    joint is `x` itself; motion[t] = x[t+1] - x[t] with the last frame 0; bone = joint - parent joint.
+
+    Args:
+        x: Joint coordinates (N, 3, T, 25, 2), metres.
+        stream: ``joint``, ``motion`` or ``bone``.
+
+    Returns:
+        (N, 3, T, 25, 2); the input itself for ``joint``.
+
+    Raises:
+        SettingError: Unknown stream.
+    """
+    check_stream(stream)
+    if stream == "joint":
+        return x
+    if stream == "motion":
+        motion = torch.empty_like(x)
+        torch.sub(x[:, :, 1:], x[:, :, :-1], out=motion[:, :, :-1])
+        motion[:, :, -1] = 0
+        return motion
+    return x - x.index_select(3, _parents(x.device))

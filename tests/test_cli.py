@@ -1,0 +1,91 @@
+"""The command group: help everywhere, quick start, and one line for every fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from skeltools.cli import main as cli_main
+from skeltools.cli.main import COMMANDS, main
+from skeltools.errors import DataError
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_and_a_help_for_every_option(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Example:\n" in result.output
+    assert f"skeltools {name}" in result.output.split("Example:")[1]
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+    assert (command.help or "").strip().splitlines()[0] == COMMANDS[name]
+
+
+def test_the_reference_page_is_in_step_with_the_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    import make_cli  # type: ignore[import-not-found]
+
+    written = (DOCS / "cli.md").read_text(encoding="utf-8")
+    assert written == make_cli.page(), "run make docs"
+
+
+@pytest.mark.parametrize("arguments", [["-c", "import skeltools"], ["-m", "skeltools", "--help"]])
+def test_starting_loads_no_heavy_library(arguments: list[str]) -> None:
+    found = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=True
+    )
+    loaded = {line.rsplit("|", 1)[1].strip() for line in found.stderr.splitlines() if "|" in line}
+    assert "skeltools" in loaded
+    assert loaded & {"torch", "numpy", "h5py", "sklearn", "scipy", "rich.console", "numba"} == set()
+
+
+def test_an_unknown_command_is_answered_with_the_nearest_one() -> None:
+    result = CliRunner().invoke(main, ["pretrian"])
+    assert result.exit_code == 2
+    assert "No such command 'pretrian'. Did you mean 'pretrain'? See 'skeltools --help'." in result.output
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (DataError("x.h5 is no clip file."), 2, "Error: x.h5 is no clip file."),
+        (
+            FileNotFoundError(2, "No such file or directory", "y.h5"),
+            2,
+            "Error: y.h5: No such file or directory.",
+        ),
+        (KeyboardInterrupt(), 130, "Error: Interrupted."),
+        (
+            ValueError("odd\nthing"),
+            70,
+            "Error: Internal error (ValueError: odd thing). This is a bug in skeltools; run again with "
+            "SKELTOOLS_DEBUG=1 and report what it prints.",
+        ),
+    ],
+)
+def test_every_fault_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, line: str
+) -> None:
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.delenv("SKELTOOLS_DEBUG", raising=False)
+    monkeypatch.setattr(type(main), "get_command", lambda *_: failing)
+    result = CliRunner().invoke(main, ["report"])
+    assert result.exit_code == status
+    assert result.stderr == line + "\n"
+    assert result.stdout == ""
+
+
+def test_the_version_is_the_packages() -> None:
+    result = CliRunner().invoke(main, ["--version"])
+    assert result.output == f"skeltools, version {cli_main.skeltools.__version__}\n"

@@ -1,0 +1,279 @@
+"""Workers, interruption and resuming: the same bytes in every dataset, whatever happens on the way."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+from rawfiles import write_ntu, write_pku
+
+from skeltools import convert as conversion
+from skeltools import datasets
+from skeltools.convert import Summary, convert
+from skeltools.errors import FormatError, OutputError
+from skeltools.pool import WorkerError
+from skeltools.pool import run as run_pool
+from skeltools.store import ClipFile
+from skeltools.store.spool import folder_of
+
+NTU = datasets.get("ntu60")
+
+
+def content(path: Path) -> dict[str, object]:
+    """The bytes of every dataset of a file, and its attributes."""
+    found: dict[str, object] = {}
+    with h5py.File(path) as file:
+
+        def keep(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset):
+                values = item[:]
+                found[name] = values.tolist() if values.dtype.hasobject else values.tobytes()
+
+        file.visititems(keep)
+        found["attributes"] = sorted((key, str(value)) for key, value in file.attrs.items())
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred clips, one of them incomplete and two empty."""
+    folder = tmp_path_factory.mktemp("resume") / "raw"
+    for number in range(100):
+        write_ntu(folder, f"S001C001P{number:03d}R001A{1 + number % 60:03d}", number, frames=10 + number % 7)
+    write_ntu(folder, "S001C002P005R002A008")
+    for name in ("S001C001P050R002A001", "S002C001P050R002A001"):
+        (folder / f"{name}.skeleton").write_bytes(b"0\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> dict[str, object]:
+    """What an undisturbed conversion gives, raw recordings included."""
+    convert(NTU, folder, folder.parent / "whole.h5", keep_raw=True)
+    return content(folder.parent / "whole.h5")
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversion, "_BATCH_CLIPS", 3)
+    monkeypatch.setattr(conversion, "_WORKER_BYTES", 1)
+
+
+def test_workers_do_not_change_a_byte(folder: Path, whole: dict[str, object], tmp_path: Path) -> None:
+    convert(NTU, folder, tmp_path / "o.h5", workers=2, keep_raw=True)
+    assert content(tmp_path / "o.h5") == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["o.h5"]
+
+
+def test_the_first_damaged_file_is_reported_whoever_finds_it(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "raw"
+    source.mkdir()
+    for path in folder.iterdir():
+        os.link(path, source / path.name)
+    for name in ("S001C001P020R001A021", "S001C001P023R001A024", "S001C001P090R001A031"):
+        path = source / f"{name}.skeleton"
+        path.unlink()
+        path.write_bytes(b"3\n1\n")
+    with pytest.raises(FormatError, match="S001C001P020R001A021"):
+        convert(NTU, source, tmp_path / "o.h5", workers=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+    summary = convert(NTU, source, tmp_path / "o.h5", workers=2, skip_damaged=True)
+    assert summary.clips == 97
+    assert summary.excluded == {"damaged": 3, "empty": 2, "incomplete": 1}
+    with ClipFile(tmp_path / "o.h5") as file:
+        assert (
+            "S001C001P090R001A031",
+            "damaged: S001C001P090R001A031.skeleton, line 2: the file ends here, in frame 1 of 3; it is "
+            "truncated. Fetch it again.",
+        ) in file.excluded
+
+
+def interrupted(source: Path, out: Path, batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convert, and press Ctrl-C when some batches are done."""
+
+    class Interrupting:
+        def start(self, label: str, total: int | None, unit: str = "clips") -> None: ...
+        def status(self, **values: float | str) -> None: ...
+        def finish(self) -> None: ...
+
+        def message(self, text: str) -> None:
+            said.append(text)
+
+        def advance(self, done: int = 1) -> None:
+            nonlocal batches
+            batches -= 1
+            if batches == 0:
+                raise KeyboardInterrupt
+
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        convert(NTU, source, out, keep_raw=True, progress=Interrupting())
+    assert said[-1].startswith("Interrupted with ")
+    assert said[-1].endswith("Run the same command with --resume to continue.")
+
+
+@pytest.mark.parametrize("batches", [1, 12, 34])
+def test_resuming_after_ctrl_c(
+    folder: Path, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    out = tmp_path / "o.h5"
+    interrupted(folder, out, batches, monkeypatch)
+    assert not out.exists()
+    assert folder_of(out).is_dir()
+    with pytest.raises(OutputError) as caught:
+        convert(NTU, folder, out, keep_raw=True)
+    assert str(caught.value) == (
+        f"A conversion to {out} was interrupted. Use --resume to continue it or --replace to start over."
+    )
+    convert(NTU, folder, out, keep_raw=True, resume=True)
+    assert content(out) == whole
+    assert not folder_of(out).exists()
+
+
+@pytest.mark.parametrize("damage", ["torn line", "lost clips", "lost raw", "lost header"])
+def test_resuming_trusts_only_what_is_whole(
+    folder: Path, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    out = tmp_path / "o.h5"
+    interrupted(folder, out, 20, monkeypatch)
+    partial = folder_of(out)
+    if damage == "torn line":
+        journal = partial / "journal"
+        journal.write_bytes(journal.read_bytes()[:-17])
+    elif damage == "lost clips":
+        clips = bytearray((partial / "clips").read_bytes())
+        clips[100_000:200_000] = bytes(100_000)
+        (partial / "clips").write_bytes(clips)
+    elif damage == "lost raw":
+        with (partial / "raw.0").open("r+b") as file:
+            file.truncate(50_000)
+    else:
+        (partial / "header.json").unlink()
+    convert(NTU, folder, out, keep_raw=True, resume=True)
+    assert content(out) == whole
+
+
+def test_interrupted_while_the_output_is_written(
+    folder: Path, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "o.h5"
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("skeltools.store.writer._reserve", stop)
+        with pytest.raises(KeyboardInterrupt):
+            convert(NTU, folder, out, keep_raw=True)
+    assert [path.name for path in tmp_path.iterdir()] == [folder_of(out).name]
+    convert(NTU, folder, out, keep_raw=True, resume=True)
+    assert content(out) == whole
+
+
+def test_resuming_with_other_settings_or_sources_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "o.h5"
+    interrupted(folder, out, 3, monkeypatch)
+    with pytest.raises(OutputError) as caught:
+        convert(NTU, folder, out, keep_raw=True, resume=True, frames=50)
+    assert str(caught.value) == (
+        f"The interrupted conversion in {folder_of(out)} was begun with different settings. "
+        "Use --replace to start over."
+    )
+    write_ntu(tmp_path / "other", "S001C001P001R001A001")
+    with pytest.raises(OutputError, match="was begun with different source"):
+        convert(NTU, tmp_path / "other", out, keep_raw=True, resume=True)
+    assert folder_of(out).is_dir()
+    assert convert(NTU, tmp_path / "other", out, replace=True).clips == 1
+
+
+def test_resuming_finished_work_does_nothing(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.h5"
+    first = convert(NTU, folder, out)
+    before = out.stat()
+    again = convert(NTU, folder, out, resume=True)
+    assert isinstance(again, Summary)
+    assert again == first
+    assert out.stat().st_mtime_ns == before.st_mtime_ns
+    with pytest.raises(OutputError) as caught:
+        convert(NTU, folder, out, resume=True, frames=50)
+    assert str(caught.value) == (
+        f"{out} is finished, but with a different chain.frames. Use --replace to rebuild it."
+    )
+
+
+def test_two_conversions_to_one_output(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fcntl", reason="file locks need a POSIX system")
+    out = tmp_path / "o.h5"
+    interrupted(folder, out, 3, monkeypatch)
+    import fcntl
+
+    with (folder_of(out) / "journal").open("a+b") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        with pytest.raises(OutputError, match="Another process is converting into"):
+            convert(NTU, folder, out, keep_raw=True, resume=True)
+
+
+def test_pku_with_workers_and_raw(tmp_path: Path) -> None:
+    source = write_pku(tmp_path / "raw")
+    for workers in (1, 2):
+        convert(datasets.get("pku2"), source, tmp_path / f"{workers}.h5", workers=workers, keep_raw=True)
+    assert content(tmp_path / "1.h5") == content(tmp_path / "2.h5")
+
+
+KILLED = """
+import sys
+from skeltools import convert as conversion, datasets
+if __name__ == "__main__":
+    conversion._BATCH_CLIPS, conversion._WORKER_BYTES = 3, 1
+    source, out, workers = sys.argv[1:]
+    print("begun", flush=True)
+    conversion.convert(datasets.get("ntu60"), source, out, workers=int(workers), keep_raw=True, resume=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 needs a POSIX system")
+def test_killed_at_twenty_random_moments(folder: Path, whole: dict[str, object], tmp_path: Path) -> None:
+    script = tmp_path / "convert.py"
+    script.write_text(KILLED)
+    moments = random.Random(5)
+    killed = 0
+    for attempt in range(5):
+        out = tmp_path / f"{attempt}.h5"
+        for kill in range(4):
+            workers = 1 + (kill == 3)
+            arguments = [sys.executable, str(script), str(folder), str(out), str(workers)]
+            with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == b"begun\n"
+                time.sleep(moments.uniform(0, 0.08 if workers == 1 else 0.6))
+                process.kill()
+                killed += process.wait() == -signal.SIGKILL
+            if out.exists():
+                assert content(out) == whole
+        convert(NTU, folder, out, keep_raw=True, resume=True)
+        assert content(out) == whole
+        assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
+    assert killed > 10
+
+
+def double(offset: int) -> object:
+    return lambda batch: offset + 2 * batch if batch != 13 else os._exit(3)
+
+
+def test_a_worker_that_dies_is_reported() -> None:
+    assert sorted(run_pool(range(8), double, (1,), 2)) == [1, 3, 5, 7, 9, 11, 13, 15]
+    with pytest.raises(WorkerError) as caught:
+        list(run_pool(range(20), double, (1,), 2))
+    assert str(caught.value) == (
+        "A worker process ended unexpectedly (exit status 3); was memory short? "
+        "Try again with fewer --workers."
+    )

@@ -1,0 +1,269 @@
+"""``skeltools import-weights``: checkpoints of SkeAttnCLR, AimCLR, CrosSCLR and SkeletonCLR."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from clipfiles import make_clips
+from torch import Tensor
+
+from skeltools.cli.main import main
+from skeltools.errors import RunError
+from skeltools.imports import read
+from skeltools.models.stgcn import STGCN
+from skeltools.runs import Run
+from skeltools.store import ClipFile
+
+
+def theirs(width: int = 4, dim: int = 24, seed: int = 0) -> dict[str, Tensor]:
+    """An ST-GCN state dict as those projects name it, of random numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    state: dict[str, Tensor] = {}
+
+    def put(name: str, *shape: int) -> None:
+        state[name] = torch.rand(*shape, generator=generator) + 0.1
+
+    def norm(name: str, channels: int) -> None:
+        for entry in ("weight", "bias", "running_mean", "running_var"):
+            put(f"{name}.{entry}", channels)
+        state[f"{name}.num_batches_tracked"] = torch.tensor(7)
+
+    put("A", 3, 25, 25)
+    norm("data_bn", 75)
+    inputs = 3
+    plan = [width] * 4 + [2 * width] * 3 + [4 * width] * 2 + [dim]
+    for i, outputs in enumerate(plan):
+        block = f"st_gcn_networks.{i}"
+        put(f"edge_importance.{i}", 3, 25, 25)
+        put(f"{block}.gcn.conv.weight", 3 * outputs, inputs, 1, 1)
+        put(f"{block}.gcn.conv.bias", 3 * outputs)
+        norm(f"{block}.tcn.0", outputs)
+        put(f"{block}.tcn.2.weight", outputs, outputs, 9, 1)
+        put(f"{block}.tcn.2.bias", outputs)
+        norm(f"{block}.tcn.3", outputs)
+        if i > 0 and (inputs != outputs or i in (4, 7)):
+            put(f"{block}.residual.0.weight", outputs, inputs, 1, 1)
+            put(f"{block}.residual.0.bias", outputs)
+            norm(f"{block}.residual.1", outputs)
+        inputs = outputs
+    for layer in (0, 2):
+        put(f"fc.{layer}.weight", dim, dim)
+        put(f"fc.{layer}.bias", dim)
+    return state
+
+
+def under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def slow_features(state: dict[str, Tensor], x: Tensor) -> Tensor:
+    """Their ST-GCN in eval mode, written down again from its state dict."""
+    import torch.nn.functional as F
+
+    def norm(h: Tensor, name: str) -> Tensor:
+        entries = (state[f"{name}.{e}"] for e in ("running_mean", "running_var", "weight", "bias"))
+        return F.batch_norm(h, *entries, training=False)
+
+    n, c, t, v, m = x.shape
+    h = norm(x.permute(0, 4, 3, 1, 2).reshape(n * m, v * c, t), "data_bn")
+    h = h.view(n * m, v, c, t).permute(0, 2, 3, 1)
+    for i in range(10):
+        block = f"st_gcn_networks.{i}"
+        y = F.conv2d(h, state[f"{block}.gcn.conv.weight"], state[f"{block}.gcn.conv.bias"])
+        y = y.view(n * m, 3, -1, *y.shape[2:])
+        y = torch.einsum("bkctv,kvw->bctw", y, state["A"] * state[f"edge_importance.{i}"])
+        y = F.relu(norm(y, f"{block}.tcn.0"))
+        stride = 2 if i in (4, 7) else 1
+        y = F.conv2d(y, state[f"{block}.tcn.2.weight"], state[f"{block}.tcn.2.bias"], (stride, 1), (4, 0))
+        y = norm(y, f"{block}.tcn.3")
+        if f"{block}.residual.0.weight" in state:
+            weight, bias = (state[f"{block}.residual.0.{e}"] for e in ("weight", "bias"))
+            y = y + norm(F.conv2d(h, weight, bias, (stride, 1)), f"{block}.residual.1")
+        elif i:
+            y = y + h
+        h = F.relu(y)
+    return h.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1)
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, ["import-weights", *map(str, words)])
+
+
+@pytest.mark.parametrize("dim", [16, 24])
+def test_an_aimclr_checkpoint_becomes_a_run_with_the_same_features(tmp_path: Path, dim: int) -> None:
+    state = theirs(dim=dim)
+    file = tmp_path / "aimclr.pt"
+    extra = under("encoder_k.", theirs(dim=dim, seed=1)) | {
+        "queue": torch.rand(8, 64),
+        "queue_ptr": torch.zeros(1),
+    }
+    torch.save(under("module.", under("encoder_q.", state) | extra), file)
+    out = tmp_path / "run"
+    result = call(file, "--out", out)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{out}: ST-GCN of AimCLR family, width 4, dim {dim}, stream joint"
+    assert lines[1] == "needs clips of 50 frames, prepared as 'aimclr'"
+    assert "left out: encoder_q.fc (4 entries)" in lines
+    assert "left out: queue (1 entry)" in lines
+    run = Run.open(out)
+    assert (run.kind, run.frames, run.data, run.epoch) == ("import", 50, None, 0)
+    assert run.preparation["chain.centre"] == "frame"
+    assert run.flat == {k: v for k, v in run.flat.items() if k.startswith("model.")}
+    assert (run.settings.model.width, run.settings.model.dim) == (4, dim)
+    encoder = run.load_encoder("cpu")
+    assert torch.equal(encoder.backbone.graph, state["A"])  # the file's graph, not ours
+    x = torch.randn(3, 3, 50, 25, 2) * 0.1
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(x), slow_features(state, x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_crossclr_checkpoint_needs_a_stream(tmp_path: Path) -> None:
+    states = {p: theirs(seed=i) for i, p in enumerate(("encoder_q.", "encoder_q_motion.", "encoder_q_bone."))}
+    file, out = tmp_path / "cross.pt", tmp_path / "run"
+    torch.save({k: v for prefix, state in states.items() for k, v in under(prefix, state).items()}, file)
+    result = call(file, "--out", out)
+    assert result.exit_code == 2
+    assert (
+        result.stderr == f"Error: {file} holds encoders for joint, motion, bone. Choose one: --stream joint\n"
+    )
+    assert not out.exists()
+    assert call(file, "--out", out, "--stream", "bone").exit_code == 0
+    run = Run.open(out)
+    assert run.stream == "bone"
+    assert torch.equal(run.load_encoder("cpu").backbone.graph, states["encoder_q_bone."]["A"])
+    assert set(read(file).left) == {
+        f"{p}fc.{i}.{e}" for p in states for i in (0, 2) for e in ("weight", "bias")
+    }
+
+
+def test_the_reference_state_dict_of_skeattnclr_is_taken(shared: Path, tmp_path: Path) -> None:
+    golden: Any = np.load(shared / "reference" / "skeattnclr_tiny.npz")
+    state = {
+        k.removeprefix("init/"): torch.from_numpy(golden[k]) for k in golden.files if k.startswith("init/")
+    }
+    torch.save(state, tmp_path / "ske.pt")
+    found = read(tmp_path / "ske.pt")
+    assert (found.origin, found.width, found.dim, found.preparation) == ("SkeAttnCLR", 8, 32, "skeattnclr")
+    assert "encoder_q.neck.norm0.weight" in found.left
+    assert "predictor.mlp.0.weight" in found.left
+    model = STGCN(8, 32, 0.0)
+    model.load_state_dict(found.state["joint"])
+    theirs_2 = state["encoder_q.backbone.st_gcn_networks.2.tcn.2.weight"]
+    assert torch.equal(model.blocks[2].temporal.weight, theirs_2)
+
+
+def broken(drop: str = "", **changed: tuple[int, ...]) -> dict[str, Tensor]:
+    state = under("encoder_q.", theirs())
+    state.pop(f"encoder_q.st_gcn_networks.{drop}", None)
+    for name, shape in changed.items():
+        state[f"encoder_q.st_gcn_networks.{name}"] = torch.zeros(shape)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (
+            broken("4.tcn.2.weight"),
+            "lacks 1 weights of the encoder 'encoder_q.', among them 'blocks.4.temporal.weight'",
+        ),
+        (
+            broken(**{"4.tcn.2.weight": (8, 8, 3, 1)}),
+            "'encoder_q.st_gcn_networks.4.tcn.2.weight' has shape (8, 8, 3, 1), expected (8, 8, 9, 1).",
+        ),
+        (
+            broken(**{"5.gcn.conv.weight": (24, 4, 1, 1)}),
+            "'encoder_q.st_gcn_networks.5.gcn.conv.weight' has shape (24, 4, 1, 1), expected (24, 8, 1, 1).",
+        ),
+        (
+            broken(**{"10.tcn.0.weight": (4,)}),
+            "unknown entry 'encoder_q.st_gcn_networks.10.tcn.0.weight'.",
+        ),
+        (broken("9.tcn.0.weight"), "from which channels are read"),
+        ({"model.weight": torch.zeros(2)}, "holds no query encoder: no entry starts with encoder_q."),
+        ({"state_dict": {"a": torch.zeros(2)}}, "is not a plain state dict: save model.state_dict()"),
+    ],
+)
+def test_what_is_wrong_with_a_checkpoint_is_named(tmp_path: Path, state: Any, message: str) -> None:
+    file, out = tmp_path / "file.pt", tmp_path / "run"
+    torch.save(state, file)
+    with pytest.raises(RunError, match=re.escape(message)):
+        read(file)
+    result = call(file, "--out", out)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"encoder_q.A": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(RunError, match="no state dict that torch reads without running code"):
+        read(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_clips_of_another_length_or_preparation_are_told_apart(tmp_path: Path) -> None:
+    file, out = tmp_path / "aimclr.pt", tmp_path / "run"
+    torch.save(under("encoder_q.", theirs()), file)
+    data = make_clips(tmp_path, train=4, test=2)
+    result = call(file, "--out", out, "--data", data)
+    assert result.exit_code == 2
+    expected = f"{out} needs clips with frames 50, {data} has 16."
+    assert result.stderr.startswith(f"Error: {expected}")
+    assert not out.exists()
+    assert call(file, "--out", out, "--frames", 16, "--data", data, "--split", "xsub").exit_code == 0
+    run = Run.open(out)
+    assert run.data == data.resolve()
+    assert (run.dataset, run.split) == ("ntu60", "xsub")
+    with ClipFile(data) as opened:
+        assert run.misfit(opened) is None
+        opened.attrs["chain.centre"] = "none"
+        problem = run.misfit(opened)
+    assert problem == (
+        f"{out} needs clips with centre frame, {data} has none. Convert the source accordingly, or use "
+        "--allow-mismatch."
+    )
+    resumed = CliRunner().invoke(main, ["pretrain", "--resume", str(out)])
+    assert resumed.exit_code == 2
+    assert "holds imported weights; there is no training to continue" in resumed.stderr
+
+
+def test_eval_refuses_clips_the_encoder_was_not_trained_on(tmp_path: Path) -> None:
+    file, out = tmp_path / "aimclr.pt", tmp_path / "run"
+    torch.save(under("encoder_q.", theirs()), file)
+    data = make_clips(tmp_path, train=8, test=4)
+    assert call(file, "--out", out).exit_code == 0
+    words = [
+        "eval",
+        str(out),
+        "--protocol",
+        "knn",
+        "--set",
+        "knn.k=[1]",
+        "--data",
+        str(data),
+        "--device",
+        "cpu",
+    ]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        f"Error: {out} needs clips with frames 50, {data} has 16. Convert the source accordingly, or use "
+        "--allow-mismatch.\n"
+    )
+    assert not list((out / "results").glob("*.json"))
+    allowed = CliRunner().invoke(main, [*words, "--allow-mismatch"])
+    assert allowed.exit_code == 0, allowed.output
+    untrained = CliRunner().invoke(main, [*words, "--init", "random"])
+    assert untrained.exit_code == 0, untrained.output

@@ -1,0 +1,143 @@
+"""``skeltools pretrain`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from clipfiles import TINY, make_clips
+
+from skeltools.cli.main import main
+from skeltools.runs import Run
+
+SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clips(tmp_path_factory.mktemp("clips"))
+
+
+def pretrain(*words: object) -> Result:
+    return CliRunner().invoke(main, ["pretrain", *map(str, words)])
+
+
+def asked(data: Path, out: Path, *words: object) -> list[object]:
+    base = ["--split", "xsub", "--stream", "joint", "--epochs", 1, "--batch-size", 6, "--device", "cpu"]
+    return [data, *base, "--out", out, *SETTINGS, *words]
+
+
+def fails(result: Result, message: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert result.stderr == f"Error: {message}\n"
+
+
+def test_a_run_is_made_finished_and_found_finished(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "deep" / "run"
+    result = pretrain(*asked(data, out, "--seed", 5))
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out}: 1 epochs, 3 steps, finished.\n"
+    run = Run.open(out)
+    assert (run.seed, run.settings.train.epochs, run.origin["train.epochs"]) == (5, 1, "option")
+    assert run.data == data.resolve()
+    lines = [json.loads(line) for line in run.log_path.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert {"loss", "loss_global", "loss_salient", "loss_nonsalient", "lr", "momentum"} <= lines[0].keys()
+    for words in ([out, "--resume"], asked(data, out, "--seed", 5, "--resume")):
+        again = pretrain(*words)
+        assert again.exit_code == 0, again.output
+        assert again.stdout == result.stdout
+    fails(
+        pretrain(*asked(data, out)),
+        f"{out} already exists. Use --resume to continue it or --replace to start again.",
+    )
+    other = pretrain(*asked(data, out, "--resume"))
+    fails(
+        other,
+        f"{out} was started with seed 5, not 0. Continue it with 'skeltools pretrain --resume {out}', or use "
+        "--replace.",
+    )
+    fails(
+        pretrain(*asked(data, out, "--seed", 5, "--resume", "--set", "loss.mu=0.25")),
+        f"{out} was started with loss.mu 1.0, not 0.25. Continue it with 'skeltools pretrain --resume "
+        f"{out}', or use --replace.",
+    )
+    assert pretrain(*asked(data, out, "--replace")).exit_code == 0
+    assert Run.open(out).seed == 0
+
+
+def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "run"
+    plain = tmp_path / "notes.txt"
+    plain.write_text("hello")
+    missing = tmp_path / "none.h5"
+    cases = [
+        (asked(missing, out), f"{missing} does not exist. Make it with 'skeltools convert'."),
+        (asked(plain, out), f"{plain} is not an HDF5 file. Make one with 'skeltools convert'."),
+        (
+            asked(data, out, "--batch-size", 128),
+            f"{data}: the training side of xsub has 20 clips, fewer than one batch of 128. "
+            "Lower --batch-size.",
+        ),
+        (asked(data, out, "--split", "xsup"), f"{data} has no split 'xsup': it has xsub, xview."),
+        (
+            asked(data, out, "--stream", "bones"),
+            "Unknown stream 'bones'. Choose one of: joint, motion, bone. Did you mean 'bone'?",
+        ),
+        (
+            asked(data, out, "--set", "augment.view=crop(6)|sheer(1)"),
+            "Augmentation 'crop(6)|sheer(1)': unknown operation 'sheer'. Choose one of: crop, shear, rotate, "
+            "flip, reverse, noise, blur, axis_mask. Did you mean 'shear'?",
+        ),
+        (
+            asked(data, out, "--resume", "--replace"),
+            "--resume and --replace exclude each other. Give one of them.",
+        ),
+        ([data, "--out", out], "--split is missing. Example: --split xsub --stream joint --out runs/joint"),
+        (asked(data, plain), f"{plain} is a file. Choose another --out."),
+        (asked(data, out, "--device", "cuda:99"), None),
+    ]
+    for words, message in cases:
+        result = pretrain(*words)
+        if message is None:
+            assert result.exit_code == 2
+            assert len(result.stderr.splitlines()) == 1
+        else:
+            fails(result, message)
+        assert not out.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_checkpoint_and_ends_the_run_cleanly(
+    tmp_path: Path, data: Path, kind: signal.Signals
+) -> None:
+    out = tmp_path / "run"
+    words = [str(word) for word in asked(data, out, "--epochs", 5000, "--set", "train.save_every=5000")]
+    command = [sys.executable, "-m", "skeltools", "pretrain", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not (out / "log.jsonl").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(kind)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + kind
+    assert "Traceback" not in errors
+    assert f"Continue with: skeltools pretrain --resume {out}" in errors
+    run = Run.open(out)
+    saved = run.last_checkpoint()
+    assert int(saved.stem.removeprefix("step-")) >= 1
+    assert not list(out.rglob("*.part"))
+    assert json.loads(run.log_path.read_text().splitlines()[-1])["step"] == int(saved.stem[5:])

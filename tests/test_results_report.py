@@ -1,0 +1,347 @@
+"""Records survive writing and reading; tables join seeds and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from skeltools import report, results, tables
+from skeltools.errors import RunError
+from skeltools.results import Record
+
+BASE = results.named(
+    Record(
+        version=results.RECORD_VERSION,
+        key="0123456789abcdef",
+        outcomes=1,
+        protocol="knn",
+        variant="k=10",
+        subject=results.PRETRAINED,
+        encoder="runs/joint",
+        dataset="ntu60",
+        split="xsub",
+        stream="joint",
+        seed=0,
+        pretrain_seed=0,
+        epoch=4,
+        top1=0.5,
+        top5=0.75,
+        mean_class=0.5,
+        per_class=[0.5, None, 1.0],
+        metrics={},
+        best_top1=None,
+        best_epoch=None,
+        train_clips=10,
+        train_per_class=[4, 3, 3],
+        test_clips=4,
+        num_classes=3,
+        settings={"knn.k": [1, 10], "knn.temperature": 0.1},
+        origin={"knn.k": "recipe knn", "knn.temperature": "recipe knn"},
+        recipe="knn",
+        pretrain_settings={"train.epochs": 4},
+        data="ntu60.h5",
+        data_digest="aa",
+        frames=64,
+        preparation={"chain.frames": 64},
+        pretrain_data_digest="aa",
+        checkpoint_digest="bb",
+        code_version="0",
+        libraries={"torch": "2"},
+        device="cpu",
+        seconds=1.0,
+        features="computed",
+        created="2026-01-01T00:00:00+00:00",
+        partial=False,
+        limit=None,
+        scores="",
+        notes=["a note"],
+    )
+)
+
+
+SIDE = results.Side(
+    scores=np.eye(4, 3, dtype=np.float32),
+    labels=np.zeros(4, np.int64),
+    names=["a", "b", "c", "d"],
+    classes=["x", "y", "z"],
+)
+
+
+def _write(record: Record, folder: Path) -> Path:
+    written = results.write(record, folder, SIDE)
+    return folder / f"{written.stem}.json"
+
+
+def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    path = _write(BASE, tmp_path)
+    assert results.read(path) == BASE
+    assert path.name == "knn-k10-pretrained-ntu60-xsub-joint-seed0-01234567.json"
+    side = results.read(path).side()
+    assert (side.names, side.classes, side.weight) == (SIDE.names, SIDE.classes, None)
+    np.testing.assert_array_equal(side.scores, SIDE.scores)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, BASE.scores]
+
+
+def test_the_same_result_again_replaces_the_first(tmp_path: Path) -> None:
+    _write(BASE, tmp_path)
+    _write(replace(BASE, top1=0.25), tmp_path)
+    assert [record.top1 for record in results.read_all(tmp_path)] == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 99}, "result version 99, expected 2"),
+        ({"top1": "high"}, "missing, unknown or misfit entry 'top1'"),
+        ({"extra": 1}, "missing, unknown or misfit entry 'extra'"),
+        ({"seed": True}, "missing, unknown or misfit entry 'seed'"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    path = _write(BASE, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RunError, match=message):
+        results.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe"])
+def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"x\.json"):
+        results.read(path)
+
+
+def test_seeds_share_a_row_and_other_settings_do_not() -> None:
+    seeds = [replace(BASE, seed=seed, pretrain_seed=seed, top1=0.4 + seed / 10) for seed in (0, 1, 2)]
+    other = replace(BASE, settings=BASE.settings | {"knn.temperature": 0.2})
+    copy = replace(seeds[0])
+    rows = report.rows([*seeds, other, copy])
+    assert [(row.seeds, row.top1.count) for row in rows] == [((0, 1, 2), 3), ((0,), 1)]
+    assert rows[0].top1.mean == pytest.approx(0.5)
+    assert rows[0].top1.sd == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epoch": 5}, {"data_digest": "cc"}, {"split": "xview"}, {"subject": "random"},
+     {"partial": True, "limit": 5}, {"pretrain_settings": {"train.epochs": 5}}],
+)  # fmt: skip
+def test_results_that_are_not_alike_stand_apart(change: dict[str, object]) -> None:
+    assert len(report.rows([BASE, replace(BASE, seed=1, **change)])) == 2  # type: ignore[arg-type]
+
+
+LINEAR = replace(
+    BASE, protocol="linear", variant="", top1=0.625, top5=1.0, best_top1=0.75, best_epoch=20, epoch=None,
+    subject=results.RANDOM,
+)  # fmt: skip
+
+
+def test_the_table_as_data() -> None:
+    (grid,) = report.grids(report.rows([BASE, LINEAR, replace(LINEAR, seed=1, top1=0.375)]))
+    assert grid.title == [
+        "ntu60 xsub: linear, knn",
+        "ntu60.h5: 10 training clips, 4 test clips",
+        "stream joint, 4 pretraining epochs",
+    ]
+    assert [name for name, _ in grid.columns] == [
+        "protocol",
+        "encoder",
+        "top-1",
+        "top-5",
+        "selected",
+        "seeds",
+    ]
+    assert grid.rows == [
+        ["linear", "random", "50.0 ± 17.7", "100.0", "75.0", "0,1"],
+        ["knn k=10", "pretrained", "50.0", "75.0", "-", "0"],
+    ]
+    assert grid.breaks == {1}
+
+
+def test_a_column_that_says_the_same_everywhere_moves_to_the_title() -> None:
+    (grid,) = report.grids(report.rows([BASE, replace(BASE, stream="bone"), replace(BASE, epoch=9)]))
+    names = [name for name, _ in grid.columns]
+    assert "stream" in names
+    assert "epoch" in names
+    assert "seeds" not in names
+    assert grid.title[2] == "seed 0"
+
+
+def test_a_row_that_lacks_a_seed_says_so() -> None:
+    found = [replace(BASE, seed=seed, variant=variant) for seed in (0, 1) for variant in ("k=1", "k=10")]
+    (grid,) = report.grids(report.rows(found[:3]))
+    assert grid.notes[-1] == "Warning: joint knn k=10, pretrained: no result for seed 1"
+    (whole,) = report.grids(report.rows(found))
+    assert not any(note.startswith("Warning") for note in whole.notes)
+
+
+def test_settings_set_by_hand_are_in_the_title() -> None:
+    origin = BASE.origin | {"knn.k": "--set"}
+    (grid,) = report.grids(report.rows([replace(BASE, origin=origin)]))
+    assert grid.title[-1] == "set by hand: knn k 1,10"
+
+
+def test_rows_that_differ_in_a_setting_say_in_which() -> None:
+    other = replace(BASE, settings=BASE.settings | {"knn.temperature": 0.2})
+    longer = replace(BASE, pretrain_settings={"train.epochs": 4, "train.lr": 0.5}, seed=1)
+    labels = [row.label for row in report.rows([BASE, other, longer])]
+    assert sorted(labels) == [
+        "knn k=10 [temperature=0.1 lr=0.5]", "knn k=10 [temperature=0.1 lr=None]",
+        "knn k=10 [temperature=0.2 lr=None]",
+    ]  # fmt: skip
+
+
+def test_encoders_without_settings_are_told_apart_by_name_and_weights() -> None:
+    one = replace(BASE, encoder="a:b", pretrain_settings={}, pretrain_seed=None, checkpoint_digest="c" * 64)
+    rows = report.rows([one, replace(one, checkpoint_digest="d" * 64, seed=1), replace(one, encoder="a:c")])
+    assert len(rows) == 3
+    untrained = replace(one, subject=results.RANDOM)
+    assert len(report.rows([untrained, replace(untrained, checkpoint_digest="d" * 64, seed=1)])) == 1
+
+
+def test_a_partial_result_says_so_in_the_title() -> None:
+    (grid,) = report.grids(report.rows([replace(BASE, partial=True, limit=7)]))
+    assert grid.title[0] == "PARTIAL, at most 7 clips a side: ntu60 xsub: knn"
+
+
+def test_kinds_of_protocols_stand_in_tables_of_their_own_with_one_legend() -> None:
+    found = [
+        replace(BASE, protocol=name, variant="", metrics={"map": 0.5} if name == "retrieval" else {})
+        for name in ("ensemble", "retrieval", "linear", "knn")
+    ]
+    grids = report.grids(report.rows(found))
+    assert [grid.title[0] for grid in grids] == [
+        "ntu60 xsub: linear, knn", "ntu60 xsub: retrieval", "ntu60 xsub: ensemble",
+    ]  # fmt: skip
+    assert [bool(grid.notes) for grid in grids] == [False, False, True]
+    assert ("mAP", True) in grids[1].columns
+    assert ("mAP", True) not in grids[0].columns
+
+
+def _stored(folder: Path, seed: int, guesses: list[int], **changes: object) -> Record:
+    """A result on four clips of classes 0 0 1 1, in an order that depends on the seed."""
+    order = np.random.default_rng(seed).permutation(4)
+    labels = np.array([0, 0, 1, 1])
+    side = results.Side(
+        scores=np.eye(3, dtype=np.float32)[guesses][order],
+        labels=labels[order],
+        names=[str(i) for i in order],
+        classes=["x", "y", "z"],
+    )
+    right = np.array(guesses) == labels
+    per_class = [float(right[:2].mean()), float(right[2:].mean()), None]
+    record = replace(
+        BASE, seed=seed, key=str(seed) * 16, top1=float(right.mean()), per_class=per_class, **changes
+    )  # type: ignore[arg-type]
+    return results.write(results.named(record), folder, side)
+
+
+def test_the_interval_over_clips_joins_seeds_by_clip_name(tmp_path: Path) -> None:
+    found = [_stored(tmp_path, 0, [0, 0, 1, 1]), _stored(tmp_path, 1, [0, 1, 1, 2])]
+    names, shares = report.mean_hits(found)
+    assert dict(zip(names, shares, strict=True)) == {"0": 1.0, "1": 0.5, "2": 1.0, "3": 0.5}
+    (row,) = report.rows(found, intervals=True)
+    assert row.clips is not None
+    assert 0.5 <= row.clips[0] < 0.75 < row.clips[1] <= 1.0
+
+
+def test_seeds_on_other_clips_are_refused(tmp_path: Path) -> None:
+    found = [_stored(tmp_path, seed, [0, 0, 1, 1]) for seed in (0, 1)]
+    side = found[1].side()
+    side.names[0] = "other"
+    results.write(found[1], tmp_path, side)
+    with pytest.raises(RunError, match="is not of the same clips as the seeds beside it"):
+        report.rows(found, intervals=True)
+
+
+def test_accuracies_by_class(tmp_path: Path) -> None:
+    found = [_stored(tmp_path, 0, [0, 0, 1, 1]), _stored(tmp_path, 1, [0, 1, 1, 2])]
+    (grid,) = report.per_class(report.rows(found))
+    assert grid.columns == [("class", False), ("clips", True), ("pretrained", True)]
+    assert grid.rows == [["x", "2", "75.0"], ["y", "2", "75.0"]]
+
+
+def test_confusions_are_counted_over_seeds(tmp_path: Path) -> None:
+    found = [_stored(tmp_path, 0, [0, 2, 0, 1]), _stored(tmp_path, 1, [0, 1, 1, 0])]
+    rows = report.rows(found)
+    counts, classes = report.confusion_matrix(rows[0])
+    assert classes == ["x", "y", "z"]
+    assert counts.tolist() == [[2, 1, 1], [2, 2, 0], [0, 0, 0]]
+    (grid,) = report.confusions(rows, 2)
+    assert grid.rows == [["y", "x", "2", "50.0"], ["x", "y", "1", "25.0"]]
+
+
+def test_scores_that_are_missing_or_do_not_fit_are_told(tmp_path: Path) -> None:
+    record = _stored(tmp_path, 0, [0, 0, 1, 1])
+    with pytest.raises(RunError, match="does not fit its record"):
+        replace(record, test_clips=5).side()
+    (tmp_path / record.scores).write_bytes(b"x")
+    with pytest.raises(RunError, match=r"holds no readable scores .*Run the protocol again"):
+        record.side()
+    (tmp_path / record.scores).unlink()
+    with pytest.raises(RunError, match=r"is missing\. Run the protocol again"):
+        record.side()
+
+
+def test_csv_holds_every_number() -> None:
+    lines = tables.to_csv(report.HEADER, report.flat(report.rows([BASE, LINEAR]))).splitlines()
+    assert lines[0].split(",")[:4] == ["dataset", "split", "data", "stream"]
+    cells = next(csv.DictReader(lines))
+    assert len(lines) == 3
+    assert (cells["protocol"], cells["top1"], cells["selected_top1"]) == ("linear", "0.625", "0.75")
+    assert (cells["seeds"], cells["limit"], cells["map"]) == ("0", "", "")
+
+
+GRID = tables.Grid(
+    ["A & B"], [("what", False), ("50 %", True)], [["a|b_c", "1 ± 2"], ["[red]d", "<3"]], {1}, ["a note"]
+)
+
+
+def test_markdown() -> None:
+    assert tables.to_markdown(GRID) == (
+        "**A & B**\n\n| what | 50 % |\n| --- | ---: |\n| a\\|b_c | 1 ± 2 |\n| [red]d | <3 |\n\na note  \n"
+    )
+
+
+def test_latex() -> None:
+    assert tables.to_latex(GRID).splitlines() == [
+        "% A & B", "% a note", r"\begin{tabular}{lr}", r"\toprule", r"what & 50 \% \\", r"\midrule",
+        r"a|b\_c & 1 $\pm$ 2 \\", r"\midrule", r"[red]d & \textless{}3 \\", r"\bottomrule", r"\end{tabular}",
+    ]  # fmt: skip
+
+
+def test_rich_tables_take_texts_as_they_are() -> None:
+    console = Console(width=60, file=io.StringIO())
+    console.print(tables.to_rich(GRID))
+    assert "[red]d" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _seeded(subject: str, *top1: float) -> list[Record]:
+    return [replace(BASE, subject=subject, seed=seed, top1=value) for seed, value in enumerate(top1)]
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "better"),
+    [((0.70, 0.71, 0.72), True), ((0.5, 0.6, 0.9), False), ((0.1, 0.11, 0.12), False)],
+)
+def test_apart_means_intervals_do_not_overlap(pretrained: tuple[float, ...], better: bool) -> None:
+    records = [*_seeded(results.PRETRAINED, *pretrained), *_seeded(results.RANDOM, 0.4, 0.41, 0.42)]
+    (verdict,) = report.apart(report.rows(records), results.PRETRAINED, [results.RANDOM])
+    assert verdict.better is better
+    assert ("intervals apart" in str(verdict)) is better
+
+
+def test_one_seed_alone_is_never_apart() -> None:
+    records = [*_seeded(results.PRETRAINED, 0.9), *_seeded(results.RANDOM, 0.1)]
+    (verdict,) = report.apart(report.rows(records), results.PRETRAINED, [results.RANDOM])
+    assert not verdict.better

@@ -1,0 +1,130 @@
+"""Run folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from clipfiles import TINY, make_clips
+
+from skeltools.errors import OutputError, RunError
+from skeltools.features import state_digest
+from skeltools.runs import Run
+from skeltools.store import ClipFile
+from skeltools.training.engine import Trainer
+from skeltools.training.recipe import resolve_recipe
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    data = make_clips(folder, train=8)
+    with ClipFile(data) as file:
+        create(folder / "run", file)
+        Trainer(Run.open(folder / "run"), file, torch.device("cpu")).train()
+    return folder / "run"
+
+
+def create(path: Path, file: ClipFile, replace: bool = False) -> Run:
+    overrides = [*TINY, "train.epochs=1", "train.batch_size=4"]
+    resolved = resolve_recipe(None, dataset="ntu60", split="xsub", stream="bone", overrides=overrides)
+    return Run.create(
+        path,
+        resolved,
+        file=file,
+        split="xsub",
+        stream="bone",
+        seed=7,
+        command="skeltools pretrain",
+        replace=replace,
+    )
+
+
+def test_a_run_is_read_back_as_it_was_written(trained: Path) -> None:
+    run = Run.open(trained)
+    with ClipFile(run.data) as file:
+        assert run.digest == file.digest
+        assert run.frames == file.frames == 16
+    assert (run.kind, run.dataset, run.split, run.stream, run.seed) == (
+        "pretrain",
+        "ntu60",
+        "xsub",
+        "bone",
+        7,
+    )
+    assert run.settings.model.width == 4
+    assert run.flat["augment.swap_count"] == (3, 4)
+    assert run.origin["model.width"] == "--set"
+    assert run.origin["queue.momentum"] == "recipe skeattnclr"
+    assert run.recipe == "SkeAttnCLR"
+    assert run.epoch == 1
+    assert {"torch", "skeltools"} & run.versions.keys()
+    assert run.results_dir.is_dir()
+    assert len(run.checkpoint_digest()) == 64
+
+
+def test_the_encoder_is_the_query_encoder_of_the_last_checkpoint(trained: Path) -> None:
+    run = Run.open(trained)
+    encoder = run.load_encoder("cpu")
+    assert not encoder.training
+    saved = torch.load(run.last_checkpoint(), weights_only=True)["model"]
+    for name, value in encoder.backbone.state_dict().items():
+        assert torch.equal(value, saved[f"query.backbone.{name}"])
+    assert state_digest(encoder) != state_digest(run.new_encoder(7, "cpu"))
+
+
+def test_untrained_encoders_depend_on_the_seed_alone(trained: Path) -> None:
+    run = Run.open(trained)
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    a, b, c = (state_digest(run.new_encoder(seed, "cpu")) for seed in (1, 1, 2))
+    assert a == b != c
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_is_no_run_is_named(tmp_path: Path, trained: Path) -> None:
+    with pytest.raises(RunError, match=r"none does not exist or is not a folder. Make a run with"):
+        Run.open(tmp_path / "none")
+    with pytest.raises(RunError, match=r"is not a run folder: it has no run.json"):
+        Run.open(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run.json cannot be read"):
+        Run.open(tmp_path)
+    content = json.loads((trained / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(content | {"version": 9}))
+    with pytest.raises(RunError, match=r"is not of version 1"):
+        Run.open(tmp_path)
+    del content["settings"]["model.width"]
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"is damaged \(Stored settings lack: model.width\.\)"):
+        Run.open(tmp_path)
+
+
+def test_a_run_without_checkpoint_says_so(tmp_path: Path, trained: Path) -> None:
+    (tmp_path / "run.json").write_text((trained / "run.json").read_text())
+    with pytest.raises(RunError, match=r"has no checkpoint yet\. Train it with 'skeltools pretrain --resume"):
+        Run.open(tmp_path).load_encoder("cpu")
+
+
+def test_only_runs_are_replaced_and_only_when_asked(tmp_path: Path, trained: Path) -> None:
+    with ClipFile(Run.open(trained).data) as file:
+        path = tmp_path / "run"
+        create(path, file)
+        (path / "results" / "old.json").write_text("{}")
+        (path / "notes.txt").write_text("mine")
+        with pytest.raises(OutputError) as caught:
+            create(path, file)
+        assert str(caught.value) == (
+            f"{path} already exists. Use --resume to continue it or --replace to start again."
+        )
+        create(path, file, replace=True)
+        assert not list((path / "results").iterdir())
+        assert (path / "notes.txt").read_text() == "mine"
+        stranger = tmp_path / "photos"
+        stranger.mkdir()
+        (stranger / "a.jpg").write_text("")
+        with pytest.raises(OutputError, match=r"exists and is not a run folder. Choose another --out"):
+            create(stranger, file, replace=True)
+        assert (stranger / "a.jpg").exists()

@@ -1,0 +1,152 @@
+"""Settings: order of precedence, and one clear error for every kind of mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from skeltools.errors import SettingError
+from skeltools.settings import build, packaged_recipes, parse_override, resolve, setting
+
+
+@dataclass(frozen=True)
+class _Inner:
+    lr: float = setting("rate", above=0)
+    steps: tuple[int, ...] = setting("steps", low=1)
+    kind: str = setting("kind", choices=("sgd", "adamw"))
+    wide: bool = setting("wide")
+    limit: int | None = setting("limit")
+
+
+@dataclass(frozen=True)
+class _Schema:
+    train: _Inner
+
+
+BASE = """
+title = "base"
+[train]
+lr = 1
+steps = [2, 3]
+kind = "sgd"
+wide = false
+limit = "none"
+
+[[when]]
+match = { dataset = "ntu60", stream = ["joint", "bone"] }
+source = "somewhere"
+train.lr = 2.0
+"""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> str:
+    path = tmp_path / "base.toml"
+    path.write_text(BASE)
+    return str(path)
+
+
+def test_values_come_from_the_last_layer_that_names_them(base: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(f'title = "other"\nextends = "{base}"\n[train]\nsteps = [5]\n')
+    found = resolve(
+        _Schema, base, str(other), overrides=["train.wide=true", "train.limit=7"], options={"train.lr": 4}
+    )
+    assert found.flat == {
+        "train.lr": 4.0,
+        "train.steps": (5,),
+        "train.kind": "sgd",
+        "train.wide": True,
+        "train.limit": 7,
+    }
+    assert found.values.train.steps == (5,)
+    assert found.title == "other"
+    assert found.origin["train.wide"] == "--set"
+    assert found.origin["train.lr"] == "option"
+    assert found.origin["train.steps"] == f"recipe {other}"
+    assert found.origin["train.kind"] == f"recipe {base}"
+
+
+@pytest.mark.parametrize(
+    ("context", "lr"),
+    [
+        ({"dataset": "ntu60", "stream": "joint"}, 2.0),
+        ({"dataset": "ntu60", "stream": "bone"}, 2.0),
+        ({"dataset": "ntu60", "stream": "motion"}, 1.0),
+        ({"dataset": "pku1", "stream": "joint"}, 1.0),
+        ({}, 1.0),
+    ],
+)
+def test_when_tables_apply_only_where_every_key_matches(
+    base: str, context: dict[str, str], lr: float
+) -> None:
+    assert resolve(_Schema, base, context=context).values.train.lr == lr
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lrr=1", "Unknown setting 'train.lrr' (--set). Did you mean 'train.lr'?"),
+        ("train.lr=fast", "Setting 'train.lr' (--set) must be a number, not 'fast'."),
+        ("train.lr=true", "Setting 'train.lr' (--set) must be a number, not True."),
+        ("train.lr=0", "Setting 'train.lr' (--set) must be greater than 0, not 0."),
+        ("train.lr=nan", "Setting 'train.lr' (--set) must be greater than 0, not nan."),
+        ("train.steps=[0]", "Setting 'train.steps' (--set) must be at least 1, not [0]."),
+        ("train.steps=3", "Setting 'train.steps' (--set) must be a list, each entry a whole number, not 3."),
+        ("train.kind=sdg", "Setting 'train.kind' (--set) must be one of sgd, adamw, not 'sdg'. "
+         "Did you mean 'sgd'?"),
+        ("train.wide=1", "Setting 'train.wide' (--set) must be true or false, not 1."),
+        ("train.limit=x", "Setting 'train.limit' (--set) must be a whole number or none, not 'x'."),
+        ("train.lr", "--set takes key=value, not 'train.lr'. Example: --set train.lr=0.05"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_remedy(base: str, override: str, message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        resolve(_Schema, base, overrides=[override])
+    assert str(caught.value) == message
+
+
+def test_a_base_recipe_with_a_gap_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gap.toml"
+    path.write_text("[train]\nlr = 1.0\nwide = true\n")
+    with pytest.raises(SettingError, match=r"gives no value for: train\.steps, train\.kind, train\.limit\."):
+        resolve(_Schema, str(path))
+
+
+def test_recipes_that_extend_one_another_in_a_circle_are_refused(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text(f'extends = "{two}"\n')
+    two.write_text(f'extends = "{one}"\n')
+    with pytest.raises(SettingError, match="in a circle"):
+        resolve(_Schema, str(one))
+
+
+def test_unreadable_recipes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"Recipe file .*nowhere\.toml does not exist\."):
+        resolve(_Schema, str(tmp_path / "nowhere.toml"))
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[train\n")
+    with pytest.raises(SettingError, match=r"is not valid TOML: .*line 1"):
+        resolve(_Schema, str(broken))
+    with pytest.raises(SettingError, match=r"Unknown recipe 'skeatnclr'.*Did you mean 'skeattnclr'"):
+        resolve(_Schema, "skeatnclr")
+
+
+def test_stored_settings_build_the_same_values(base: str) -> None:
+    found = resolve(_Schema, base)
+    assert build(_Schema, found.flat) == found.values
+    as_json = {key: list(value) if isinstance(value, tuple) else value for key, value in found.flat.items()}
+    assert build(_Schema, as_json) == found.values
+
+
+def test_override_values_are_read_as_toml_or_as_a_word() -> None:
+    assert parse_override("a.b = [1, 2]") == ("a.b", [1, 2])
+    assert parse_override("a=1e-3") == ("a", 1e-3)
+    assert parse_override("augment.view=crop(6)|shear(0.5)") == ("augment.view", "crop(6)|shear(0.5)")
+    assert parse_override("a=b=c") == ("a", "b=c")
+
+
+def test_packaged_recipes_are_listed() -> None:
+    assert {"knn", "linear"} <= set(packaged_recipes("skeltools.protocols.recipes"))

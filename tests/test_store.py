@@ -1,0 +1,115 @@
+"""Reading a converted file: the contract of ClipFile and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from rawfiles import write_ntu
+
+from skeltools import datasets
+from skeltools.convert import convert
+from skeltools.errors import DataError
+from skeltools.store import ClipFile
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    for number in range(1, 8):
+        write_ntu(folder / "raw", f"S001C00{1 + number % 3}P00{number}R001A00{number}", number)
+    convert(datasets.get("ntu60"), folder / "raw", folder / "o.h5", frames=16)
+    return folder / "o.h5"
+
+
+def test_contract(path: Path) -> None:
+    with ClipFile(path) as file:
+        assert file.path == path
+        assert file.dataset.name == "ntu60"
+        assert len(file.classes) == 60
+        assert file.frames == 16
+        assert len(file) == len(file.names) == len(file.labels) == 7
+        assert file.names == sorted(file.names)
+        assert file.labels.dtype == np.int64
+        assert file.splits == ("xsub", "xview")
+        assert file.digest == file.attrs["content_digest"]
+        assert file.attrs["chain.frames"] == 16
+        clips = file.clips()
+        assert clips.shape == (7, 3, 16, 25, 2)
+        assert clips.dtype == np.float32
+        for split in file.splits:
+            sides = [file.rows(split, part) for part in ("train", "test")]
+            assert sorted(np.concatenate(sides).tolist()) == list(range(7))
+
+
+def test_rows_in_any_order_and_repeated(path: Path) -> None:
+    with ClipFile(path) as file:
+        clips = file.clips()
+        for rows in ([3, 0, 3, 6], [], np.array([5]), np.arange(7)[::-1]):
+            found = file.clips(rows)
+            assert found.dtype == np.float32
+            assert found.flags.owndata or found.base is None
+            np.testing.assert_array_equal(found, clips[np.asarray(rows, np.int64)])
+        found = file.clips([1])
+        found[:] = 0  # a copy, not a view of the file
+        np.testing.assert_array_equal(file.clips([1]), clips[[1]])
+
+
+@pytest.mark.parametrize("rows", [[7], [-1], [0, 99]])
+def test_rows_out_of_range(path: Path, rows: list[int]) -> None:
+    with ClipFile(path) as file, pytest.raises(DataError, match=r"has rows 0 to 6, not"):
+        file.clips(rows)
+
+
+def test_unknown_split_side_and_column(path: Path) -> None:
+    with ClipFile(path) as file:
+        with pytest.raises(DataError) as caught:
+            file.rows("xset", "train")
+        assert str(caught.value) == f"{path} has no split 'xset': it has xsub, xview."
+        with pytest.raises(DataError, match="no side 'val'"):
+            file.rows("xsub", "val")
+        with pytest.raises(DataError, match="has no column 'video', only bodies, camera"):
+            file.column("video")
+
+
+def test_what_is_no_converted_file_is_refused(path: Path, tmp_path: Path) -> None:
+    text, other, newer, damaged = (tmp_path / name for name in ("t.h5", "o.h5", "n.h5", "d.h5"))
+    text.write_text("not HDF5")
+    h5py.File(other, "w").close()
+    for copy in (newer, damaged):
+        copy.write_bytes(path.read_bytes())
+    with h5py.File(newer, "r+") as file:
+        file.attrs["format_version"] = 2
+    with h5py.File(damaged, "r+") as file:
+        del file["clips"]
+    for wrong, message in (
+        (tmp_path / "no.h5", f"{tmp_path / 'no.h5'} does not exist. Make it with 'skeltools convert'."),
+        (tmp_path, f"{tmp_path} is a folder, not a converted file. Make one with 'skeltools convert'."),
+        (text, f"{text} is not an HDF5 file. Make one with 'skeltools convert'."),
+        (other, f"{other} was not written by skeltools. Make one with 'skeltools convert'."),
+        (newer, f"{newer} has format version 2, this skeltools reads version 1. Convert the source again."),
+    ):
+        with pytest.raises(DataError) as caught:
+            ClipFile(wrong)
+        assert str(caught.value) == message
+    with pytest.raises(DataError, match=r"d.h5 is damaged \(.*clips.*\). Convert the source again."):
+        ClipFile(damaged)
+
+
+def test_a_cut_off_file_is_refused(path: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.h5"
+    cut.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"cut\.h5 cannot be opened: "):
+        ClipFile(cut)
+
+
+def test_content_digest_follows_the_content(tmp_path: Path) -> None:
+    digests = set()
+    for number, seed in enumerate((1, 1, 2)):
+        write_ntu(tmp_path / str(number), "S001C001P001R001A001", seed)
+        convert(datasets.get("ntu60"), tmp_path / str(number), tmp_path / f"{number}.h5")
+        with ClipFile(tmp_path / f"{number}.h5") as file:
+            digests.add(file.digest)
+    assert len(digests) == 2

@@ -1,0 +1,80 @@
+"""Two processes against one, on the CPU.
+
+Like with like: float64, no dropout, and batch norm statistics shared over the processes
+(``train.sync_bn``, by skeltools' own batch norm, since torch's SyncBatchNorm does not run on the CPU). One
+process then sees the joint batch, two see halves of it, and everything but rounding agrees.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from clipfiles import TINY, make_clips
+
+from skeltools.errors import SettingError
+from skeltools.runs import Run
+from skeltools.training import checkpoint as checkpoints
+from skeltools.training.distributed import World
+
+SETTINGS = [
+    word
+    for setting in (
+        *TINY, "train.precision=float64", "model.dropout=0", "train.sync_bn=true", "loss.mu=0.4",
+        "train.lr=0.02", "monitor.every=2",
+    )
+    for word in ("--set", setting)
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clips(tmp_path_factory.mktemp("clips"))
+
+
+def pretrain(data: Path, out: Path, processes: int, *words: str) -> subprocess.CompletedProcess[str]:
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [
+        *start, "-m", "skeltools", "pretrain", str(data), "--split", "xsub", "--stream", "joint",
+        "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--out", str(out), *SETTINGS, *words,
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+
+
+def steps(run: Run) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in run.log_path.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("clips_per_second", "kind")} for line in lines]
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
+def test_two_processes_train_like_one_on_the_joint_batch(tmp_path: Path, data: Path) -> None:
+    for processes in (1, 2):
+        result = pretrain(data, tmp_path / str(processes), processes)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("finished.") == 1
+    one, two = (Run.open(tmp_path / name) for name in ("1", "2"))
+    assert len(steps(one)) == 5  # 2 steps an epoch, and the monitor
+    for ours, theirs in zip(steps(two), steps(one), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-9)
+    ours, theirs = (checkpoints.load(run.last_checkpoint()) for run in (two, one))
+    assert torch.equal(ours.model["pointer"], theirs.model["pointer"])
+    for name, value in theirs.model.items():
+        torch.testing.assert_close(ours.model[name], value, rtol=1e-8, atol=1e-10, msg=name)
+    assert not torch.equal(ours.model["queue"][0], torch.zeros(8, dtype=torch.float64))
+    assert {"cpu 0", "cpu 1"} == ours.rng.keys()
+
+
+def test_a_batch_is_divided_evenly_or_refused() -> None:
+    slices = [World(rank, 3).slice(12) for rank in range(3)]
+    assert slices == [(0, 4), (4, 8), (8, 12)]
+    with pytest.raises(SettingError, match=r"^train.batch_size 7 is not a multiple of the 2 processes\.$"):
+        World(0, 2).slice(7)
