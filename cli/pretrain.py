@@ -63,7 +63,7 @@ def command(
 
     from skeltools.cli.console import err, progress
     from skeltools.cli.console import out as stdout
-    from skeltools.errors import SettingError
+    from skeltools.errors import SettingError, counted
     from skeltools.hardware import pick_device
     from skeltools.training.launch import Request, launch
 
@@ -99,4 +99,5 @@ def command(
             markup=False,
         )
         raise click.exceptions.Exit(128 + outcome.signal)
-    stdout().print(f"{outcome.path}: {outcome.epoch} epochs, {outcome.step} steps, finished.", markup=False)
+    done = f"{counted(outcome.epoch, 'epoch')}, {counted(outcome.step, 'step')}"
+    stdout().print(f"{outcome.path}: {done}, finished.", markup=False)

@@ -59,3 +59,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def counted(count: int, word: str) -> str:
+    """Return a count with its noun, such as ``1 step`` or ``1,200 steps``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from skeltools import preparation
-from skeltools.errors import DataError, RunError, did_you_mean
+from skeltools.errors import DataError, RunError, counted, did_you_mean
 from skeltools.models.reference_names import translate_backbone
 from skeltools.models.stgcn import STGCN
 from skeltools.runs import Run
@@ -142,8 +142,8 @@ def _encoder(
     missing = [name for name in wanted if name not in found and not name.endswith(_COUNTER)]
     if missing:
         raise RunError(
-            f"{path} lacks {len(missing)} weights of the encoder '{prefix}', among them '{missing[0]}' "
-            "(as skeltools names it)."
+            f"{path} lacks {counted(len(missing), 'weight')} of the encoder '{prefix}', such as "
+            f"'{missing[0]}' (as skeltools names it)."
         )
     return {name: found.get(name, torch.zeros_like(value)) for name, value in wanted.items()}
 
@@ -214,7 +214,8 @@ def make_run(
         stream=stream,
         seed=0,
         frames=chain.frames,
-        preparation={f"chain.{key}": value for key, value in chain.settings().items()},
+        preparation={"prep": prep or found.preparation}
+        | {f"chain.{key}": value for key, value in chain.settings().items()},
         command=command,
         versions=library_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -78,11 +78,12 @@ class Run:
     def open(path: str | Path) -> Run:
         """Read a run folder.
 
+        A setting that the run does not store was added to skeltools after it. It takes the base recipe's
+        value for the run's dataset, split and stream, whatever recipe the run used, and `origin` says so.
+
         Raises:
             RunError: There is no such folder, it is not a run, or its ``run.json`` is damaged.
         """
-        from skeltools.settings import build
-        from skeltools.training.recipe import PretrainSettings, resolve_recipe
 
         path = Path(path)
         file = path / "run.json"
@@ -99,19 +100,16 @@ class Run:
         if not isinstance(content, dict) or content.get("version") != VERSION:
             raise RunError(f"{file} is not of version {VERSION}. Make the run again.")
         try:
-            stored = content["settings"]
-            if content["kind"] == "import":  # knows its model only; the rest is there to complete the type
-                stored = resolve_recipe(None, dataset="", split="", stream="").flat | stored
-            settings = build(PretrainSettings, stored)
-            flat = {key: tuple(v) if isinstance(v, list) else v for key, v in content["settings"].items()}
+            settings, flat, origin = _stored_settings(content)
             return Run(
                 path=path,
                 settings=settings,
                 flat=flat,
+                origin=origin,
                 data=None if content["data"] is None else Path(content["data"]),
-                **{name: content[name] for name in _PLAIN},
+                **{name: content[name] for name in _PLAIN if name != "origin"},
             )
-        except (KeyError, TypeError, SkeltoolsError) as error:
+        except (AttributeError, KeyError, TypeError, SkeltoolsError) as error:
             raise RunError(f"{file} is damaged ({error}). Make the run again.") from None
 
     @staticmethod
@@ -190,8 +188,8 @@ class Run:
     def misfit(self, file: ClipFile) -> str | None:
         """Return why the clips of `file` do not suit the encoder, in one line, or None when they do.
 
-        They must have as many frames and must have been prepared alike, but for the name of the preparation
-        and how coordinates are stored. Settings that either side does not record are not compared.
+        They must have as many frames and must have been prepared alike, but for what does not reach the
+        encoder (`_NOT_COMPARED`). Settings that either side does not record are not compared.
         """
         theirs = {"frames": file.frames} | {
             key: value for key, value in preparation_of(file.attrs).items() if key not in _NOT_COMPARED
@@ -286,7 +284,30 @@ class Run:
         return encoder.to(device).eval()
 
 
-_NOT_COMPARED = ("chain.prep", "chain.dtype", "chain.frames", "chain.motion")
+def _stored_settings(
+    content: Mapping[str, Any],
+) -> tuple[PretrainSettings, dict[str, Any], dict[str, str]]:
+    """Return settings, the same by dotted key, and their origins, from the content of a ``run.json``."""
+    from skeltools.settings import build
+    from skeltools.training.recipe import PretrainSettings, resolve_recipe
+
+    stored, origin = content["settings"], dict(content["origin"])
+    context = {key: content[key] for key in ("dataset", "split", "stream")}
+    base = resolve_recipe(None, **context)
+    settings = build(PretrainSettings, base.flat | stored)
+    values = base.flat | {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
+    if content["kind"] == "import":  # knows its model only; the rest is there to complete the type
+        values = {key: value for key, value in values.items() if key.startswith("model.")}
+    for key in values.keys() - stored.keys():
+        origin[key] = f"{base.origin[key]}, not stored by the run"
+    return settings, values, origin
+
+
+_NOT_COMPARED = (
+    "prep", "chain.dtype", "chain.frames", "chain.motion", "chain.splits", "chain.split_names", "chain.zeros",
+)  # fmt: skip
+"""The preparation's name, how coordinates are stored, and what decides which clips there are, not what is in
+them. Encoders never see ``/motion``: the motion stream is taken from the augmented clip."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
@@ -295,8 +316,8 @@ _PLAIN = (
 
 
 def preparation_of(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the root attributes that say how clips were prepared, as JSON takes them."""
-    return {key: _json(value) for key, value in attrs.items() if key.startswith("chain.")}
+    """Return the root attributes that say how clips were prepared, as JSON takes them: prep and chain.*."""
+    return {key: _json(value) for key, value in attrs.items() if key == "prep" or key.startswith("chain.")}
 
 
 def _json(value: Any) -> Any:

@@ -196,15 +196,28 @@ def test_batch_norm_equals_torch_in_float64() -> None:
         torch.testing.assert_close(ours(h), theirs(h.view(-1, 16)).view(shape))
 
 
-def test_batch_norm_of_constant_columns_is_not_taken_for_constant_channels() -> None:
+def test_batch_norm_in_float32_stands_columns_that_never_change() -> None:
+    """The centre joint is zero in every frame of every clip, and statistics are first taken by column."""
     torch.manual_seed(0)
     h = torch.randn(6, 4, 5, 3)
-    h[:, :, 2] = 7.0  # one joint never moves, the channel does
-    theirs = torch.nn.BatchNorm1d(3)
-    ours = BatchNorm(3)
-    torch.testing.assert_close(ours(h), theirs(h.view(-1, 3)).view(h.shape))
-    torch.testing.assert_close(ours.running_var, theirs.running_var)
-    assert torch.isfinite(ours.running_var).all()
+    h[:, :, 2] = 7.0  # one joint never moves, its channels do
+    h[..., 1] = 0.0  # one channel is zero throughout
+    gradient = torch.randn_like(h)
+    theirs, ours = torch.nn.BatchNorm1d(3).double(), BatchNorm(3)
+    a, b = h.clone().requires_grad_(), h.double().requires_grad_()
+    ya, yb = ours(a), theirs(b.view(-1, 3)).view(h.shape)
+    ya.backward(gradient)
+    yb.backward(gradient.double())
+    for mine, exact in (
+        (ya, yb),
+        (ours.running_mean, theirs.running_mean),
+        (ours.running_var, theirs.running_var),
+        (ours.weight.grad, theirs.weight.grad),
+        (ours.bias.grad, theirs.bias.grad),
+    ):
+        torch.testing.assert_close(mine.double(), exact, rtol=1e-5, atol=1e-5)
+    # The zero channel's gradient is scaled by 1 / sqrt(eps), some 300.
+    torch.testing.assert_close(a.grad.double(), b.grad, rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("probability", [0.5, 0.25, 0.3])

@@ -172,7 +172,7 @@ def broken(drop: str = "", **changed: tuple[int, ...]) -> dict[str, Tensor]:
     [
         (
             broken("4.tcn.2.weight"),
-            "lacks 1 weights of the encoder 'encoder_q.', among them 'blocks.4.temporal.weight'",
+            "lacks 1 weight of the encoder 'encoder_q.', such as 'blocks.4.temporal.weight'",
         ),
         (
             broken(**{"4.tcn.2.weight": (8, 8, 3, 1)}),
@@ -227,6 +227,10 @@ def test_clips_of_another_length_or_preparation_are_told_apart(tmp_path: Path) -
     assert run.data == data.resolve()
     assert (run.dataset, run.split) == ("ntu60", "xsub")
     with ClipFile(data) as opened:
+        assert run.misfit(opened) is None
+        for key, other in (("prep", "mine"), ("chain.dtype", "float16"), ("chain.splits", "camera")):
+            assert opened.attrs[key] != other  # a file has this key, and it does not reach the encoder
+            opened.attrs[key] = other
         assert run.misfit(opened) is None
         opened.attrs["chain.centre"] = "none"
         problem = run.misfit(opened)

@@ -43,7 +43,7 @@ def test_a_run_is_made_finished_and_found_finished(tmp_path: Path, data: Path) -
     out = tmp_path / "deep" / "run"
     result = pretrain(*asked(data, out, "--seed", 5))
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"{out}: 1 epochs, 3 steps, finished.\n"
+    assert result.stdout == f"{out}: 1 epoch, 3 steps, finished.\n"
     run = Run.open(out)
     assert (run.seed, run.settings.train.epochs, run.origin["train.epochs"]) == (5, 1, "option")
     assert run.data == data.resolve()

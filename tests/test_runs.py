@@ -96,10 +96,37 @@ def test_what_is_no_run_is_named(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(content | {"version": 9}))
     with pytest.raises(RunError, match=r"is not of version 1"):
         Run.open(tmp_path)
-    del content["settings"]["model.width"]
+    stored = content["settings"]
+    for change, message in (
+        ({"settings": stored | {"model.width": "wide"}}, r"Setting 'model.width' .* must be a whole number"),
+        ({"settings": stored | {"model.wdth": 4}}, r"Unknown setting 'model.wdth' .* 'model.width'"),
+        ({"settings": None}, "NoneType"),
+        ({"origin": None}, "NoneType"),
+    ):
+        (tmp_path / "run.json").write_text(json.dumps(content | change))
+        with pytest.raises(RunError, match=rf"run.json is damaged \(.*{message}"):
+            Run.open(tmp_path)
+    del content["stream"]
     (tmp_path / "run.json").write_text(json.dumps(content))
-    with pytest.raises(RunError, match=r"is damaged \(Stored settings lack: model.width\.\)"):
+    with pytest.raises(RunError, match=r"is damaged \('stream'\)"):
         Run.open(tmp_path)
+
+
+def test_settings_added_after_a_run_take_the_base_recipes_value_for_its_context(
+    tmp_path: Path, trained: Path
+) -> None:
+    """NTU-60 joint has a mu of its own in the base recipe; the rule takes it for such a run alone."""
+    content = json.loads((trained / "run.json").read_text())
+    for key in ("train.warmup", "loss.mu", "model.width"):
+        del content["settings"][key], content["origin"][key]
+    for stream, mu, where in (("bone", 0.5, ""), ("joint", 1.0, " (dataset ntu60, stream joint)")):
+        (tmp_path / "run.json").write_text(json.dumps(content | {"stream": stream}))
+        run = Run.open(tmp_path)
+        assert (run.settings.train.warmup, run.settings.loss.mu, run.settings.model.width) == (0, mu, 64)
+        assert (run.settings.train.epochs, run.flat["train.epochs"], run.flat["loss.mu"]) == (1, 1, mu)
+        assert run.origin["loss.mu"] == f"recipe skeattnclr{where}, not stored by the run"
+        assert run.origin["train.epochs"] == "--set"
+        assert run.flat.keys() == Run.open(trained).flat.keys()
 
 
 def test_a_run_without_checkpoint_says_so(tmp_path: Path, trained: Path) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from skeltools.errors import DataError, RunError
+from skeltools.errors import DataError, RunError, counted
 from skeltools.models.skeattnclr import Branch, Losses, SkeAttnCLR, key_momentum
 from skeltools.progress import SILENT, Progress
 from skeltools.training import board
@@ -209,8 +209,8 @@ class Trainer:
         rows, batch = file.rows(split, "train"), settings.train.batch_size
         if len(rows) < batch:
             raise DataError(
-                f"{file.path}: the training side of {split} has {len(rows)} clips, fewer than one batch of "
-                f"{batch}. Lower --batch-size."
+                f"{file.path}: the training side of {split} has {counted(len(rows), 'clip')}, fewer than one "
+                f"batch of {batch}. Lower --batch-size."
             )
         if settings.loss.local:
             partswap.draw(seed, 0, batch, file.frames, settings.augment.swap_range())
