@@ -27,6 +27,7 @@ COMMANDS = {
     "eval": "Evaluate encoders by standard protocols.",
     "report": "Print the recorded results of runs as tables.",
     "compare": "Test whether two results differ on the same test clips.",
+    "plot": "Draw clips, runs and results.",
     "features": "Write the encoder's features of every clip of a file.",
     "predict": "Classify raw .skeleton files by a run's recorded linear classifier.",
     "selfcheck": "Recompute reference numbers on this machine.",

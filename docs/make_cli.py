@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 
 from skeltools.cli.main import COMMANDS, main
@@ -11,9 +12,12 @@ def page() -> str:
     """Return the reference page."""
     parts = ["# Commands", "", "Written by `make docs` from the help texts; do not edit.", ""]
     for name in ("", *COMMANDS):
-        words = [name] if name else []
-        result = CliRunner().invoke(main, [*words, "--help"], prog_name="skeltools", terminal_width=100)
-        parts += [f"## skeltools {name}".rstrip(), "", "```", result.output.rstrip(), "```", ""]
+        command = main.get_command(click.Context(main), name) if name else None
+        inside = list(command.commands) if isinstance(command, click.Group) else []
+        for words in ([name] if name else [], *([name, each] for each in inside)):
+            result = CliRunner().invoke(main, [*words, "--help"], prog_name="skeltools", terminal_width=100)
+            heading = " ".join(["#" * max(2, len(words) + 1), "skeltools", *words])
+            parts += [heading, "", "```", result.output.rstrip(), "```", ""]
     return "\n".join(parts)
 
 

@@ -1,0 +1,423 @@
+"""``skeltools plot``: pictures of clips, runs and results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from skeltools.cli import options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from skeltools.store import ClipFile
+
+_RATE = click.option(
+    "--rate", type=click.FloatRange(1, 50), default=15.0, show_default=True, help="Frames a second."
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _out(default: str) -> Callable[[F], F]:
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=None,
+        help=f"File to write; its ending says the format.  [default: {default}]",
+    )
+
+
+def _camera(function: F) -> F:
+    for option in (
+        click.option(
+            "--elevation", type=click.FloatRange(-90, 90), help="Camera above the horizon, degrees."
+        ),
+        click.option("--azimuth", type=float, help="Camera about the vertical, degrees; 0 is the sensor."),
+        click.option(
+            "--view", default="front", show_default=True, help="Camera: front, side, back, top or corner."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _chosen_camera(view: str, azimuth: float | None, elevation: float | None) -> Any:
+    from skeltools.plots.camera import Camera, named
+
+    base = named(view)
+    return Camera(
+        base.azimuth if azimuth is None else azimuth, base.elevation if elevation is None else elevation
+    )
+
+
+def _said(path: Path) -> None:
+    from skeltools.cli.console import out
+
+    out().print(str(path), markup=False, soft_wrap=True)
+
+
+@click.group()
+def command() -> None:
+    """Draw clips, runs and results.
+
+    Needs the extra 'plot': pip install 'skeltools[plot]'. Each command prints the name of the file it wrote.
+
+    \b
+    Example:
+      skeltools plot clip ntu60.h5 S001C001P001R001A007
+      skeltools plot curves runs/joint
+      skeltools plot confusion runs/joint
+    """
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("which", metavar="NAME|INDEX")
+@_out("NAME.gif")
+@_camera
+@click.option("--frames", type=click.IntRange(1, 24), default=6, show_default=True, help="Frames of a strip.")
+@_RATE
+@click.option("--raw", is_flag=True, help="Set the recording beside (convert --keep-raw keeps it).")
+@click.option("--augment", metavar="TEXT", help="Set the augmented clip beside: crop(6)|shear(0.5).")
+@options.seed
+@options.replace
+def clip(
+    file: Path,
+    which: str,
+    out: Path | None,
+    view: str,
+    azimuth: float | None,
+    elevation: float | None,
+    frames: int,
+    rate: float,
+    raw: bool,
+    augment: str | None,
+    seed: int,
+    replace: bool,
+) -> None:
+    """Draw one clip: moving (.gif, .mp4) or as a strip of frames (.png, .svg, .pdf).
+
+    \b
+    Example:
+      skeltools plot clip ntu60.h5 S001C001P001R001A007
+      skeltools plot clip ntu60.h5 0 --raw --out clip.mp4
+      skeltools plot clip ntu60.h5 0 --augment 'crop(6)|shear(0.5)' --view corner --out clip.svg
+    """
+    from skeltools.plots import animation, style
+    from skeltools.plots import clip as clips
+    from skeltools.store import ClipFile
+
+    style.need()
+    camera = _chosen_camera(view, azimuth, elevation)
+    with ClipFile(file) as opened:
+        row = clips.find(opened, which)
+        path = out or Path(f"{style.file_name(opened.names[row])}.gif")
+        style.check_target(path, (*animation.ANIMATIONS, *style.FIGURES), replace=replace)
+        shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed)
+        title = clips.heading(opened, row)
+    with style.styled():
+        if path.suffix.lower() in animation.ANIMATIONS:
+            clips.write_moving(shown, title, camera, path, rate)
+        else:
+            style.save(clips.strip(shown, title, camera, frames), path)
+    _said(path)
+
+
+@command.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@_out("RUN-curves.png")
+@options.replace
+def curves(run: Path, out: Path | None, replace: bool) -> None:
+    """Draw what a run logged: loss and its parts, learning rate, momentum, kNN monitor.
+
+    \b
+    Example:
+      skeltools plot curves runs/joint
+      skeltools plot curves runs/joint --out curves.svg
+    """
+    from skeltools import runlog
+    from skeltools.plots import curves as drawing
+    from skeltools.plots import style
+    from skeltools.runs import Run
+
+    style.need()
+    opened = Run.open(run)
+    path = out or _beside(run, "curves")
+    style.check_target(path, style.FIGURES, replace=replace)
+    found = runlog.read(opened.log_path)
+    with style.styled():
+        style.save(drawing.draw(found, f"{opened.path.name}: {opened.recipe}"), path)
+    _said(path)
+
+
+def _result(function: F) -> F:
+    for option in (
+        click.option("--stream", default=None, help="Stream.  [default: the only one]"),
+        click.option("--variant", default=None, help="Its variant, such as k=10.  [default: the only one]"),
+        click.option(
+            "--protocol", default="linear", show_default=True, metavar="NAME", help="Protocol of the result."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _beside(run: str | Path, word: str) -> Path:
+    from skeltools.plots.style import file_name
+
+    text = str(run).removesuffix(".json")
+    folder, _, subject = text.partition("@")
+    name = Path(folder).resolve().name
+    return Path(f"{file_name(f'{name}-{subject}' if subject else name)}-{word}.png")
+
+
+@command.command()
+@click.argument("result")
+@_out("RESULT-confusion.png")
+@_result
+@options.replace
+def confusion(
+    result: str, out: Path | None, protocol: str, variant: str | None, stream: str | None, replace: bool
+) -> None:
+    """Draw the confusion matrix of a result, in % of each true class.
+
+    RESULT is a run folder, with @random, @standardised, @raw or @supervised where not the pretrained encoder
+    is meant, or the .json file of a record. Seeds are added up.
+
+    \b
+    Example:
+      skeltools plot confusion runs/joint
+      skeltools plot confusion runs/joint@random --protocol knn --variant k=1 --out random.pdf
+    """
+    from skeltools import comparison, report
+    from skeltools.plots import confusion as drawing
+    from skeltools.plots import style
+
+    style.need()
+    path = out or _beside(result, "confusion")
+    style.check_target(path, style.FIGURES, replace=replace)
+    row = report.rows(comparison.pick(result, protocol, variant, stream))[0]
+    counts, classes = report.confusion_matrix(row)
+    with style.styled():
+        style.save(drawing.draw(counts, classes, drawing.heading(row)), path)
+    _said(path)
+
+
+@command.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@_out("A-B-compare.png")
+@_result
+@options.replace
+def compare(
+    a: str,
+    b: str,
+    out: Path | None,
+    protocol: str,
+    variant: str | None,
+    stream: str | None,
+    replace: bool,
+) -> None:
+    """Draw what B gains and loses against A, class by class, sorted.
+
+    A and B are results as 'skeltools plot confusion' takes them, of the same test clips.
+
+    \b
+    Example:
+      skeltools plot compare runs/joint@random runs/joint
+      skeltools plot compare runs/joint-60 runs/joint-300 --out gains.svg
+    """
+    from skeltools import comparison
+    from skeltools.plots import compare as drawing
+    from skeltools.plots import style
+
+    style.need()
+    path = out or Path(f"{_beside(a, '').stem}{_beside(b, 'compare')}")
+    style.check_target(path, style.FIGURES, replace=replace)
+    one, two = (comparison.pick(where, protocol, variant, stream) for where in (a, b))
+    found = comparison.compare(one, two)
+    with style.styled():
+        style.save(drawing.draw(found, one[0], two[0]), path)
+    _said(path)
+
+
+def _side(file: ClipFile, split: str, part: str) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.arange(len(file), dtype=np.int64) if part == "all" else file.rows(split, part)
+
+
+_MISMATCH = click.option(
+    "--allow-mismatch", is_flag=True, help="Take clips of another length or preparation than the run's."
+)
+_SPLIT = click.option("--split", default=None, help="Split.  [default: the run's own]")
+_PART = click.option(
+    "--part",
+    type=click.Choice(["test", "train", "all"]),
+    default="test",
+    show_default=True,
+    help="Side of the split.",
+)
+
+
+@command.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@_out("RUN-embedding.png")
+@click.option("--method", default="tsne", show_default=True, help="tsne or pca.")
+@_SPLIT
+@_PART
+@click.option(
+    "--most",
+    type=click.IntRange(min=3),
+    default=3000,
+    show_default=True,
+    help="Clips drawn; more are sampled.",
+)
+@_MISMATCH
+@options.seed
+@options.device
+@options.replace
+def embedding(
+    run: Path,
+    file: Path,
+    out: Path | None,
+    method: str,
+    split: str | None,
+    part: str,
+    most: int,
+    allow_mismatch: bool,
+    seed: int,
+    device: str,
+    replace: bool,
+) -> None:
+    """Draw a run's features of the test clips in two dimensions, by class.
+
+    \b
+    Example:
+      skeltools plot embedding runs/joint ntu60.h5
+      skeltools plot embedding runs/joint ntu60.h5 --method pca --part train --out pca.svg
+    """
+    from skeltools import embedding as features2d
+    from skeltools import features
+    from skeltools.cli.console import progress
+    from skeltools.errors import DataError
+    from skeltools.hardware import pick_device
+    from skeltools.plots import embedding as drawing
+    from skeltools.plots import style
+    from skeltools.runs import Run
+    from skeltools.store import ClipFile
+
+    style.need()
+    path = out or _beside(run, "embedding")
+    style.check_target(path, style.FIGURES, replace=replace)
+    features2d.check_method(method)
+    opened, place = Run.open(run), pick_device(device)
+    with ClipFile(file) as clips:
+        misfit = None if allow_mismatch else opened.misfit(clips)
+        if misfit is not None:
+            raise DataError(misfit)
+        rows = _side(clips, split or opened.split, part)
+        drawn = features2d.sample(clips, rows, most, seed)
+        found = features.extract(
+            opened.load_encoder(place), clips, drawn, opened.stream, device=place, progress=progress()
+        )
+        points = features2d.project(found.numpy(), method, seed)
+        labels, classes, total = clips.labels[drawn], clips.classes, len(rows)
+    words = "clips" if part == "all" else f"{part} clips of {split or opened.split}"
+    title = drawing.heading(opened.path.name, method, len(drawn), total, words)
+    with style.styled():
+        style.save(drawing.draw(points, labels, classes, title, method), path)
+    _said(path)
+
+
+@command.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("which", metavar="[NAME|INDEX]", required=False)
+@click.option("--class", "label", metavar="NAME|LABEL", help="Average over the clips of a class instead.")
+@_out("NAME-attention.png")
+@_SPLIT
+@_PART
+@click.option(
+    "--most", type=click.IntRange(min=1), default=500, show_default=True, help="Clips of a class averaged."
+)
+@_camera
+@_RATE
+@_MISMATCH
+@options.device
+@options.replace
+def attention(
+    run: Path,
+    file: Path,
+    which: str | None,
+    label: str | None,
+    out: Path | None,
+    split: str | None,
+    part: str,
+    most: int,
+    view: str,
+    azimuth: float | None,
+    elevation: float | None,
+    rate: float,
+    allow_mismatch: bool,
+    device: str,
+    replace: bool,
+) -> None:
+    """Draw what a run's attention mask holds salient, joint by joint over time.
+
+    A heat map above a strip of the moving skeleton (.png, .svg, .pdf), or the skeleton moving in colours of
+    salience (.gif, .mp4). With --class, the mean over the clips of a class, as a heat map.
+
+    \b
+    Example:
+      skeltools plot attention runs/joint ntu60.h5 S001C001P003R001A007
+      skeltools plot attention runs/joint ntu60.h5 0 --out salience.gif
+      skeltools plot attention runs/joint ntu60.h5 --class throw
+    """
+    from skeltools import salience
+    from skeltools.cli.console import progress
+    from skeltools.errors import DataError
+    from skeltools.hardware import pick_device
+    from skeltools.plots import animation, style
+    from skeltools.plots import attention as drawing
+    from skeltools.plots import clip as clips
+    from skeltools.runs import Run
+    from skeltools.store import ClipFile
+
+    if (which is None) == (label is None):
+        raise click.UsageError("Give either a clip's NAME or --class. See 'skeltools plot attention --help'.")
+    style.need()
+    camera = _chosen_camera(view, azimuth, elevation)
+    opened, place = Run.open(run), pick_device(device)
+    with ClipFile(file) as data:
+        misfit = None if allow_mismatch else opened.misfit(data)
+        if misfit is not None:
+            raise DataError(misfit)
+        if which is not None:
+            rows = drawing.one(clips.find(data, which))
+            word, title = data.names[int(rows[0])], clips.heading(data, int(rows[0]))
+        else:
+            assert label is not None
+            number = drawing.find_class(data, label)
+            rows, title = drawing.of_class(data, number, _side(data, split or opened.split, part), most)
+            word = data.classes[number]
+        path = out or Path(f"{style.file_name(word)}-attention.png")
+        kinds = style.FIGURES if which is None else (*animation.ANIMATIONS, *style.FIGURES)
+        style.check_target(path, kinds, replace=replace)
+        branch = salience.load_branch(opened, place)
+        values = salience.of_clips(branch, data, rows, opened.stream, device=place, progress=progress())
+        shown = drawing.prepared(data, int(rows[0]), salience.to_frames(values, data.frames)[0])
+    with style.styled():
+        if which is None:
+            style.save(drawing.mean(values, shown.clip.shape[1], title), path)
+        elif path.suffix.lower() in animation.ANIMATIONS:
+            clips.write_moving([shown], title, camera, path, rate)
+        else:
+            style.save(drawing.draw(shown, title, camera), path)
+    _said(path)

@@ -1,0 +1,148 @@
+"""What the attention mask holds salient: a heat map of joints over time, and the moving skeleton."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skeltools import embedding
+from skeltools.errors import DataError, did_you_mean
+from skeltools.plots import style
+from skeltools.plots.camera import Camera, apart
+from skeltools.plots.clip import Panel
+from skeltools.plots.skeletons import Drawn, salience_map, salience_range, scene, spread
+from skeltools.skeleton import JOINTS, PARTS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+    from skeltools.store import ClipFile
+
+ORDER = tuple(joint for joints in PARTS.values() for joint in joints)
+"""Joints in the order of the rows: part by part."""
+
+
+def one(row: int) -> NDArray[np.int64]:
+    """Return a row as rows."""
+    return np.array([row], np.int64)
+
+
+def find_class(file: ClipFile, word: str) -> int:
+    """Return the label of a class by its name or number.
+
+    Raises:
+        DataError: There is no such class.
+    """
+    if word in file.classes:
+        return file.classes.index(word)
+    if word.isascii() and word.isdigit() and int(word) < len(file.classes):
+        return int(word)
+    hint = did_you_mean(word, file.classes)
+    raise DataError(
+        f"{file.path} has no class '{word}'.{hint} Give a name or a label from 0 to {len(file.classes) - 1}."
+    )
+
+
+def of_class(file: ClipFile, label: int, rows: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], str]:
+    """Return at most `most` of some rows that have a label, and a title that says which.
+
+    Raises:
+        DataError: There is none.
+    """
+    own = rows[file.labels[rows] == label]
+    if len(own) == 0:
+        raise DataError(f"{file.path} has no clip of class '{file.classes[label]}' here. Try --part all.")
+    kept = embedding.sample(file, own, most)
+    share = f"{len(kept):,}" if len(kept) == len(own) else f"{len(kept):,} of {len(own):,}"
+    return kept, f"{style.plain(file.classes[label])}\nmean over {share} clip{'s' if len(kept) > 1 else ''}"
+
+
+def prepared(file: ClipFile, row: int, salience: NDArray[np.floating]) -> Panel:
+    """Return a stored clip coloured by salience (T, 25, 2)."""
+    clip = file.clips([row])[0]
+    return Panel("", apart(clip, str(file.attrs.get("chain.centre", ""))), salience)
+
+
+def _map(axes: Axes, values: NDArray[np.floating], low: float, high: float) -> AxesImage:
+    """Draw (T, 25) as a heat map with joints grouped by part."""
+    frames = values.shape[0]
+    image = axes.imshow(
+        values.T[list(ORDER)],
+        aspect="auto",
+        cmap=salience_map(),
+        vmin=low,
+        vmax=high,
+        interpolation="nearest",
+        extent=(-0.5, frames - 0.5, len(ORDER) - 0.5, -0.5),
+    )
+    axes.set_yticks(range(len(ORDER)), [JOINTS[joint] for joint in ORDER], fontsize=7)
+    axes.tick_params(axis="y", length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    edge = 0
+    for joints in list(PARTS.values())[:-1]:
+        edge += len(joints)
+        axes.axhline(edge - 0.5, color="white", lw=2)
+    axes.set_xlabel("frame")
+    return image
+
+
+def _bodies(values: NDArray[np.floating]) -> list[int]:
+    return [body for body in range(values.shape[-1]) if np.isfinite(values[..., body]).any()]
+
+
+def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
+    """Draw a clip's salience: a heat map a body above a strip of the skeleton in the same colours.
+
+    Args:
+        shown: Clip and salience.
+        title: Title; lines.
+        camera: The camera.
+        frames: Frames of the strip.
+    """
+    assert shown.salience is not None
+    salience = np.asarray(shown.salience)
+    there = _bodies(salience)
+    low, high = salience_range(salience)
+    figure = style.figure(8.6, 3.3 * len(there) + 2.2)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    halves: Any = figure.subfigures(2, 1, height_ratios=[3.3 * len(there), 1.25])
+    upper, lower = halves
+    maps = upper.subplots(len(there), 1, squeeze=False)[:, 0]
+    for axes, body in zip(maps, there, strict=True):
+        image = _map(axes, salience[..., body], low, high)
+        axes.set_title("" if len(there) == 1 else f"body {body + 1}")
+    upper.colorbar(image, ax=list(maps), label="salience (mean of the mask over channels)", pad=0.02)
+    made = scene(shown.clip, camera, salience, (low, high))
+    picks = spread(made.frames, frames)
+    for axes, frame in zip(lower.subplots(1, len(picks), squeeze=False)[0], picks, strict=True):
+        Drawn(axes, made, 76).show(frame)
+        axes.set_xlabel(f"frame {frame}", fontsize=7, labelpad=1)
+    return figure
+
+
+def mean(values: NDArray[np.float32], frames: int, title: str) -> Figure:
+    """Draw the mean salience of clips as a heat map, over every body that is there.
+
+    Args:
+        values: (n, T', 25, 2), NaN for an absent body.
+        frames: Frames of a clip, T.
+        title: Title; lines.
+    """
+    from skeltools.salience import to_frames
+
+    flat = np.moveaxis(values, 3, 1).reshape(-1, *values.shape[1:3])
+    flat = flat[np.isfinite(flat).all(axis=(1, 2))]
+    if len(flat) == 0:
+        raise DataError("No clip has a body, so nothing is salient.")
+    average = to_frames(flat.mean(axis=0)[None, :, :, None], frames)[0, :, :, 0]
+    figure = style.figure(8.6, 4.6)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    axes = figure.subplots()
+    image = _map(axes, average, *salience_range(average))
+    figure.colorbar(image, ax=axes, label="salience (mean of the mask over channels)", pad=0.02)
+    return figure

@@ -1,0 +1,201 @@
+"""A clip, or several ways of one clip side by side, as a strip of frames or moving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skeltools import bodies, palette, preparation
+from skeltools.errors import DataError, did_you_mean
+from skeltools.plots import animation, style
+from skeltools.plots.camera import Camera, apart, is_set_apart
+from skeltools.plots.skeletons import BODY_STYLES, Drawn, Scene, salience_map, salience_range, scene, spread
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from skeltools.store import ClipFile
+
+RATE = 15.0
+"""Frames a second of a moving picture: a clip of 64 frames lasts some four seconds."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the clips that stand side by side.
+
+    Attributes:
+        title: What it shows.
+        clip: float (3, T, 25, M), metres, y upwards.
+        salience: (T, 25, M) to colour by, NaN for an absent body; or None.
+    """
+
+    title: str
+    clip: NDArray[np.floating]
+    salience: NDArray[np.floating] | None = None
+
+
+def find(file: ClipFile, which: str) -> int:
+    """Return the row of a clip by its name, or by its number where no clip has that name.
+
+    Raises:
+        DataError: There is no such clip.
+    """
+    if which in file.names:
+        return file.names.index(which)
+    if which.isascii() and which.isdigit():
+        if int(which) < len(file):
+            return int(which)
+        raise DataError(f"{file.path} has rows 0 to {len(file) - 1}, not {which}.")
+    raise DataError(f"{file.path} has no clip '{which}'.{did_you_mean(which, file.names)}")
+
+
+def class_of(file: ClipFile, row: int) -> str:
+    """Return the class name of a row; ``no label`` where it has none."""
+    label = int(file.labels[row])
+    return file.classes[label] if 0 <= label < len(file.classes) else "no label"
+
+
+def heading(file: ClipFile, row: int) -> str:
+    """Return a title for pictures of a row: class and name."""
+    return f"{style.plain(class_of(file, row))}\n{style.plain(file.names[row])}"
+
+
+def panels(
+    file: ClipFile, row: int, *, raw: bool = False, augment: str | None = None, seed: int = 0
+) -> list[Panel]:
+    """Return what to draw of a row: the recording if asked for, the prepared clip, its augmented form.
+
+    Args:
+        file: An open clip file.
+        row: The row.
+        raw: Whether the recording stands beside, bodies as the file's preparation chose them.
+        augment: Augmentations such as ``crop(6)|shear(0.5)``, or None.
+        seed: Seed of the augmentations' draws.
+
+    Raises:
+        DataError: The file holds no recordings.
+        SettingError: `augment` cannot be read.
+    """
+    centre = str(file.attrs.get("chain.centre", ""))
+    clip = file.clips([row])[0]
+    made = []
+    if raw:
+        how = preparation.stored(file.attrs).bodies
+        found = bodies.select(file.recording(row), how)
+        made.append(Panel(f"recording, {found.shape[1]} frames", found))
+    beside = ", bodies set apart" if is_set_apart(clip, centre) else ""
+    made.append(Panel(f"prepared, {clip.shape[1]} frames{beside}", apart(clip, centre)))
+    if augment is not None:
+        import torch
+
+        from skeltools.transforms import augment as augmentations
+        from skeltools.transforms.draws import Draws
+
+        pipeline = augmentations.parse(augment)
+        x = torch.from_numpy(clip)[None]
+        with torch.no_grad():
+            changed = pipeline(x, Draws(seed, 0, torch.tensor([row])))[0].numpy()
+        made.append(Panel(f"{style.plain(augment, 44)}, seed {seed}", apart(changed, centre)))
+    return made
+
+
+def _bounds(shown: Sequence[Panel]) -> tuple[float, float] | None:
+    """Return the range of salience of all panels, None where no panel has any."""
+    values = [np.ravel(panel.salience) for panel in shown if panel.salience is not None]
+    return salience_range(np.concatenate(values)) if values else None
+
+
+def _legend(figure: Figure, shown: Sequence[Panel], columns: int) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.lines import Line2D
+
+    bounds = _bounds(shown)
+    if bounds is not None:
+        figure.colorbar(
+            ScalarMappable(Normalize(*bounds), salience_map()),
+            ax=figure.axes,
+            location="bottom",
+            label="salience",
+            shrink=0.7,
+            aspect=30,
+            pad=0.02,
+        )
+        return
+    handles = [Line2D([], [], color=colour, lw=2.5, label=part) for part, colour in palette.PARTS.items()]
+    if any(panel.clip.any(axis=(0, 1, 2)).sum() > 1 for panel in shown):
+        handles.append(Line2D([], [], color="black", lw=2, ls=BODY_STYLES[1], label="second body"))  # type: ignore[arg-type]
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _scenes(shown: Sequence[Panel], camera: Camera) -> list[Scene]:
+    bounds = _bounds(shown) or (0.0, 1.0)
+    made = [scene(panel.clip, camera, panel.salience, bounds) for panel in shown]
+    # One scale for all, so that sizes can be compared.
+    half = np.max([one.half for one in made], axis=0)
+    half[0] = np.clip(half[0], 0.45 * half[1], 2.2 * half[1])
+    return [replace(one, half=half) for one in made]
+
+
+def strip(shown: Sequence[Panel], title: str, camera: Camera, frames: int = 6) -> Figure:
+    """Draw frames evenly spread over time, a row a panel.
+
+    Args:
+        shown: Panels.
+        title: Title of the figure; lines.
+        camera: The camera.
+        frames: Frames a panel.
+    """
+    scenes = _scenes(shown, camera)
+    ratio = float(scenes[0].half[0] / scenes[0].half[1])
+    side = min(1.9, 11.0 / frames / ratio)
+    figure = style.figure(max(side * ratio * frames, 5.0), (side + 0.35) * len(shown) + 1.0)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    grid = figure.subplots(len(shown), frames, squeeze=False)
+    for line, panel, made in zip(grid, shown, scenes, strict=True):
+        picks = spread(made.frames, frames)
+        for place, axes in enumerate(line):
+            style.clear(axes)
+            if place < len(picks):
+                Drawn(axes, made, side * 72).show(picks[place])
+                axes.set_xlabel(f"frame {picks[place]}", fontsize=7, labelpad=1)
+        line[0].set_title(panel.title, fontsize=9)
+    _legend(figure, shown, 6 if figure.get_figwidth() > 6 else 3)
+    return figure
+
+
+def write_moving(shown: Sequence[Panel], title: str, camera: Camera, path: Path, rate: float = RATE) -> None:
+    """Write panels side by side as a moving picture of one length; a longer recording is sampled.
+
+    Args:
+        shown: Panels.
+        title: Title; lines.
+        camera: The camera.
+        path: ``.gif`` or ``.mp4``.
+        rate: Frames a second.
+    """
+    scenes = _scenes(shown, camera)
+    frames = scenes[-1].frames
+    ratio = float(scenes[0].half[0] / scenes[0].half[1])
+    figure = style.figure(max(3.0 * ratio * len(shown), 2.4 * len(shown), 3.8), 4.4)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+    grid = figure.subplots(1, len(shown), squeeze=False)[0]
+    drawn = []
+    for axes, panel, made in zip(grid, shown, scenes, strict=True):
+        drawn.append(Drawn(axes, made, 230))
+        axes.set_title(panel.title, fontsize=9, loc="center")
+    clock = grid[0].text(0.0, 0.0, "", transform=grid[0].transAxes, fontsize=8, color="#555555")
+    _legend(figure, shown, 6 if figure.get_figwidth() > 6 else 3)
+
+    def draw(frame: int) -> None:
+        for one, made in zip(drawn, scenes, strict=True):
+            one.show(round(frame * (made.frames - 1) / max(frames - 1, 1)))
+        clock.set_text(f"frame {frame + 1}/{frames}")
+
+    animation.write(figure, draw, frames, path, rate)

@@ -1,0 +1,141 @@
+"""What all pictures share: matplotlib where it is installed, sizes and fonts, and writing a figure."""
+
+from __future__ import annotations
+
+import logging
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skeltools.errors import OutputError, SettingError
+from skeltools.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FIGURES = (".png", ".svg", ".pdf")
+"""Suffixes a figure can be written as."""
+
+DPI = 150
+"""Dots an inch of a PNG."""
+
+_RC = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.labelsize": 9.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.grid": False,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "svg.hashsalt": "skeltools",  # equal input gives equal bytes
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def need() -> None:
+    """Check that matplotlib is installed.
+
+    Raises:
+        SettingError: It is not; the message says which extra to install.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise SettingError(
+            "Pictures need matplotlib. Install the extra 'plot': pip install 'skeltools[plot]'"
+        ) from None
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and write in this context: fonts, sizes, and no warning about letters a font lacks.
+
+    Raises:
+        SettingError: matplotlib is not installed.
+    """
+    need()
+    import matplotlib
+
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    with matplotlib.rc_context(_RC), warnings.catch_warnings():  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", message="Glyph")
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+
+
+def figure(width: float, height: float, *, square: bool = False) -> Figure:
+    """Return an empty figure of a size in inches, laid out so that nothing overlaps.
+
+    Args:
+        width: Inches.
+        height: Inches.
+        square: Whether its axes keep a shape of their own, around which nothing shall gape.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), dpi=DPI, layout="compressed" if square else "constrained")
+    FigureCanvasAgg(made)  # so that the layout can be asked for before the figure is written
+    return made
+
+
+def check_target(path: Path, suffixes: Sequence[str], *, replace: bool) -> None:
+    """Check that a picture may be written to `path`.
+
+    Raises:
+        OutputError: The suffix is not one of `suffixes`, it is a folder, its folder does not exist, or it
+            exists and `replace` is not set.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"{path}: give a name that ends in {', '.join(suffixes)}.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder. Give the name of the file to write.")
+    if path.exists() and not replace:
+        raise OutputError(f"{path} already exists. Use --replace to draw it again.")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
+
+
+def save(made: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix, in one step. Equal figures give equal bytes."""
+    kind = path.suffix.lower().removeprefix(".")
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+    with replacing(path) as part:
+        made.savefig(part, format=kind, dpi=DPI, metadata=metadata)
+
+
+def plain(text: str, most: int = 60) -> str:
+    """Return a name as one line of at most `most` characters, control characters replaced."""
+    shown = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in ("Cc", "Cs") else char for char in text
+    )
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def file_name(text: str) -> str:
+    """Return a text as a file name without anything a file system or a shell could read otherwise."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "clip"
+
+
+def clear(axes: Axes) -> None:
+    """Take ticks and frame from axes."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,117 @@
+"""What a run's attention mask holds salient in a clip, by joint and frame.
+
+The mask (spec section 5) has a value in (0, 1) for every token and channel. A token's salience is the mean
+over its channels. Backbones that read the bodies one by one (ST-GCN, DSTA) have a token for each joint and
+each of T' frames, T' <= T; one that reads a whole frame at once (BiGRU) has a token a frame, whose salience
+all joints then share.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from skeltools.errors import RunError
+from skeltools.progress import SILENT, Progress
+from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.transforms.streams import to_stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from skeltools.models.skeattnclr import Branch
+    from skeltools.runs import Run
+    from skeltools.store import ClipFile
+
+
+def load_branch(run: Run, device: torch.device | str) -> Branch:
+    """Return the run's query encoder with its attention mask, in eval mode.
+
+    Raises:
+        RunError: The run has no mask (an import, or trained without the local branch), no checkpoint, or
+            weights that do not fit its settings.
+    """
+    from skeltools.models.skeattnclr import Branch
+    from skeltools.training import checkpoint
+
+    if run.kind != "pretrain":
+        raise RunError(f"{run.path} was imported as a backbone alone, so it has no attention mask.")
+    if not run.settings.loss.local:
+        raise RunError(f"{run.path} was trained without the local branch (loss.local), so it has no mask.")
+    with torch.random.fork_rng(devices=[]):
+        branch = Branch(run.settings.model, local=True)
+    prefix = "query."
+    path = run.last_checkpoint()
+    state = checkpoint.load(path).model
+    try:
+        branch.load_state_dict(
+            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        )
+    except RuntimeError as error:
+        raise RunError(f"{path} does not fit the run's settings: {' '.join(str(error).split())}") from None
+    return branch.to(device).eval()
+
+
+@torch.no_grad()
+def of_clips(
+    branch: Branch,
+    file: ClipFile,
+    rows: NDArray[np.int64],
+    stream: str,
+    *,
+    batch_size: int = 32,
+    device: torch.device | str = "cpu",
+    progress: Progress = SILENT,
+) -> NDArray[np.float32]:
+    """Return the salience of clips without augmentation.
+
+    Args:
+        branch: What `load_branch` gave.
+        file: An open clip file.
+        rows: Rows, int64 (n,).
+        stream: The run's stream.
+        batch_size: Clips a forward pass.
+        device: Where the branch lies.
+        progress: Receiver of progress.
+
+    Returns:
+        float32 (n, T', 25, 2) in (0, 1); T' is the number of the backbone's frames. An absent body (all
+        zeros) has NaN.
+    """
+    parts: list[NDArray[np.float32]] = []
+    progress.start("Salience", len(rows))
+    try:
+        for begin in range(0, len(rows), batch_size):
+            clips = file.clips(rows[begin : begin + batch_size])
+            x = torch.from_numpy(clips).to(device)
+            tokens = branch.backbone(to_stream(x, stream))
+            mask = branch.mask(tokens).mean(dim=2).float().cpu().numpy()
+            there = np.asarray(clips.any(axis=(1, 2, 3)))
+            parts.append(np.where(there[:, None, None], grid(mask, len(clips)), np.float32(np.nan)))
+            progress.advance(len(clips))
+    finally:
+        progress.finish()
+    return np.concatenate(parts)
+
+
+def grid(salience: NDArray[np.float32], clips: int) -> NDArray[np.float32]:
+    """Return the salience of tokens (clips * bodies, L) as (clips, T', 25, 2).
+
+    Raises:
+        RunError: The tokens are neither one a joint and frame of a body nor one a frame.
+    """
+    sequences, length = salience.shape
+    if sequences == clips * NUM_BODIES and length % NUM_JOINTS == 0:
+        return salience.reshape(clips, NUM_BODIES, -1, NUM_JOINTS).transpose(0, 2, 3, 1)
+    if sequences == clips:
+        return np.broadcast_to(salience[:, :, None, None], (clips, length, NUM_JOINTS, NUM_BODIES)).copy()
+    raise RunError(f"Tokens of shape ({sequences}, {length}) belong to no joints or frames of {clips} clips.")
+
+
+def to_frames(salience: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """Spread (n, T', 25, 2) over `frames` frames: each gets the value of the backbone frame it falls into."""
+    source = np.arange(frames) * salience.shape[1] // frames
+    spread: NDArray[np.float32] = salience[:, source]
+    return spread
