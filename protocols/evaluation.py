@@ -25,6 +25,7 @@ from skeltools.protocols.origins import Origin
 from skeltools.protocols.registry import Definition
 from skeltools.protocols.task import Task
 from skeltools.results import Record
+from skeltools.runs import preparation_of
 from skeltools.settings import Resolved, parse_override
 from skeltools.store import ClipFile
 
@@ -330,15 +331,6 @@ def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
-def _preparation(attrs: Mapping[str, object]) -> dict[str, Any]:
-    """Return the root attributes that say how the clips were prepared."""
-    kept = {key: value for key, value in attrs.items() if key.startswith(("prep", "chain"))}
-    return {
-        key: value if isinstance(value, (str, int, float, bool)) else str(value)
-        for key, value in kept.items()
-    }
-
-
 def _record(
     definition: Definition,
     task: Task,
@@ -392,7 +384,7 @@ def _record(
         data=str(file.path),
         data_digest=file.digest,
         frames=file.frames,
-        preparation=_preparation(file.attrs),
+        preparation=preparation_of(file.attrs),
         pretrain_data_digest=known.data_digest if known else None,
         checkpoint_digest=task.encoder_digest,
         code_version=skeltools.__version__,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError
-from skeltools.results import SUBJECTS, Record, Side
+from skeltools.results import PRETRAINED, SUBJECTS, Record, Side
 from skeltools.significance import Spread, bootstrap, spread
 from skeltools.tables import Grid
 
@@ -419,7 +419,18 @@ def _grid(rows: Sequence[Row]) -> Grid:
     grid.notes += _fewer(rows)
     subjects = {row.subject for row in rows}
     grid.notes += [note for name, note in _ENCODERS.items() if name in subjects]
+    grid.notes += _views(rows)
     return grid.without(drop)
+
+
+def _views(rows: Sequence[Row]) -> list[str]:
+    """Return the augmentations of pretraining as written; where rows differ in them their marks tell."""
+    known = {
+        str(view)
+        for row in rows
+        if row.subject == PRETRAINED and (view := row.first.pretrain_settings.get("augment.view")) is not None
+    }
+    return [f"views in pretraining: {known.pop()}"] if len(known) == 1 else []
 
 
 HEADER = (

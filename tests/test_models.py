@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,13 @@ from hypothesis import strategies as st
 from skeltools.errors import SettingError
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
-from skeltools.models.contract import initialise
+from skeltools.models.contract import Backbone, initialise
 from skeltools.models.dropout import dropout
 from skeltools.models.dsta import plan
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.models.norm import BatchNorm
 from skeltools.models.reference_names import translate
-from skeltools.models.registry import build_backbone
+from skeltools.models.registry import BACKBONES, build_backbone
 from skeltools.models.skeattnclr import SkeAttnCLR, info_nce, key_momentum
 from skeltools.models.stgcn import STGCN
 from skeltools.transforms import partswap
@@ -487,6 +489,34 @@ def test_every_backbone_keeps_the_contract_and_trains(name: str, frames: int) ->
         n for n, p in model.query.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()
     ]
     assert not silent
+
+
+def test_a_fourth_backbone_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Frames(Backbone):
+        """A linear layer on each frame of both bodies; a token is a frame."""
+
+        def __init__(self, settings: Model) -> None:
+            super().__init__()
+            self.feature_dim = self.head_dim = settings.dim
+            self.layer = torch.nn.Linear(150, settings.dim)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x.permute(0, 2, 3, 1, 4).flatten(2))
+
+        def pool(self, tokens: torch.Tensor) -> torch.Tensor:
+            return tokens.mean(dim=1)
+
+    module = ModuleType("frames")
+    module.build = Frames  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "frames", module)
+    monkeypatch.setitem(BACKBONES, "frames", "frames")
+    model = tiny(backbone="frames")
+    x = torch.randn(5, 3, 16, 25, 2)
+    losses = model(x, x.roll(1, 0), x.flip(0))
+    losses.total.backward()
+    assert torch.isfinite(losses.total)
+    assert model.query.backbone.layer.weight.grad.abs().sum() > 0
+    assert FeatureEncoder(model.query.backbone)(x).shape == (5, 32)
 
 
 def test_dsta_has_the_blocks_of_the_paper() -> None:

@@ -345,3 +345,17 @@ def test_one_seed_alone_is_never_apart() -> None:
     records = [*_seeded(results.PRETRAINED, 0.9), *_seeded(results.RANDOM, 0.1)]
     (verdict,) = report.apart(report.rows(records), results.PRETRAINED, [results.RANDOM])
     assert not verdict.better
+
+
+def test_the_views_of_pretraining_are_shown_as_written_where_all_share_them() -> None:
+    text = "crop(6) | shear(0.5)"
+    one, other = (
+        replace(BASE, key=key, pretrain_settings={"train.epochs": 4, "augment.view": view})
+        for key, view in (("a", text), ("b", "flip(0.5)"))
+    )
+    untrained = replace(BASE, key="c", subject=results.RANDOM)
+    (grid,) = report.grids(report.rows([one, untrained]))
+    assert f"views in pretraining: {text}" in grid.notes
+    (grid,) = report.grids(report.rows([one, other]))
+    assert not [note for note in grid.notes if "views" in note]
+    assert {f"[view={text}]", "[view=flip(0.5)]"} == {row.mark for row in report.rows([one, other])}

@@ -1,0 +1,275 @@
+"""Does pretraining help, for each backbone and stream, and does the local branch matter? On synthetic data.
+
+Writes synthetic recordings, converts them, pretrains every backbone on every stream, and evaluates linearly
+the pretrained encoder, the same encoder untrained, and its untrained features standardised. A margin is the
+difference in top-1 on the same test clips, with its 95 % interval by bootstrap over test clips of the mean
+over seeds. The ablation pretrains variants of the loss for every backbone on one stream.
+
+    python benchmarks/backbones.py work/ --seeds 2 > results-pretraining.md
+    python benchmarks/backbones.py work/ --backbones bigru --streams motion --seeds 1 --no-ablation
+    python benchmarks/backbones.py work/ --seeds 2 --only-table
+
+Runs and results stay in the folder; a second call goes on where the first one ended. The tables go to
+standard output, the same numbers to tables.json in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from skeltools import datasets, results, synth
+from skeltools.comparison import compare
+from skeltools.convert import convert
+from skeltools.progress import SILENT
+from skeltools.protocols import evaluate
+from skeltools.results import PRETRAINED, RANDOM, STANDARDISED, Record
+from skeltools.store import ClipFile
+from skeltools.training.launch import Request, launch
+
+RECIPE = Path(__file__).with_suffix(".toml")
+
+BACKBONES: dict[str, tuple[str, ...]] = {
+    "stgcn": (),
+    "bigru": (),
+    "dsta": (),
+}
+"""What each backbone has of its own; the rest stands in the recipe."""
+
+STREAMS = ("joint", "motion", "bone")
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "global alone": ("loss.local=false",),
+    "salient alone (mu 1)": ("loss.mu=1",),
+    "non-salient alone (mu 0)": ("loss.mu=0",),
+}
+"""What the ablation changes; the whole method has mu 0.5."""
+
+WHOLE = "whole (mu 0.5)"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One pretraining run."""
+
+    backbone: str
+    stream: str
+    variant: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        words = [self.backbone, self.stream, *self.variant.split("(")[0].split(), f"seed{self.seed}"]
+        return "-".join(words)
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        return (f"model.backbone={self.backbone}", *BACKBONES[self.backbone], *VARIANTS.get(self.variant, ()))
+
+
+def trials(options: argparse.Namespace) -> list[Trial]:
+    """Return the runs, seed by seed, so that whatever is finished is balanced."""
+    found = []
+    for seed in range(options.seeds):
+        for stream in options.streams:
+            found += [Trial(backbone, stream, WHOLE, seed) for backbone in options.backbones]
+        if options.ablation:
+            found += [
+                Trial(backbone, options.ablation_stream, variant, seed)
+                for variant in VARIANTS
+                for backbone in options.backbones
+            ]
+    return found
+
+
+def prepare(folder: Path, options: argparse.Namespace) -> Path:
+    """Return the converted file, made unless it is there."""
+    data = folder / "ntu60.h5"
+    if not data.exists():
+        synth.write("ntu60", folder / "raw", options.clips, workers=1)
+        convert(datasets.get("ntu60"), folder / "raw", data, frames=options.frames)
+    return data
+
+
+def do(trial: Trial, data: Path, folder: Path, options: argparse.Namespace) -> list[Record]:
+    """Pretrain and evaluate one run, as far as that is not done; return its records."""
+    out = folder / "runs" / trial.folder
+    began = time.perf_counter()
+    launch(
+        Request(
+            data=data,
+            split="xsub",
+            stream=trial.stream,
+            out=out,
+            recipe=str(RECIPE),
+            options={},
+            overrides=(*trial.overrides, *options.set),
+            seed=trial.seed,
+            replace=False,
+            resume=True,
+            command=f"benchmarks/backbones.py {trial.folder}",
+        ),
+        torch.device("cpu"),
+        SILENT,
+    )
+    there = {record.subject for record in results.read_all(out / "results")}
+    for subject, words in (
+        (PRETRAINED, {}),
+        (RANDOM, {"init": "random"}),
+        (STANDARDISED, {"baseline": "standardised"}),
+    ):
+        if subject not in there:
+            evaluate(out, "linear", device="cpu", **words)
+    records = results.read_all(out / "results")
+    tops = {record.subject: f"{100 * record.top1:.1f}" for record in records}
+    print(f"{trial.folder}: {tops}, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    return records
+
+
+def of(records: Mapping[Trial, Sequence[Record]], subject: str, **wanted: str) -> list[Record]:
+    """Return the records of a subject, one a seed."""
+    return [
+        record
+        for trial, group in records.items()
+        if all(getattr(trial, key) == value for key, value in wanted.items())
+        for record in group
+        if record.subject == subject
+    ]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def margin(baseline: Sequence[Record], found: Sequence[Record]) -> dict[str, float | list[float]]:
+    """Return the gain of `found` over `baseline` in top-1: mean, 95 % interval, and seed by seed."""
+    seeds = {record.seed for record in found}
+    result = compare([record for record in baseline if record.seed in seeds], found)
+    before = {record.seed: record.top1 for record in baseline}
+    return {
+        "gain": result.b - result.a,
+        "low": result.low,
+        "high": result.high,
+        "by_seed": [record.top1 - before[record.seed] for record in sorted(found, key=lambda r: r.seed)],
+    }
+
+
+def words(gain: Mapping[str, float | list[float]]) -> str:
+    return f"{100 * gain['gain']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+
+
+def mean(records: Sequence[Record]) -> float:
+    return sum(record.top1 for record in records) / len(records)
+
+
+def main_rows(
+    records: Mapping[Trial, Sequence[Record]], options: argparse.Namespace
+) -> Iterator[dict[str, object]]:
+    """Yield a row for every backbone and stream."""
+    for backbone in options.backbones:
+        for stream in options.streams:
+            one = {"backbone": backbone, "stream": stream, "variant": WHOLE}
+            groups = {subject: of(records, subject, **one) for subject in (PRETRAINED, RANDOM, STANDARDISED)}
+            if groups[PRETRAINED]:
+                yield {
+                    "backbone": backbone,
+                    "stream": stream,
+                    "seeds": len(groups[PRETRAINED]),
+                    "steps": steps_of(groups[PRETRAINED][0]),
+                    **{subject: mean(group) for subject, group in groups.items()},
+                    "over random": margin(groups[RANDOM], groups[PRETRAINED]),
+                    "over standardised": margin(groups[STANDARDISED], groups[PRETRAINED]),
+                }
+
+
+def steps_of(record: Record) -> int:
+    """Return the optimiser steps behind a pretrained encoder."""
+    assert record.folder is not None
+    lines = (record.folder.parent / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return int(json.loads(lines[-1])["step"])
+
+
+def ablation_rows(
+    records: Mapping[Trial, Sequence[Record]], options: argparse.Namespace
+) -> Iterator[dict[str, object]]:
+    """Yield a row for every backbone and variant, and the gain of the whole method over it."""
+    for backbone in options.backbones:
+        one = {"backbone": backbone, "stream": options.ablation_stream}
+        whole = of(records, PRETRAINED, variant=WHOLE, **one)
+        if whole:
+            yield {"backbone": backbone, "variant": WHOLE, "seeds": len(whole), PRETRAINED: mean(whole)}
+        for variant in VARIANTS:
+            other = of(records, PRETRAINED, variant=variant, **one)
+            if whole and other:
+                yield {
+                    "backbone": backbone,
+                    "variant": variant,
+                    "seeds": len(other),
+                    PRETRAINED: mean(other),
+                    "whole over it": margin(other, [r for r in whole if r.seed in {o.seed for o in other}]),
+                }
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows as a Markdown table."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+
+    def cell(value: object) -> str:
+        if isinstance(value, Mapping):
+            return words(value)
+        return percent(value) if isinstance(value, float) else str(value)
+
+    lines = [columns, ["---:" if isinstance(rows[0].get(c), (int, float)) else "---" for c in columns]]
+    lines += [[cell(row.get(column, "")) for column in columns] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="where data, runs and tables go")
+    parser.add_argument("--clips", type=int, default=2000, help="synthetic clips; half of them test")
+    parser.add_argument("--frames", type=int, default=16, help="frames a clip")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=list(BACKBONES))
+    parser.add_argument("--streams", nargs="+", default=list(STREAMS), choices=STREAMS)
+    parser.add_argument("--ablation-stream", default="motion", choices=STREAMS)
+    parser.add_argument("--no-ablation", dest="ablation", action="store_false")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in pretrain")
+    parser.add_argument("--only-table", action="store_true", help="print what is finished, run nothing")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    records: dict[Trial, list[Record]] = {}
+    if options.only_table:
+        for trial in trials(options):
+            found = results.read_all(options.folder / "runs" / trial.folder / "results")
+            if len(found) == 3:
+                records[trial] = found
+    else:
+        data = prepare(options.folder, options)
+        records = {trial: do(trial, data, options.folder, options) for trial in trials(options)}
+    with ClipFile(options.folder / "ntu60.h5") as file:
+        train, test = (len(file.rows("xsub", part)) for part in ("train", "test"))
+    rows = list(main_rows(records, options))
+    ablation = list(ablation_rows(records, options)) if options.ablation else []
+    facts = {"train_clips": train, "test_clips": test, "frames": options.frames}
+    content = facts | {"rows": rows, "ablation": ablation, "ablation_stream": options.ablation_stream}
+    (options.folder / "tables.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(f"{train} training and {test} test clips of {options.frames} frames; linear top-1 in percent\n")
+    print(table(rows))
+    if ablation:
+        print(f"\nStream {options.ablation_stream}\n")
+        print(table(ablation))
+
+
+if __name__ == "__main__":
+    main()
