@@ -115,21 +115,27 @@ def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Pat
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("kind", "feed"), [(signal.SIGINT, "device"), (signal.SIGTERM, "device"), (signal.SIGTERM, "stream")]
+)
 def test_a_signal_writes_a_checkpoint_and_ends_the_run_cleanly(
-    tmp_path: Path, data: Path, kind: signal.Signals
+    tmp_path: Path, data: Path, kind: signal.Signals, feed: str
 ) -> None:
+    """The signal goes to the whole group, as from a terminal or a scheduler: to reading processes too."""
     out = tmp_path / "run"
-    words = [str(word) for word in asked(data, out, "--epochs", 5000, "--set", "train.save_every=5000")]
+    more = ("--epochs", 5000, "--set", "train.save_every=5000", "--set", f"train.feed={feed}")
+    words = [str(word) for word in asked(data, out, *more)]
     command = [sys.executable, "-m", "skeltools", "pretrain", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         deadline = time.monotonic() + 60
         while not (out / "log.jsonl").exists():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(kind)
+        os.killpg(process.pid, kind)
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,7 @@ from skeltools.progress import Silent
 from skeltools.runs import Run
 from skeltools.store import ClipFile
 from skeltools.training import checkpoint as checkpoints
+from skeltools.training import feed
 from skeltools.training.engine import Trainer, ViewMaker, make_model
 from skeltools.training.feed import DeviceFeed, StreamFeed
 from skeltools.training.recipe import resolve_recipe
@@ -174,6 +177,24 @@ def test_steps_depend_on_the_joint_batch_alone(data: Path, workers: int) -> None
             np.testing.assert_array_equal(x_a.numpy(), file.clips(rows_a.numpy()))
 
 
+def test_a_reading_process_that_dies_is_named(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(worker: int) -> None:
+        os._exit(9)
+
+    monkeypatch.setattr(feed, "_leave_signals_to_parent", die)
+    with ClipFile(data) as file:
+        run = start(tmp_path / "run", file, "train.feed=stream")
+        with pytest.raises(RunError) as caught:
+            Trainer(run, file, CPU).train()
+    assert re.fullmatch(
+        r"A process that reads clips ended: DataLoader worker \(pid.* Continue with 'skeltools pretrain "
+        rf"--resume {re.escape(str(run.path))}'; if memory ran out, with fewer --workers\.",
+        str(caught.value),
+    )
+
+
 def test_accumulation_uses_every_clip_and_one_part_swap(tmp_path: Path, data: Path) -> None:
     with ClipFile(data) as file:
         run = start(tmp_path / "run", file, "train.accumulate=2", "train.epochs=1", "monitor.every=0")
@@ -201,7 +222,12 @@ def test_the_baseline_is_the_method_without_its_local_branch(tmp_path: Path, dat
 
 @pytest.mark.parametrize(
     "overrides",
-    [("train.optimizer=adamw", "train.lr=0.001"), ("train.precision=bf16",), ("train.deterministic=true",)],
+    [
+        ("train.optimizer=adamw", "train.lr=0.001"),
+        ("train.precision=bf16",),
+        ("train.deterministic=true",),
+        ("train.feed=stream",),
+    ],
 )
 def test_other_ways_to_train_resume_exactly_too(
     tmp_path: Path, data: Path, overrides: tuple[str, ...]

@@ -275,7 +275,8 @@ class Trainer:
         """Train to the end; return whether the end was reached (False: `stop` said so).
 
         Raises:
-            RunError: A loss is not finite; the message names the clips and the last good checkpoint.
+            RunError: A loss is not finite; the message names the clips and the last good checkpoint. Or a
+                process that reads clips died.
         """
         if self.finished:
             return True
@@ -293,6 +294,13 @@ class Trainer:
                             self.save()
                             return self.finished
                     self._end_epoch_if_over()
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise RunError(
+                f"A process that reads clips ended: {str(error).splitlines()[0].strip()} Continue with "
+                f"'skeltools pretrain --resume {self.run.path}'; if memory ran out, with fewer --workers."
+            ) from None
         finally:
             self.progress.finish()
             if self._log.board is not None:

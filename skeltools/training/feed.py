@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -66,10 +67,21 @@ class StreamFeed:
             sampler=[self.rows[batch.numpy()] for batch in places],  # type: ignore[arg-type]
             batch_size=None,
             num_workers=self.workers,
+            worker_init_fn=_leave_signals_to_parent,
+            generator=torch.Generator(),  # else it draws from the one that dropout uses
             pin_memory=self.device.type == "cuda",
         )
         for rows, clips in loader:
             yield rows.to(self.device, non_blocking=True), clips.to(self.device, non_blocking=True)
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ignore SIGINT and SIGTERM, which terminals and schedulers send to every process of a job.
+
+    The training process catches them, writes a checkpoint and then ends its workers.
+    """
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)
 
 
 class _Reader(Dataset[tuple[Tensor, Tensor]]):
