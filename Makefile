@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 PIP_ARGS ?=
-EXTRAS ?= archives,fast,plot,test
+EXTRAS ?= archives,browser,fast,plot,test
 DEMO ?= demo
 
 BIN := $(VENV)/bin

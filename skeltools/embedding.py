@@ -83,6 +83,7 @@ def project(features: NDArray[np.float32], method: str, seed: int = 0) -> NDArra
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     check_method(method)
     if len(features) < 3:
@@ -97,7 +98,8 @@ def project(features: NDArray[np.float32], method: str, seed: int = 0) -> NDArra
         flat = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
     if method == "tsne":
         perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
-        with warnings.catch_warnings():
+        # One thread: the same picture on every machine, and no waiting for cores that others use.
+        with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")
             flat = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(flat)
     return np.asarray(flat[:, :2], np.float32)

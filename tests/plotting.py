@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 from click.testing import CliRunner, Result
 from clipfiles import TINY, make_clips
 
@@ -43,10 +44,19 @@ def run_of(data: Path, out: Path, split: str = "xsub", epochs: int = 2) -> Path:
     return out
 
 
-def make_run(folder: Path) -> tuple[Path, Path]:
-    """Make a converted file of 32 clips of 16 frames and a run on it; return both."""
-    data = make_clips(folder, train=20, test=12)
-    return data, run_of(data, folder / "run")
+_MADE: list[tuple[Path, Path]] = []
+
+
+def make_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Make, once a session, a converted file of 32 clips of 16 frames and a run on it; return both.
+
+    Tests read them and write nothing there.
+    """
+    if not _MADE:
+        folder = factory.mktemp("plotting")
+        data = make_clips(folder, train=20, test=12)
+        _MADE.append((data, run_of(data, folder / "run")))
+    return _MADE[0]
 
 
 def renamed(data: Path, out: Path, names: tuple[str, ...] = HOSTILE) -> Path:

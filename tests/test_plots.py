@@ -29,7 +29,7 @@ pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_run(tmp_path_factory.mktemp("plots"))
+    return make_run(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +339,7 @@ def test_faults_are_one_line_and_leave_nothing(made: tuple[Path, Path], tmp_path
         ("clip", data, "0", "--out", out, "--augment", "crop(0)"): "ratio of crop must be",
         ("clip", data, "0", "--out", out, "--view", "fornt"): "Did you mean 'front'?",
         ("clip", data, "0", "--out", out + ".bmp"): "give a name that ends in .gif, .mp4, .png, .svg, .pdf.",
-        ("clip", data, "0", "--out", str(there)): f"{there} already exists. Use --replace to draw it again.",
+        ("clip", data, "0", "--out", str(there)): f"{there} already exists. Use --replace to write it again.",
         ("clip", data, "0", "--out", str(tmp_path / "no" / "o.png")): "does not exist, so o.png cannot",
         ("attention", run, data, "--class", "thrwo", "--out", out): "has no class 'thrwo'. Did you mean",
         ("attention", run, data, "--class", "40", "--out", out): "has no clip of class 'sneeze/cough' here",

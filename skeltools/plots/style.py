@@ -107,7 +107,7 @@ def check_target(path: Path, suffixes: Sequence[str], *, replace: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder. Give the name of the file to write.")
     if path.exists() and not replace:
-        raise OutputError(f"{path} already exists. Use --replace to draw it again.")
+        raise OutputError(f"{path} already exists. Use --replace to write it again.")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
 

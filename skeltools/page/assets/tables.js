@@ -1,0 +1,56 @@
+// Tables that sort by a click or a key on a heading.
+
+/** The number a cell begins with (thousands may be set off by commas), or null. */
+function numberOf(text) {
+  const found = /^\s*([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)/i.exec(text);
+  return found ? parseFloat(found[1].replaceAll(",", "")) : null;
+}
+
+function compareCells(a, b) {
+  const [x, y] = [numberOf(a), numberOf(b)];
+  if (x !== null && y !== null && x !== y) return x - y;
+  if ((x === null) !== (y === null)) return x === null ? 1 : -1;
+  return a.localeCompare(b);
+}
+
+/** A table of texts: {title, columns: [[heading, is number]], rows, notes}. */
+function sortableTable(grid) {
+  const body = make("tbody");
+  const heads = grid.columns.map(([heading, number], place) => {
+    const button = make("button", { type: "button", textContent: heading });
+    const head = make("th", { class: number ? "number" : "", scope: "col" }, button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === (number ? "descending" : "ascending");
+      const sign = number ? (down ? 1 : -1) : down ? -1 : 1;
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      fill([...grid.rows].sort((a, b) => sign * compareCells(a[place], b[place])));
+    });
+    return head;
+  });
+  const fill = (rows) =>
+    body.replaceChildren(
+      ...rows.map((row) =>
+        make(
+          "tr",
+          {},
+          ...row.map((cell, place) =>
+            make("td", { class: grid.columns[place][1] ? "number" : "" }, named(cell)),
+          ),
+        ),
+      ),
+    );
+  fill(grid.rows);
+  const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body);
+  if (grid.title.length) table.prepend(make("caption", { textContent: grid.title.join("\n") }));
+  const box = make("div", { class: grid.rows.length > 25 ? "scroll long" : "scroll" }, table);
+  return make("div", {}, box, ...grid.notes.map((note) => make("p", { class: "quiet" }, named(note))));
+}
+
+/** A table of [name, value] pairs. */
+function factTable(facts) {
+  const rows = facts.map(([key, value]) =>
+    make("tr", {}, make("th", { scope: "row", textContent: key }), make("td", {}, named(value))),
+  );
+  return make("div", { class: "scroll" }, make("table", { class: "facts" }, make("tbody", {}, ...rows)));
+}
