@@ -65,9 +65,11 @@ function surface(label, draw) {
       canvas.height = Math.round(height * scale);
     }
     const context = canvas.getContext("2d");
+    context.save();
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     draw(context, width, height);
+    context.restore();
   };
   new ResizeObserver(redraw).observe(canvas);
   addEventListener("themechange", redraw);

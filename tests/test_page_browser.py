@@ -1,0 +1,351 @@
+"""The pages in a real browser: they load alone, and everything on them works by pointer and by key."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plotting import HOSTILE, invoke, make_run, renamed, run_of
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="the extra 'browser' is not installed")
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None or DRIVER is None, reason="chromium or chromedriver is not installed"
+)
+
+QUIET = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--disable-default-apps", "--disable-extensions",
+)  # fmt: skip
+"""A browser that shows nothing and asks nobody anything of its own accord."""
+
+
+class Page:
+    """A page in the browser."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, path: Path, width: int = 1200, height: int = 900) -> Page:
+        self.driver.get_log("performance")
+        self.driver.get_log("browser")
+        self.resize(width, height)
+        self.driver.get(path.resolve().as_uri())
+        self.wait(lambda: self.js("return document.documentElement.dataset.ready") == "yes")
+        return self
+
+    def resize(self, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def wait(self, condition: Any) -> None:
+        WebDriverWait(self.driver, 10, poll_frequency=0.05).until(lambda _: condition())
+
+    def js(self, text: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(text, *arguments)
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.driver.find_elements(By.CSS_SELECTOR, selector))
+
+    def texts(self, selector: str) -> list[str]:
+        found = self.js(
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent)", selector
+        )
+        return list(found)
+
+    def button(self, text: str, within: str = "body") -> Any:
+        return next(one for one in self.all(f"{within} button") if one.text == text)
+
+    def chooser(self, label: str, within: str) -> Any:
+        found = next(one for one in self.all(f"{within} label") if one.text.startswith(label))
+        return Select(found.find_element(By.TAG_NAME, "select"))
+
+    def press(self, selector: str, *keys: str) -> None:
+        element = self.one(selector)
+        self.js("arguments[0].focus()", element)
+        element.send_keys(*keys)
+
+    def pixels(self, selector: str) -> str:
+        return str(self.js("return document.querySelector(arguments[0]).toDataURL()", selector))
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
+
+    def middle(self, selector: str) -> tuple[float, float]:
+        box = self.js(
+            "const one = document.querySelector(arguments[0]); one.scrollIntoView({block: 'center'});"
+            "const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]",
+            selector,
+        )
+        return box[0], box[1]
+
+    def faults(self) -> list[str]:
+        """Return what the console complained about."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """Return every address that was asked for since the page was opened."""
+        found = []
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                address = message["params"]["request"]["url"]
+                if not address.startswith("data:"):
+                    found.append(address)
+        return found
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for word in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield made
+    made.quit()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two runs on one file."""
+    folder = tmp_path_factory.mktemp("report")
+    shutil.copytree(make_run(tmp_path_factory)[1], folder / "first")
+    shutil.copytree(make_run(tmp_path_factory)[1], folder / "second")
+    result = invoke("page", str(folder), "--out", str(folder / "report.html"))
+    assert result.exit_code == 0, result.output
+    return folder / "report.html"
+
+
+@pytest.fixture
+def page(driver: Any, report: Path) -> Page:
+    return Page(driver).open(report)
+
+
+CANVAS = "#player canvas"
+
+
+def test_it_loads_without_a_complaint_or_a_request_and_every_section_is_there(
+    page: Page, report: Path
+) -> None:
+    titles = ["Results", "Run", "Clips", "Confusions", "Features", "Curves", "What was run"]
+    assert page.texts("h2") == titles
+    assert page.texts("nav a") == titles
+    page.wait(lambda: page.js("return document.querySelectorAll('#curves svg path').length") >= 4)
+    assert page.faults() == []
+    assert page.requests() == [report.resolve().as_uri()]
+
+
+def test_a_table_sorts_by_its_heading_with_pointer_and_key(page: Page) -> None:
+    page.one("#results summary").click()
+    table = "#results details table"
+    column = page.texts(f"{table} thead th").index("pretrained") + 1
+    cells = f"{table} tbody td:nth-child({column})"
+    page.all(f"{table} thead button")[column - 1].click()
+    down = [float(text) for text in page.texts(cells)]
+    assert down == sorted(down, reverse=True)
+    assert len(set(down)) > 1
+    assert page.one(f"{table} th[aria-sort]").get_attribute("aria-sort") == "descending"
+    page.press(f"{table} thead th:nth-child({column}) button", Keys.ENTER)
+    assert [float(text) for text in page.texts(cells)] == down[::-1]
+
+
+def test_the_player_plays_pauses_and_scrubs(page: Page) -> None:
+    first = page.pixels(CANVAS)
+    page.button("play").click()
+    page.wait(lambda: page.one(CANVAS).get_attribute("data-frame") not in ("0", None))
+    page.button("pause").click()
+    frame = page.one(CANVAS).get_attribute("data-frame")
+    assert page.pixels(CANVAS) != first
+    assert page.one(CANVAS).get_attribute("data-frame") == frame
+    scrub = page.one("#player input[type=range]")
+    page.js("arguments[0].value = 9; arguments[0].dispatchEvent(new Event('input'))", scrub)
+    assert page.one(CANVAS).get_attribute("data-frame") == "9"
+    assert page.texts("#player .clock") == ["10 / 16"]
+    page.js("arguments[0].value = 0; arguments[0].dispatchEvent(new Event('input'))", scrub)
+    assert page.pixels(CANVAS) == first
+
+
+def test_a_drag_and_the_views_turn_the_skeleton(page: Page) -> None:
+    before = page.pixels(CANVAS)
+    x, y = page.middle(CANVAS)
+    page.mouse("mousePressed", x, y, button="left", clickCount=1)
+    page.mouse("mouseMoved", x + 60, y + 10, button="left")
+    page.mouse("mouseReleased", x + 60, y + 10, button="left", clickCount=1)
+    assert page.one(CANVAS).get_attribute("data-view") == "50.0 13.0"
+    assert page.pixels(CANVAS) != before
+    page.mouse("mouseMoved", x + 160, y + 10)
+    assert page.one(CANVAS).get_attribute("data-view") == "50.0 13.0"  # the button is up
+    for name, view in {"front": "0.0 0.0", "side": "90.0 0.0", "top": "0.0 89.0"}.items():
+        page.button(name).click()
+        assert page.one(CANVAS).get_attribute("data-view") == view
+
+
+def test_the_keyboard_is_enough_for_the_player(page: Page) -> None:
+    first, clip = page.pixels(CANVAS), page.one(CANVAS).get_attribute("data-clip")
+    page.press(CANVAS, Keys.ARROW_LEFT, Keys.ARROW_UP)
+    assert page.one(CANVAS).get_attribute("data-view") == "12.0 16.0"
+    assert page.pixels(CANVAS) != first
+    page.press(CANVAS, ".", ".", ".", ",")
+    assert page.one(CANVAS).get_attribute("data-frame") == "2"
+    page.press(CANVAS, Keys.END)
+    assert page.one(CANVAS).get_attribute("data-frame") == "15"
+    page.press(CANVAS, "n")
+    assert page.one(CANVAS).get_attribute("data-clip") != clip
+    page.press(CANVAS, "p")
+    assert page.one(CANVAS).get_attribute("data-clip") == clip
+    bigger = page.pixels(CANVAS)
+    page.press(CANVAS, "+", "+")
+    assert page.pixels(CANVAS) != bigger
+    page.press(CANVAS, " ")
+    page.wait(lambda: page.one(CANVAS).get_attribute("data-frame") != "0")
+    page.press(CANVAS, " ")
+    assert page.texts("#player .play") == ["play"]
+    reached = page.js(
+        "return [...document.querySelectorAll('button, select, input, canvas, svg, summary, a')]"
+        ".filter((one) => one.tabIndex < 0 && !one.hidden).length"
+    )
+    assert reached == 0
+
+
+def test_the_mistake_filter_and_the_others_filter(page: Page) -> None:
+    listing = "#player select.list"
+    everything = page.texts(f"{listing} option")
+    wrong = [text for text in everything if text.startswith("✗")]
+    assert 0 < len(wrong) < len(everything) == 12
+    page.button("mistakes only").click()
+    assert page.texts(f"{listing} option") == wrong
+    assert page.texts("#player .about .wrong") == ["wrong: "]
+    page.button("mistakes only").click()
+    assert page.texts(f"{listing} option") == everything
+    page.chooser("class", "#player").select_by_index(1)
+    some = page.texts(f"{listing} option")
+    assert 0 < len(some) < 12
+    page.one("#player input[type=search]").send_keys("R003")
+    assert all("R003" in text for text in page.texts(f"{listing} option"))
+
+
+def test_salience_and_parts_are_two_colourings(page: Page) -> None:
+    salience = page.pixels(CANVAS)
+    assert page.all("#player .ramp")
+    page.button("colour by salience").click()
+    assert page.pixels(CANVAS) != salience
+    assert "right arm" in "".join(page.texts("#player .legend"))
+
+
+def test_a_confusion_is_told_on_hover_and_by_key_and_filters_the_player(page: Page) -> None:
+    canvas = "#confusion canvas"
+    page.press(canvas, Keys.ARROW_DOWN)
+    tip = page.texts("#tip")[0]
+    assert tip.startswith("true: ")
+    assert "predicted: " in tip
+    page.press(canvas, Keys.ARROW_RIGHT)
+    assert page.texts("#tip")[0] != tip
+    x, y = page.middle(canvas)
+    page.mouse("mouseMoved", x - 250, y - 20)
+    page.wait(lambda: page.js("return document.getElementById('tip').hidden") is False)
+    page.press(canvas, Keys.ARROW_LEFT, Keys.ENTER)
+    page.wait(lambda: len(page.texts("#player select.list option")) < 12)
+
+
+def test_the_embedding_tells_a_clip_filters_by_class_and_opens_the_player(page: Page) -> None:
+    canvas = "#embedding canvas"
+    assert page.one(canvas).get_attribute("data-points") == "12"
+    all_pixels = page.pixels(canvas)
+    chooser = page.chooser("class", "#embedding")
+    chooser.select_by_index(1)
+    assert page.pixels(canvas) != all_pixels
+    assert page.one(canvas).get_attribute("data-shown") in {"3", "4"}
+    chooser.select_by_index(0)
+    page.press(canvas, Keys.ARROW_RIGHT)
+    told = page.texts("#tip")[0]
+    assert "class: " in told
+    page.press(canvas, Keys.ENTER)
+    clip = page.one(CANVAS).get_attribute("data-clip")
+    assert clip in told
+    page.button("colour right and wrong").click()
+    assert page.pixels(canvas) != all_pixels
+
+
+def test_a_curve_tells_its_values_and_leaves_lines_out(page: Page) -> None:
+    svg = "#curves svg"
+    page.wait(lambda: len(page.all(f"{svg} path")) >= 4)
+    page.press(svg, Keys.ARROW_RIGHT)
+    assert page.texts("#tip")[0].startswith("step 1\ntotal: ")
+    x, y = page.middle(svg)
+    page.mouse("mouseMoved", x, y)
+    page.wait(lambda: "step" in page.texts("#tip")[0])
+    first = "#curves > div > div > div"
+    before = len(page.all(f"{first} svg path"))
+    page.button("salient", "#curves").click()
+    assert len(page.all(f"{first} svg path")) == before - 1
+
+
+def test_another_run_can_be_chosen(page: Page) -> None:
+    assert page.texts("#settings td")[0].endswith("first")
+    page.chooser("run", "#run").select_by_index(1)
+    assert page.texts("#settings td")[0].endswith("second")
+    assert page.faults() == []
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_it_fits_a_phone_and_a_desk_in_light_and_dark(page: Page, width: int) -> None:
+    page.resize(width, 800)
+    page.wait(lambda: page.js("return innerWidth") == width)
+    assert page.js("return document.documentElement.scrollWidth") <= width
+    light = page.js("return getComputedStyle(document.body).backgroundColor")
+    media = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    assert page.js("return getComputedStyle(document.body).backgroundColor") != light
+    page.one("#theme").click()
+    assert page.js("return getComputedStyle(document.body).backgroundColor") == light
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_hostile_names_are_shown_as_text(
+    driver: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = renamed(make_run(tmp_path_factory)[0], tmp_path / "hostile.h5")
+    run = run_of(data, tmp_path / HOSTILE[0].replace("/", "_"), epochs=1)
+    shutil.copytree(run / "results", tmp_path / "kept")
+    pages = {"report.html": ["page", str(run), "--points", "12"], "view.html": ["view", str(data)]}
+    for name, words in pages.items():
+        result = invoke(*words, "--out", str(tmp_path / name))
+        assert result.exit_code == 0, result.output
+        page = Page(driver).open(tmp_path / name)
+        assert page.js("return window.hacked") is None
+        assert page.all("img, main b b, main script") == []
+        assert page.js("return document.documentElement.scrollWidth") <= 1200
+        assert page.faults() == []
+        assert page.requests() == [(tmp_path / name).resolve().as_uri()]
+    listed = "".join(page.texts("#player select.list option"))
+    assert HOSTILE[0] in listed
+    for name in HOSTILE:
+        page.js(
+            "const list = document.querySelector('#player select.list');"
+            "const values = JSON.parse(document.getElementById('values').textContent);"
+            "const at = values.runs[0].player.clips"
+            ".findIndex((one) => values.clips[one.clip].name === arguments[0]);"
+            "list.value = at; list.dispatchEvent(new Event('change'))",
+            name,
+        )
+        assert page.texts("#player .about bdi")[0] == name
+        assert page.one(CANVAS).get_attribute("data-clip") == name
+    assert set(HOSTILE[:4]) <= set(page.texts("#classes td bdi"))
+    page.resize(360, 800)
+    assert page.js("return document.documentElement.scrollWidth") <= 360
