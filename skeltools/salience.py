@@ -1,7 +1,8 @@
 """What a run's attention mask holds salient in a clip, by joint and frame.
 
-The mask (spec section 5) has a value in (0, 1) for every token and channel. A token's salience is the mean
-over its channels. Backbones that read the bodies one by one (ST-GCN, DSTA) have a token for each joint and
+The mask m (spec section 5) has a value in (0, 1) for every token x and channel; the salient vector is pooled
+from x * m. A token's salience is the share of its activation that goes there: sum |x| m / sum |x| over the
+channels. (A mean of m alone would give channels in which nothing is active the same say.) Backbones that read the bodies one by one (ST-GCN, DSTA) have a token for each joint and
 each of T' frames, T' <= T; one that reads a whole frame at once (BiGRU) has a token a frame, whose salience
 all joints then share.
 """
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from skeltools.errors import RunError
 from skeltools.progress import SILENT, Progress
@@ -87,13 +89,23 @@ def of_clips(
             clips = file.clips(rows[begin : begin + batch_size])
             x = torch.from_numpy(clips).to(device)
             tokens = branch.backbone(to_stream(x, stream))
-            mask = branch.mask(tokens).mean(dim=2).float().cpu().numpy()
+            mask = share(tokens, branch.mask(tokens)).float().cpu().numpy()
             there = np.asarray(clips.any(axis=(1, 2, 3)))
             parts.append(np.where(there[:, None, None], grid(mask, len(clips)), np.float32(np.nan)))
             progress.advance(len(clips))
     finally:
         progress.finish()
     return np.concatenate(parts)
+
+
+def share(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Return the share of each token's activation that its mask keeps, (B, L), of (B, L, D) and (B, L, D).
+
+    A token without any activation has the mean of its mask.
+    """
+    weight = tokens.abs()
+    weight = torch.where(weight.sum(dim=2, keepdim=True) > 0, weight, torch.ones_like(weight))
+    return (weight * mask).sum(dim=2) / weight.sum(dim=2)
 
 
 def grid(salience: NDArray[np.float32], clips: int) -> NDArray[np.float32]:

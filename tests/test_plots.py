@@ -148,7 +148,7 @@ def test_moving_attention_is_drawn(made: tuple[Path, Path], tmp_path: Path) -> N
     assert Image.open(out).n_frames == 16
 
 
-def test_salience_is_the_mean_of_the_mask_in_joint_and_frame_order(made: tuple[Path, Path]) -> None:
+def test_salience_is_the_share_the_mask_keeps_in_joint_and_frame_order(made: tuple[Path, Path]) -> None:
     run = Run.open(made[1])
     branch = salience.load_branch(run, "cpu")
     with ClipFile(made[0]) as file:
@@ -156,15 +156,23 @@ def test_salience_is_the_mean_of_the_mask_in_joint_and_frame_order(made: tuple[P
         found = salience.of_clips(branch, file, rows, "joint")
         x = torch.from_numpy(file.clips(rows))
     with torch.no_grad():
-        mask = branch.mask(branch.backbone(x))
+        tokens = branch.backbone(x)
+        mask = branch.mask(tokens)
     assert found.shape == (2, 4, 25, 2)
     for clip, frame, joint in ((0, 0, 0), (0, 3, 24), (1, 2, 7)):
-        token = mask[2 * clip, frame * 25 + joint].mean()
-        assert found[clip, frame, joint, 0] == pytest.approx(float(token), abs=1e-6)
+        token, kept = (part[2 * clip, frame * 25 + joint] for part in (tokens, mask))
+        share = float((token.abs() * kept).sum() / token.abs().sum())
+        assert found[clip, frame, joint, 0] == pytest.approx(share, abs=1e-6)
     assert np.isnan(found[..., 1]).all()  # these clips have one body
     spread = salience.to_frames(found, 16)
     np.testing.assert_array_equal(spread[:, 0:4], np.repeat(found[:, :1], 4, axis=1))
     np.testing.assert_array_equal(spread[:, 15], found[:, 3])
+
+
+def test_a_token_without_activation_has_the_mean_of_its_mask() -> None:
+    mask = torch.tensor([[[0.2, 0.4], [0.2, 0.4]]])
+    found = salience.share(torch.tensor([[[0.0, 0.0], [3.0, -1.0]]]), mask)
+    torch.testing.assert_close(found, torch.tensor([[0.3, 0.25]]))
 
 
 def test_salience_of_frames_is_shared_by_joints_and_other_tokens_are_refused() -> None:

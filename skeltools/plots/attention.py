@@ -116,7 +116,7 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
     for axes, body in zip(maps, there, strict=True):
         image = _map(axes, salience[..., body], low, high)
         axes.set_title("" if len(there) == 1 else f"body {body + 1}")
-    upper.colorbar(image, ax=list(maps), label="salience (mean of the mask over channels)", pad=0.02)
+    upper.colorbar(image, ax=list(maps), label="salience: share of activation the mask keeps", pad=0.02)
     made = scene(shown.clip, camera, salience, (low, high))
     picks = spread(made.frames, frames)
     for axes, frame in zip(lower.subplots(1, len(picks), squeeze=False)[0], picks, strict=True):
@@ -144,5 +144,5 @@ def mean(values: NDArray[np.float32], frames: int, title: str) -> Figure:
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     axes = figure.subplots()
     image = _map(axes, average, *salience_range(average))
-    figure.colorbar(image, ax=axes, label="salience (mean of the mask over channels)", pad=0.02)
+    figure.colorbar(image, ax=axes, label="salience: share of activation the mask keeps", pad=0.02)
     return figure

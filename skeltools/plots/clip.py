@@ -122,7 +122,7 @@ def _legend(figure: Figure, shown: Sequence[Panel], columns: int) -> None:
             ScalarMappable(Normalize(*bounds), salience_map()),
             ax=figure.axes,
             location="bottom",
-            label="salience",
+            label="salience: share of activation the mask keeps",
             shrink=0.7,
             aspect=30,
             pad=0.02,

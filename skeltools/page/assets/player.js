@@ -325,7 +325,7 @@ function clipPlayer(run) {
       make("div", { class: "bar" }, play, scrub, clock, pace.element),
       make("div", { class: "bar" }, ...views, smaller, bigger, paintChoice),
       paintBar,
-      make("p", { class: "quiet", textContent: "Drag or arrow keys turn, space plays, comma and full stop step a frame, n and p change the clip, + and - zoom." }),
+      make("p", { class: "quiet", textContent: (hasSalience ? "Salience is the share of a joint's activation that the attention mask keeps. " : "") + "Drag or arrow keys turn, space plays, comma and full stop step a frame, n and p change the clip, + and - zoom." }),
     ),
     make(
       "div",
