@@ -37,9 +37,9 @@ from skeltools.training.launch import Request, launch
 RECIPE = Path(__file__).with_suffix(".toml")
 
 BACKBONES: dict[str, tuple[str, ...]] = {
-    "stgcn": (),
+    "stgcn": ("train.epochs=20",),
     "bigru": ("train.lr=0.005", "train.epochs=20"),
-    "dsta": (),
+    "dsta": ("model.subsets=1", "train.lr=0.003", "train.epochs=14"),
 }
 """What each backbone has of its own; the rest stands in the recipe."""
 
