@@ -12,12 +12,27 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-def _values(values: dict[str, float | str]) -> str:
-    shown = (
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+def _values(values: dict[str, float | str]) -> list[str]:
+    """Return names with their values; numbers keep their zeros, so that what follows stands still."""
+    return [
+        f"{key} {value:#.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in values.items()
-    )
-    return "  ".join(shown)
+    ]
+
+
+def _filled(words: list[str], width: int) -> list[str]:
+    """Return lines of at most `width` characters; a name is never parted from its value."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + len(word) + 4 <= width:
+            lines[-1] += f"  {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+WIDTH = 20
+"""Characters of a bar."""
 
 
 class Bars:
@@ -30,7 +45,6 @@ class Bars:
 
     def start(self, label: str, total: int | None, unit: str = "clips") -> None:
         from rich.progress import (
-            BarColumn,
             MofNCompleteColumn,
             Progress,
             ProgressColumn,
@@ -46,8 +60,15 @@ class Bars:
             def get_renderables(self) -> Iterator[RenderableType]:
                 yield self.make_tasks_table(self.tasks)
                 for task in self.tasks:
-                    if task.fields["status"]:
-                        yield Text(f"  {task.fields['status']}")
+                    for line in _filled(task.fields["status"], self.console.width):
+                        yield Text(f"  {line}")
+
+        class Bar(ProgressColumn):
+            """How much is done, told by shapes, so that it can be read without colour."""
+
+            def render(self, task: Task) -> Text:
+                full = 0 if not task.total else int(WIDTH * min(task.completed / task.total, 1.0))
+                return Text("\N{FULL BLOCK}" * full + "\N{LIGHT SHADE}" * (WIDTH - full))
 
         class Rate(ProgressColumn):
             """Units a second."""
@@ -59,13 +80,13 @@ class Bars:
         self.finish()
         self._bar = View(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            Bar(),
             MofNCompleteColumn(),
             Rate(),
             TimeRemainingColumn(compact=True),
             console=self._console,
         )
-        self._task = self._bar.add_task(label, total=total, status="")
+        self._task = self._bar.add_task(label, total=total, status=[])
         self._bar.start()
 
     def advance(self, done: int = 1) -> None:
@@ -125,7 +146,7 @@ class Lines:
         self._say(text)
 
     def status(self, **values: float | str) -> None:
-        self._status = _values(values)
+        self._status = "  ".join(_values(values))
 
     def finish(self) -> None:
         if self._label:

@@ -38,4 +38,5 @@ def progress() -> Progress:
     """Return a progress display for stderr: bars on a terminal, a few plain lines elsewhere."""
     from skeltools.cli._progress import Bars, Lines
 
-    return Bars(err()) if err().is_terminal else Lines(sys.stderr)
+    moving = err().is_terminal and not err().is_dumb_terminal
+    return Bars(err()) if moving else Lines(sys.stderr)

@@ -49,6 +49,7 @@ def command(file: Path, clip: str | None, as_json: bool) -> None:
     for table in (_overview(found), _splits(found), _excluded(found), _classes(found), _chain(found)):
         if table is not None:
             show(table)
+            show()
 
 
 def _draw(file: ClipFile, name: str) -> None:
@@ -75,7 +76,15 @@ def _table(title: str, *columns: tuple[str, bool]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for heading, number in columns:
         table.add_column(heading, justify="right" if number else "left", overflow="fold")
     return table
@@ -96,6 +105,8 @@ def _overview(found: dict[str, Any]) -> Table:
         title_style="bold",
         box=SIMPLE_HEAD,
         show_header=False,
+        show_edge=False,
+        padding=(0, 0),  # a digest stands on one line of 80 columns
     )
     table.add_column()
     table.add_column(overflow="fold")

@@ -18,7 +18,7 @@ from skeltools.cli import options
 @options.data
 @click.option(
     "--clips", type=click.IntRange(min=1), default=240, show_default=True,
-    help="Test clips in the player, of all runs together; more are sampled.",
+    help="Test clips in the player; more are sampled. Runs on several files share them.",
 )  # fmt: skip
 @click.option(
     "--points", type=click.IntRange(min=0), default=1500, show_default=True,

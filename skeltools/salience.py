@@ -2,9 +2,10 @@
 
 The mask m (spec section 5) has a value in (0, 1) for every token x and channel; the salient vector is pooled
 from x * m. A token's salience is the share of its activation that goes there: sum |x| m / sum |x| over the
-channels. (A mean of m alone would give channels in which nothing is active the same say.) Backbones that read the bodies one by one (ST-GCN, DSTA) have a token for each joint and
-each of T' frames, T' <= T; one that reads a whole frame at once (BiGRU) has a token a frame, whose salience
-all joints then share.
+channels. (A mean of m alone would give channels in which nothing is active the same say.)
+
+Backbones that read the bodies one by one (ST-GCN, DSTA) have a token for each joint and each of T' frames,
+T' <= T; one that reads a whole frame at once (BiGRU) has a token a frame, whose salience all joints share.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def gather(
     Args:
         runs: The runs.
         data: A converted file to use instead of each run's own.
-        clips: Most test clips of all runs together.
+        clips: Most test clips of all files together.
         points: Most test clips a run in the embedding; 0 for none.
         method: ``tsne`` or ``pca``.
         device: Where encoders run.
@@ -88,13 +88,14 @@ def gather(
     everything = [record for run in runs for record in records[run.path]]
     notes: list[str] = []
     shown = []
+    # Runs on one file show the same clips, which the page holds once.
+    share = max(1, clips // len({data or run.data for run in runs}))
     with ExitStack() as stack:
         for run in runs:
             file = _data(run, data, notes, stack)
             misfit = None if file is None or allow_mismatch else run.misfit(file)
             if misfit is not None:
                 raise DataError(misfit)
-            share = max(1, clips // len(runs))
             one = _one(run, records[run.path], file, pool, share, points, method, device, notes, progress)
             shown.append(one)
     rows = report.rows(everything, intervals=True) if everything else []

@@ -17,7 +17,7 @@ from skeltools.skeleton import NUM_JOINTS, PARTS, bones
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BODY_STYLES = ("solid", (0, (2.2, 1.0)))
+BODY_STYLES = ("solid", (0, (1.2, 2.2)))
 """Bones of the first body are solid, those of the second dashed."""
 
 
