@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -451,6 +452,8 @@ def _parts(views: Views, count: int) -> Iterator[tuple[Tensor, Tensor | None, Te
 
 @contextlib.contextmanager
 def _deterministic(wanted: bool) -> Iterator[None]:
+    if wanted:  # what cuBLAS asks for, before its first product
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(wanted or before)
