@@ -14,6 +14,8 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 def draw(clip: NDArray[np.floating], width: int = 80, height: int = 16, frames: int = 5) -> list[str]:
     """Draw frames of a clip, evenly spread over its time, from left to right.
 
+    As in a photograph, the right side of a person who faces the sensor is on the left.
+
     Args:
         clip: (3, T, 25, M), metres, y upwards.
         width: Characters a line.
@@ -39,7 +41,7 @@ def draw(clip: NDArray[np.floating], width: int = 80, height: int = 16, frames: 
             points = shown[:, number, :, body]
             for joint, parent in bones():
                 line = points[:, [joint]] + (points[:, [parent]] - points[:, [joint]]) * steps
-                across = number * room + room / 2 + (line[0] - middle[0]) * scale
+                across = number * room + room / 2 - (line[0] - middle[0]) * scale  # x grows to its right
                 down = 2 * height - (line[1] - middle[1]) * scale
                 column = np.clip(across.astype(int), 0, 2 * width - 1)
                 dots[np.clip(down.astype(int), 0, 4 * height - 1), column] = True

@@ -140,7 +140,7 @@ def _one(
     except RunError as error:
         notes.append(f"{run.path.name} has no curves: {error}")
     found["confusions"] = [_confusion(record) for record in records if record.num_classes > 1]
-    main = _main(records)
+    main = _main(records, "" if file is None else file.digest)
     found["classes"] = main.side().classes if main else list(file.classes) if file else []
     if file is None:
         return found
@@ -243,16 +243,19 @@ def _confusion(record: Record) -> dict[str, Any]:
     }
 
 
-def _main(records: Sequence[Record]) -> Record | None:
-    """Return the result whose predictions the player shows: of the pretrained encoder if there is one."""
+def _main(records: Sequence[Record], digest: str) -> Record | None:
+    """Return the result whose predictions the player shows.
+
+    One on the file of a content digest, of the pretrained encoder, before others.
+    """
     known = [record for record in records if record.protocol in _PREFERRED]
     if not known:
         return None
 
     def order(record: Record) -> tuple[object, ...]:
         return (
-            record.subject != results.PRETRAINED, _PREFERRED.index(record.protocol), record.partial,
-            record.variant != "", record.variant,
+            record.data_digest != digest, record.subject != results.PRETRAINED,
+            _PREFERRED.index(record.protocol), record.partial, record.variant != "", record.variant,
         )  # fmt: skip
 
     return min(known, key=order)

@@ -20,7 +20,7 @@ function section(id, title, ...children) {
   return made;
 }
 
-const notes = values.notes.length ? make("ul", { class: "notes" }, ...values.notes.map((note) => make("li", {}, named(note)))) : null;
+if (values.notes.length) main.append(make("ul", { class: "notes" }, ...values.notes.map((note) => make("li", {}, named(note)))));
 
 /** A box whose content follows the chosen run. */
 const following = [];
@@ -39,13 +39,11 @@ let player = null;
 const toPlayer = () => document.getElementById("player").scrollIntoView({ block: "start" });
 
 if (values.kind === "run") {
-  section("results", "Results", notes, ...values.tables.map(sortableTable));
+  section("results", "Results", ...values.tables.map(sortableTable));
   if (!values.tables.length) document.getElementById("results").append(make("p", { textContent: "No protocol has been run yet." }));
   if (values.more.length) {
     document.getElementById("results").append(make("details", {}, make("summary", { textContent: "Top-1 by class" }), ...values.more.map(sortableTable)));
   }
-} else {
-  section("about", "The file", notes, factTable(values.facts));
 }
 
 if (values.runs.length > 1) {
@@ -82,7 +80,10 @@ follow("embedding", "Features", {
   }),
 });
 follow("curves", "Curves", { fits: (run) => run.curves, make: (run) => curveCharts(run.curves) });
-if (values.kind === "view") section("classes", "Classes", ...values.tables.map(sortableTable));
+if (values.kind === "view") {
+  section("classes", "Classes", ...values.tables.map(sortableTable));
+  section("about", "The file", factTable(values.facts));
+}
 follow("settings", "What was run", {
   fits: (run) => run.facts,
   make: (run) => [factTable(run.facts), make("details", {}, make("summary", { textContent: "Every setting" }), sortableTable(run.settings))],
