@@ -8,6 +8,7 @@ import html
 import json
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,11 @@ def test_the_page_says_what_was_run_and_repeats_the_report(page: Path, made: tup
     records = results.read_all(made[1] / "results")
     grids = report.grids(report.rows(records, intervals=True))
     assert [table["rows"] for table in values["tables"]] == [grid.rows for grid in grids]
+    checkpoint = sorted((made[1] / "checkpoints").iterdir())[-1]
+    assert facts["checkpoint"] == checkpoint.name
+    assert facts["its digest"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert {row[4] for row in run["records"]["rows"]} == {record.data_digest for record in records}
+    assert [row[5] for row in run["records"]["rows"]] == [record.checkpoint_digest for record in records]
     assert run["curves"]["steps"] == [1, 2, 3, 4]
     assert run["curves"]["monitor"]["steps"] == [2, 4]
 
@@ -155,6 +161,15 @@ def test_the_embedding_points_to_clips_of_the_player(page: Path) -> None:
         assert (clip["name"], clip["label"]) == (name, label)
 
 
+def test_pages_need_no_matplotlib(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert invoke("view", str(made[0]), "--out", str(tmp_path / "v.html")).exit_code == 0
+    words = ["--method", "pca", "--out", str(tmp_path / "p.html")]
+    assert invoke("page", str(made[1]), *words).exit_code == 0
+
+
 def test_a_sample_is_said_to_be_one(made: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "o.html"
     words = ["--clips", "5", "--points", "6", "--method", "pca"]
@@ -167,7 +182,7 @@ def test_a_sample_is_said_to_be_one(made: tuple[Path, Path], tmp_path: Path) -> 
     assert note in values["notes"]
     assert len(values["clips"]) == 5
     title = values["runs"][0]["embedding"]["title"]
-    assert title == "PCA of the features of 6 of 12, sampled over classes, test clips"
+    assert title == "PCA of the features of 6 of 12 test clips, sampled by class"
 
 
 def test_the_budget_bounds_the_clips(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

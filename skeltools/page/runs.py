@@ -135,6 +135,7 @@ def _one(
     progress: Progress,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"name": run.path.name, "facts": _facts(run), "settings": _settings(run)}
+    found["records"] = _records(records)
     try:
         found["curves"] = _curves(runlog.read(run.log_path))
     except RunError as error:
@@ -174,6 +175,10 @@ def _one(
 
 
 def _facts(run: Run) -> list[list[str]]:
+    try:
+        checkpoint = [["checkpoint", run.last_checkpoint().name], ["its digest", run.checkpoint_digest()]]
+    except RunError:
+        checkpoint = [["checkpoint", "none yet"]]
     return [
         ["run", str(run.path)],
         ["recipe", run.recipe],
@@ -187,7 +192,23 @@ def _facts(run: Run) -> list[list[str]]:
         ["command", run.command],
         ["started", run.created],
         ["versions", ", ".join(f"{name} {value}" for name, value in run.versions.items())],
+        *checkpoint,
     ]
+
+
+def _records(records: Sequence[Record]) -> dict[str, Any]:
+    """Return a table of what each result was made of and by which settings."""
+    heads = ("result", "seed", "top-1", "settings", "data digest", "encoder digest", "device", "made")
+    rows = [
+        [
+            f"{one.stream} {one.experiment}, {one.subject}", str(one.seed), f"{100 * one.top1:.2f}",
+            ", ".join(f"{key}={value}" for key, value in sorted(one.settings.items())), one.data_digest,
+            one.checkpoint_digest or "", one.device, one.created,
+        ]
+        for one in records
+    ]  # fmt: skip
+    columns = [[head, head in ("seed", "top-1")] for head in heads]
+    return {"title": [], "columns": columns, "rows": rows, "notes": []}
 
 
 def _settings(run: Run) -> dict[str, Any]:
@@ -368,9 +389,12 @@ def _embedding(
     names = [file.names[row] for row in rows.tolist()]
     guess = [own[0][0] if (own := guesses.get(name)) else None for name in names]
     what = {"tsne": "t-SNE", "pca": "PCA"}[method]
-    share = f"all {total:,}" if len(rows) == total else f"{len(rows):,} of {total:,}, sampled over classes,"
+    every = len(rows) == total
+    share = (
+        f"all {total:,} test clips" if every else f"{len(rows):,} of {total:,} test clips, sampled by class"
+    )
     return {
-        "title": f"{what} of the features of {share} test clips",
+        "title": f"{what} of the features of {share}",
         "points": places.tolist(),
         "labels": file.labels[rows].tolist(),
         "guesses": guess,

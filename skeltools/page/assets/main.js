@@ -86,7 +86,7 @@ if (values.kind === "view") {
 }
 follow("settings", "What was run", {
   fits: (run) => run.facts,
-  make: (run) => [factTable(run.facts), make("details", {}, make("summary", { textContent: "Every setting" }), sortableTable(run.settings))],
+  make: (run) => [factTable(run.facts), make("details", {}, make("summary", { textContent: "Every setting" }), sortableTable(run.settings)), run.records.rows.length ? make("details", {}, make("summary", { textContent: "Every result: its settings and digests" }), sortableTable(run.records)) : ""],
 });
 
 function show(run) {
