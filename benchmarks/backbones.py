@@ -1,9 +1,10 @@
 """Does pretraining help, for each backbone and stream, and does the local branch matter? On synthetic data.
 
 Writes synthetic recordings, converts them, pretrains every backbone on every stream, and evaluates linearly
-the pretrained encoder, the same encoder untrained, and its untrained features standardised. A margin is the
-difference in top-1 on the same test clips, with its 95 % interval by bootstrap over test clips of the mean
-over seeds. The ablation pretrains variants of the loss for every backbone on one stream.
+the pretrained encoder (plainly, and with batch norm before the layer), the same encoder untrained, and its
+untrained features standardised. A margin is the difference in top-1 on the same test clips, with its 95 %
+interval by bootstrap over test clips of the mean over seeds. The ablation pretrains variants of the loss for
+every backbone on one stream.
 
     python benchmarks/backbones.py work/ --seeds 2 > results-pretraining.md
     python benchmarks/backbones.py work/ --backbones bigru --streams motion --seeds 1 --no-ablation
@@ -30,7 +31,7 @@ from skeltools.comparison import compare
 from skeltools.convert import convert
 from skeltools.progress import SILENT
 from skeltools.protocols import evaluate
-from skeltools.results import PRETRAINED, RANDOM, STANDARDISED, Record
+from skeltools.results import Record
 from skeltools.store import ClipFile
 from skeltools.training.launch import Request, launch
 
@@ -53,6 +54,16 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 """What the ablation changes; the whole method has mu 0.5."""
 
 WHOLE = "whole (mu 0.5)"
+
+PRETRAINED, NORMED, RANDOM, STANDARDISED = "pretrained", "pretrained, bn", "random", "random, standardised"
+EVALUATIONS: dict[str, dict[str, str]] = {
+    PRETRAINED: {},
+    NORMED: {"recipe": "linear-bn"},
+    RANDOM: {"init": "random"},
+    STANDARDISED: {"baseline": "standardised"},
+}
+"""What is evaluated, and how it is asked for. Batch norm does for the pretrained features what standardising
+does for untrained ones."""
 
 
 @dataclass(frozen=True)
@@ -119,28 +130,29 @@ def do(trial: Trial, data: Path, folder: Path, options: argparse.Namespace) -> l
         torch.device("cpu"),
         SILENT,
     )
-    there = {record.subject for record in results.read_all(out / "results")}
-    for subject, words in (
-        (PRETRAINED, {}),
-        (RANDOM, {"init": "random"}),
-        (STANDARDISED, {"baseline": "standardised"}),
-    ):
-        if subject not in there:
-            evaluate(out, "linear", device="cpu", **words)
+    there = {name_of(record) for record in results.read_all(out / "results")}
+    for name, how in EVALUATIONS.items():
+        if name not in there:
+            evaluate(out, "linear", device="cpu", **how)
     records = results.read_all(out / "results")
-    tops = {record.subject: f"{100 * record.top1:.1f}" for record in records}
+    tops = {name_of(record): f"{100 * record.top1:.1f}" for record in records}
     print(f"{trial.folder}: {tops}, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     return records
 
 
-def of(records: Mapping[Trial, Sequence[Record]], subject: str, **wanted: str) -> list[Record]:
-    """Return the records of a subject, one a seed."""
+def name_of(record: Record) -> str:
+    """Return which of `EVALUATIONS` a record is of."""
+    return f"{record.subject}, {record.variant}" if record.variant else record.subject
+
+
+def of(records: Mapping[Trial, Sequence[Record]], name: str, **wanted: str) -> list[Record]:
+    """Return the records of one of `EVALUATIONS`, one a seed."""
     return [
         record
         for trial, group in records.items()
         if all(getattr(trial, key) == value for key, value in wanted.items())
         for record in group
-        if record.subject == subject
+        if name_of(record) == name
     ]
 
 
@@ -176,16 +188,17 @@ def main_rows(
     for backbone in options.backbones:
         for stream in options.streams:
             one = {"backbone": backbone, "stream": stream, "variant": WHOLE}
-            groups = {subject: of(records, subject, **one) for subject in (PRETRAINED, RANDOM, STANDARDISED)}
+            groups = {name: of(records, name, **one) for name in EVALUATIONS}
             if groups[PRETRAINED]:
                 yield {
                     "backbone": backbone,
                     "stream": stream,
                     "seeds": len(groups[PRETRAINED]),
                     "steps": steps_of(groups[PRETRAINED][0]),
-                    **{subject: mean(group) for subject, group in groups.items()},
+                    **{name: mean(group) for name, group in groups.items()},
                     "over random": margin(groups[RANDOM], groups[PRETRAINED]),
                     "over standardised": margin(groups[STANDARDISED], groups[PRETRAINED]),
+                    "bn over standardised": margin(groups[STANDARDISED], groups[NORMED]),
                 }
 
 
@@ -252,7 +265,7 @@ def main() -> None:
     if options.only_table:
         for trial in trials(options):
             found = results.read_all(options.folder / "runs" / trial.folder / "results")
-            if len(found) == 3:
+            if len(found) == len(EVALUATIONS):
                 records[trial] = found
     else:
         data = prepare(options.folder, options)
