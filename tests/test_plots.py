@@ -20,7 +20,7 @@ from skeltools.plots import camera as cameras
 from skeltools.plots import clip as clips
 from skeltools.plots import style
 from skeltools.runs import Run
-from skeltools.skeleton import PARTS
+from skeltools.skeleton import JOINTS, PARTS
 from skeltools.store import ClipFile
 
 Image = pytest.importorskip("PIL.Image", reason="the extra 'plot' is not installed")
@@ -140,6 +140,64 @@ def test_every_picture_of_a_run_is_drawn(made: tuple[Path, Path], tmp_path: Path
         result = invoke("plot", *words, "--out", str(out))
         assert (result.exit_code, result.stdout.strip()) == (0, str(out)), result.output
         assert _drawn(out) > 0.005, name
+
+
+def test_curves_hold_the_values_of_the_log(made: tuple[Path, Path]) -> None:
+    from skeltools.plots import curves
+
+    found = runlog.read(made[1] / "log.jsonl")
+    with style.styled():
+        figure = curves.draw(found, "title")
+    drawn = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert list(drawn) == ["total", "global", "salient", "non-salient"]
+    np.testing.assert_array_equal(drawn["salient"].get_ydata(), found.values["loss_salient"])
+    np.testing.assert_array_equal(drawn["salient"].get_xdata(), found.steps)
+    monitor = figure.axes[3].get_lines()[0]
+    np.testing.assert_allclose(monitor.get_ydata(), 100 * found.monitor)
+
+
+def test_a_confusion_matrix_holds_shares_of_true_classes_and_leaves_empty_ones_out() -> None:
+    from skeltools.plots import confusion
+
+    counts = np.zeros((5, 5), int)
+    counts[1, 1], counts[1, 4], counts[4, 1] = 3, 1, 2
+    with style.styled():
+        figure = confusion.draw(counts, ["a", "b", "c", "d", "e"], "title")
+    axes = figure.axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[75, 25], [100, 0]])
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b 1", "e 4"]
+    assert sorted(text.get_text() for text in axes.texts) == ["100", "25", "75"]
+
+
+def test_gains_and_losses_are_sorted_and_those_of_the_comparison(made: tuple[Path, Path]) -> None:
+    from skeltools import comparison
+    from skeltools.plots import compare
+
+    one, two = (comparison.pick(f"{made[1]}@{word}", "linear") for word in ("random", "pretrained"))
+    found = comparison.compare(one, two)
+    with style.styled():
+        figure = compare.draw(found, one[0], two[0])
+    axes = figure.axes[0]
+    drawn = [bar.get_width() for bar in axes.patches]
+    assert drawn == sorted(drawn, reverse=True)
+    gains = {f"{name} ({clips})": 100 * (b - a) for name, clips, a, b in found.classes}
+    named = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert dict(zip(named, drawn, strict=True)) == pytest.approx(gains)
+
+
+def test_a_heat_map_holds_salience_with_joints_grouped_by_part() -> None:
+    from skeltools.plots import attention
+
+    values = np.random.default_rng(0).uniform(size=(2, 4, 25, 2)).astype(np.float32)
+    values[1, ..., 1] = np.nan
+    with style.styled():
+        figure = attention.mean(values, 8, "title")
+    axes = figure.axes[0]
+    bodies = np.stack([values[0, ..., 0], values[0, ..., 1], values[1, ..., 0]])
+    expected = np.repeat(bodies.mean(axis=0), 2, axis=0)  # (8, 25)
+    order = [joint for joints in PARTS.values() for joint in joints]
+    np.testing.assert_allclose(axes.images[0].get_array(), expected[:, order].T, rtol=1e-5)
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [JOINTS[joint] for joint in order]
 
 
 def test_moving_attention_is_drawn(made: tuple[Path, Path], tmp_path: Path) -> None:
