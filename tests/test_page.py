@@ -122,7 +122,9 @@ def test_confusions_and_guesses_are_those_of_the_record(page: Path, made: tuple[
     assert len(run["confusions"]) == len(records) == 2
     record = next(one for one in records if one.subject == results.PRETRAINED)
     side = record.side()
-    title = next(one for one in run["confusions"] if "pretrained" in one["title"])
+    title = run["confusions"][0]  # the result whose predictions the player shows
+    assert [one["shown"] for one in run["confusions"]] == [True, False]
+    assert title["title"] == "joint linear, pretrained, seed 0"
     counts = np.zeros((60, 60), int)
     np.add.at(counts, (side.labels, side.scores.argmax(axis=1)), 1)
     assert sorted(map(tuple, title["cells"])) == [

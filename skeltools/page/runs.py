@@ -140,8 +140,9 @@ def _one(
         found["curves"] = _curves(runlog.read(run.log_path))
     except RunError as error:
         notes.append(f"{run.path.name} has no curves: {error}")
-    found["confusions"] = [_confusion(record) for record in records if record.num_classes > 1]
     main = _main(records, "" if file is None else file.digest)
+    ordered = sorted(records, key=lambda record: record is not main)
+    found["confusions"] = [_confusion(record) | {"shown": record is main} for record in ordered]
     found["classes"] = main.side().classes if main else list(file.classes) if file else []
     if file is None:
         return found

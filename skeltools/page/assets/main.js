@@ -62,11 +62,10 @@ follow("confusion", "Confusions", {
   fits: (run) => run.confusions && run.confusions.length,
   make: (run) => {
     const box = make("div");
-    const draw = (at) => box.replaceChildren(confusionMatrix(run.confusions[at], (truth, guess) => {
-      if (!player) return;
+    const draw = (at) => box.replaceChildren(confusionMatrix(run.confusions[at], player && run.confusions[at].shown ? (truth, guess) => {
       player.filter(truth, guess);
       toPlayer();
-    }));
+    } : null));
     const choice = chooser("result", run.confusions.map((found, at) => [at, found.title]), (value) => draw(Number(value)));
     draw(0);
     return [make("div", { class: "bar" }, choice.element), box];

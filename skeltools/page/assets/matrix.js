@@ -2,7 +2,7 @@
 
 /**
  * @param found {title, top1, classes, cells: [[true, predicted, count]]}
- * @param pick called with (true, predicted)
+ * @param pick called with (true, predicted); null where the player shows the predictions of another result
  */
 function confusionMatrix(found, pick) {
   const there = [...new Set(found.cells.flatMap(([truth, guess]) => [truth, guess]))].sort((a, b) => a - b);
@@ -90,9 +90,9 @@ function confusionMatrix(found, pick) {
   };
   canvas.addEventListener("pointerleave", leave);
   canvas.addEventListener("blur", leave);
-  canvas.addEventListener("click", () => chosen && pick(there[chosen[0]], there[chosen[1]]));
+  canvas.addEventListener("click", () => pick && chosen && pick(there[chosen[0]], there[chosen[1]]));
   canvas.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && chosen) return pick(there[chosen[0]], there[chosen[1]]);
+    if (event.key === "Enter" && pick && chosen) return pick(there[chosen[0]], there[chosen[1]]);
     const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!move || !layout) return;
     event.preventDefault();
@@ -103,7 +103,7 @@ function confusionMatrix(found, pick) {
   return make(
     "div",
     {},
-    make("p", { class: "quiet", textContent: `top-1 ${found.top1.toFixed(1)} %. Rows are true classes, columns predicted ones, colours the share of the true class. A click or Enter shows the clips of a cell in the player.` }),
+    make("p", { class: "quiet", textContent: `top-1 ${found.top1.toFixed(1)} %. Rows are true classes, columns predicted ones, colours the share of the true class.${pick ? " A click or Enter shows the clips of a cell in the player." : ""}` }),
     canvas,
   );
 }
