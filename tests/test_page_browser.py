@@ -171,6 +171,7 @@ def test_a_table_sorts_by_its_heading_with_pointer_and_key(page: Page) -> None:
 
 def test_the_player_plays_pauses_and_scrubs(page: Page) -> None:
     first = page.pixels(CANVAS)
+    page.chooser("speed", "#player").select_by_index(0)  # slow enough to be caught before it starts again
     page.button("play").click()
     page.wait(lambda: page.one(CANVAS).get_attribute("data-frame") not in ("0", None))
     page.button("pause").click()
