@@ -550,31 +550,45 @@ class Verdict:
         subject: The one that should be better.
         other: The one it is compared with.
         gain: Difference of mean top-1, in points.
-        intervals: 95 % intervals of the subject's and the other's mean over seeds (Student's t), in per cent.
-        better: The 95 % intervals of the means do not overlap and the subject's lies higher.
+        over_clips: 95 % intervals of the two means over seeds, bootstrap over test clips, shares in [0, 1];
+            None where scores are not at hand.
+        over_seeds: 95 % intervals of the two means over seeds (Student's t); None where there is one seed.
     """
 
     experiment: str
     subject: str
     other: str
     gain: float
-    intervals: tuple[str, str]
-    better: bool
+    over_clips: Pair | None
+    over_seeds: Pair | None
+
+    @property
+    def better(self) -> bool:
+        """Whether every interval at hand, and there is one, lies above the other's."""
+        pairs = [pair for pair in (self.over_clips, self.over_seeds) if pair is not None]
+        return bool(pairs) and all(map(_above, pairs))
 
     def __str__(self) -> str:
-        word = "apart" if self.better else "OVERLAP"
-        mine, theirs = self.intervals
-        return (
-            f"{self.experiment}: {self.subject} against {self.other}: {self.gain:+.1f} points, "
-            f"intervals {word} ({mine} and {theirs})"
+        told = [
+            f"over {what} {_interval(*pair[0])} and {_interval(*pair[1])}, "
+            + ("apart" if _above(pair) else "OVERLAP")
+            for what, pair in (("clips", self.over_clips), ("seeds", self.over_seeds))
+            if pair is not None
+        ]
+        return f"{self.experiment}: {self.subject} against {self.other}: {self.gain:+.1f} points; " + (
+            "95 % " + "; ".join(told) if told else "no interval"
         )
 
 
-def apart(rows: Sequence[Row], subject: str, others: Sequence[str]) -> list[Verdict]:
-    """Compare a subject with others, protocol by protocol, by the 95 % intervals over seeds.
+Pair = tuple[tuple[float, float], tuple[float, float]]
 
-    A row of one seed has no interval and is never apart from another.
-    """
+
+def _above(pair: Pair) -> bool:
+    return pair[0][0] > pair[1][1]
+
+
+def apart(rows: Sequence[Row], subject: str, others: Sequence[str]) -> list[Verdict]:
+    """Compare a subject with others, protocol by protocol, by their 95 % intervals."""
     found = []
     for row in rows:
         for other in rows:
@@ -582,9 +596,15 @@ def apart(rows: Sequence[Row], subject: str, others: Sequence[str]) -> list[Verd
                 *_table_key(other.first), other.first.stream, other.experiment,
             )  # fmt: skip
             if same and row.subject == subject and other.subject in others:
-                low, high = row.top1.low, other.top1.high
-                better = low is not None and high is not None and low > high
                 gain = 100 * (row.top1.mean - other.top1.mean)
-                intervals = _interval(low, row.top1.high), _interval(other.top1.low, high)
-                found.append(Verdict(row.experiment, subject, other.subject, gain, intervals, better))
+                clips = None if row.clips is None or other.clips is None else (row.clips, other.clips)
+                found.append(
+                    Verdict(row.experiment, subject, other.subject, gain, clips, _both(row.top1, other.top1))
+                )
     return found
+
+
+def _both(mine: Spread, theirs: Spread) -> Pair | None:
+    if mine.low is None or mine.high is None or theirs.low is None or theirs.high is None:
+        return None
+    return (mine.low, mine.high), (theirs.low, theirs.high)
