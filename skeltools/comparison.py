@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeltools import report, results
-from skeltools.errors import RunError, did_you_mean
+from skeltools.errors import RunError, counted, did_you_mean
 from skeltools.results import Record
 from skeltools.significance import McNemar, bootstrap, mcnemar
 from skeltools.tables import Grid
@@ -175,7 +175,7 @@ def grids(found: Comparison, a: Record, b: Record, most: int) -> list[Grid]:
     partial = "PARTIAL: " if a.partial or b.partial else ""
     head = Grid(
         [
-            f"{partial}{a.dataset} {a.split}: {found.clips:,} test clips, {len(found.seeds)} "
+            f"{partial}{a.dataset} {a.split}: {counted(found.clips, 'test clip')}, {len(found.seeds)} "
             f"pair{'s' if len(found.seeds) > 1 else ''} of seeds",
             f"A: {describe(a)}",
             f"B: {describe(b)}",
@@ -210,6 +210,6 @@ def _class_grids(found: Comparison, most: int) -> list[Grid]:
 
 def describe(record: Record) -> str:
     """Return a result in a few words."""
-    epochs = "" if record.epoch is None else f", {record.epoch} pretraining epochs"
+    epochs = "" if record.epoch is None else f", {counted(record.epoch, 'pretraining epoch')}"
     name = "" if record.encoder == "none" else f" ({record.encoder})"
     return f"{record.stream} {record.experiment}, {record.subject}{epochs}{name}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from skeltools.errors import RunError
+from skeltools.errors import RunError, counted
 from skeltools.results import PRETRAINED, SUBJECTS, Record, Side
 from skeltools.significance import Spread, bootstrap, spread
 from skeltools.tables import Grid
@@ -308,14 +308,14 @@ def title(rows: Sequence[Row]) -> list[str]:
     protocols = ", ".join(dict.fromkeys(row.first.protocol for row in rows))
     lines = [
         f"{partial}{first.dataset} {first.split}: {protocols}",
-        f"{_file(first.data)}: {train:,} training clips, {first.test_clips:,} test clips",
+        f"{_file(first.data)}: {counted(train, 'training clip')}, {counted(first.test_clips, 'test clip')}",
     ]
     shared = []
     if len({row.first.stream for row in rows}) == 1:
         shared.append(f"stream {first.stream}")
     epochs = {_epoch(row) for row in rows if row.first.epoch is not None}
     if len(epochs) == 1:
-        shared.append(f"{epochs.pop()} pretraining epochs")
+        shared.append(counted(int(epochs.pop()), "pretraining epoch"))
     if len({_seeds(row) for row in rows}) == 1:
         many = len(set(rows[0].seeds)) > 1
         shared.append(f"seed{'s' if many else ''} {_seeds(rows[0])}")
