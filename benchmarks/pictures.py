@@ -140,8 +140,9 @@ def measure(words: list[str], out: Path) -> str:
     seconds = time.perf_counter() - began
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     peak = int(out.with_suffix(".peak").read_text()) / 1e6
+    what = " ".join(words[:2] if words[0] == "plot" else words[:1])
     return (
-        f"| `{' '.join(words[:2])}` | {seconds:.1f} | {used:.1f} | {peak:.2f} | "
+        f"| `{what}`, {out.suffix} | {seconds:.1f} | {used:.1f} | {peak:.2f} | "
         f"{out.stat().st_size / 1e6:.2f} |"
     )
 
