@@ -1,21 +1,29 @@
 # make demo   set up .venv and run the main job on synthetic data
 # make test   set up .venv and run the tests
 # make check  lint, format and type checks
+# make lock   remake requirements.lock with the newest releases
 #
 # TORCH chooses the torch build, and PIP_ARGS an index, for example:
 #   make demo TORCH=torch PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cu128"
+#
+# The other packages come from requirements.lock, checked against its hashes (docs/dependencies.md). With another
+# TORCH or other EXTRAS, pip chooses versions within the bounds of pyproject.toml; LOCK= asks for that too.
 
 PYTHON ?= python3
 VENV ?= .venv
-TORCH ?= torch==2.13.0
+LOCKED_TORCH := torch==2.13.0
+LOCKED_EXTRAS := archives,browser,fast,plot,test
+TORCH ?= $(LOCKED_TORCH)
 PIP_ARGS ?=
-EXTRAS ?= archives,browser,fast,plot,test
+EXTRAS ?= $(LOCKED_EXTRAS)
+LOCK ?= $(if $(filter $(LOCKED_TORCH)/$(LOCKED_EXTRAS),$(TORCH)/$(EXTRAS)),requirements.lock)
 DEMO ?= demo
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs lock clean
 
 demo: $(READY)
 	$(BIN)/skeltools demo $(DEMO) --replace
@@ -33,12 +41,22 @@ check: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/make_cli.py
 
-# torch first, so that the requirement of skeltools finds it installed and fetches no other build.
-$(READY): pyproject.toml
+lock:
+	.ci/lock "$(LOCKED_TORCH)" "$(LOCKED_EXTRAS)"
+
+# With the lock, torch comes second and finds all it needs but its own libraries there; without, it comes first,
+# so that the requirement of skeltools finds it installed and fetches no other build.
+$(READY): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check "$(TORCH)" setuptools $(PIP_ARGS)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[$(EXTRAS)]" $(PIP_ARGS)
+ifneq ($(LOCK),)
+	$(PIP) --require-hashes --no-deps -r $(LOCK) $(PIP_ARGS)
+	$(PIP) "$(TORCH)" $(PIP_ARGS)
+	$(PIP) --no-deps --no-build-isolation -e .
+else
+	$(PIP) "$(TORCH)" setuptools $(PIP_ARGS)
+	$(PIP) --no-build-isolation -e ".[$(EXTRAS)]" $(PIP_ARGS)
+endif
 	touch $(READY)
 
 clean:
