@@ -272,12 +272,13 @@ def main() -> None:
         records = {trial: do(trial, data, options.folder, options) for trial in trials(options)}
     with ClipFile(options.folder / "ntu60.h5") as file:
         train, test = (len(file.rows("xsub", part)) for part in ("train", "test"))
+        frames = file.frames  # of the file, which may have been there before
     rows = list(main_rows(records, options))
     ablation = list(ablation_rows(records, options)) if options.ablation else []
-    facts = {"train_clips": train, "test_clips": test, "frames": options.frames}
+    facts = {"train_clips": train, "test_clips": test, "frames": frames}
     content = facts | {"rows": rows, "ablation": ablation, "ablation_stream": options.ablation_stream}
     (options.folder / "tables.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    print(f"{train} training and {test} test clips of {options.frames} frames; linear top-1 in percent\n")
+    print(f"{train} training and {test} test clips of {frames} frames; linear top-1 in percent\n")
     print(table(rows))
     if ablation:
         print(f"\nStream {options.ablation_stream}\n")
