@@ -19,8 +19,9 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
     """Find out by which preparation somebody's clips were made.
 
     ARRAYS are the prepared clips: a folder of AimCLR and its relatives, a pyskl pickle or a converted file.
-    RAW are raw files of some of the same clips. All known ways to prepare them are tried; those that
-    reproduce the clips are named. Exits with status 1 when none does.
+    RAW are raw files of some of the same clips. All known ways to prepare them are tried, as joints,
+    motion or bones; those that reproduce the clips are named. Which clips are there, and on which side of the
+    splits, tells the rest. Exits with status 1 when nothing reproduces the clips.
 
     \b
     Example:
@@ -28,7 +29,7 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
     """
     from skeltools import datasets
     from skeltools.cli import console
-    from skeltools.identify import CHOICES, identify
+    from skeltools.identify import CHOICES, MORE_CHOICES, identify
 
     progress = console.progress()
     try:
@@ -46,7 +47,9 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
                     "dtype": found.dtype,
                     "clips": found.clips,
                     "error": found.error,
+                    "stream": found.stream,
                     "values": found.values,
+                    "others": found.others,
                     "nearest": found.nearest.settings(),
                 }
             )
@@ -56,14 +59,26 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
     def show(text: str) -> None:
         console.out().print(text, markup=False, soft_wrap=True)
 
-    show(f"{len(found.clips)} clips of {found.frames} frames, {found.dtype}: {', '.join(found.clips)}")
-    if not found.found:
+    what = f"{found.stream}, {found.frames} frames, {found.dtype}"
+    show(f"{len(found.clips)} clips of {what}: {', '.join(found.clips)}")
+    if found.found:
+        show(f"They are reproduced to {found.error:.2g} m by:")
+        for key, values in found.values.items():
+            show(_line(key, values, (CHOICES | MORE_CHOICES)[key]))
+    else:
         show(f"No known preparation gives them. The nearest is off by up to {found.error:.3g} m:")
         for key in found.values:
             show(f"  {key}: {getattr(found.nearest, key)}")
-        raise click.exceptions.Exit(1)
-    show(f"They are reproduced to {found.error:.2g} m by:")
-    for key, values in found.values.items():
-        mark = "" if CHOICES[key][0] in values else "   <- differs from the reference"
-        several = "   (these clips do not tell them apart)" if len(values) > 1 else ""
-        show(f"  {key}: {' or '.join(map(str, values))}{several}{mark}")
+    if found.others:
+        show("Which clips are there, and on which side of the splits, tells:")
+        for key, sides in found.others.items():
+            show(_line(key, sides, MORE_CHOICES[key]))
+    raise click.exceptions.Exit(int(not found.found))
+
+
+def _line(key: str, values: tuple[object, ...], choices: tuple[object, ...]) -> str:
+    if not values:
+        return f"  {key}: neither {' nor '.join(map(str, choices))}   <- differs from the reference"
+    mark = "" if choices[0] in values else "   <- differs from the reference"
+    several = "   (these clips do not tell them apart)" if len(values) > 1 else ""
+    return f"  {key}: {' or '.join(map(str, values))}{several}{mark}"

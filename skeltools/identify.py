@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.datasets import Dataset
-from skeltools.errors import SourceError
+from skeltools.datasets import PARTITIONS, Dataset
+from skeltools.errors import FormatError, SourceError
 from skeltools.exchange import read_arrays
-from skeltools.formats.plan import make_plan, read_unit
+from skeltools.formats.plan import Plan, Unit, make_plan, read_unit
 from skeltools.formats.recording import Recording
-from skeltools.formats.source import list_entries, read_all
-from skeltools.preparation import Chain, central, choose, choose_frames, finish
+from skeltools.formats.source import Entry, list_entries, read_all
+from skeltools.preparation import Chain, central, choose, choose_frames, finish, finish_both
 from skeltools.progress import SILENT, Progress
+from skeltools.skeleton import PARENTS
 from skeltools.store.reader import ClipFile
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -37,6 +38,14 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 """The settings that are tried, each with the values known to be in use; the reference's stand first."""
 
+MORE_CHOICES: dict[str, tuple[str, ...]] = {
+    "motion": ("clip", "source"),
+    "zeros": ("exclude", "keep"),
+    "splits": ("official", "camera"),
+    "split_names": ("comma", "comma-space"),
+}
+"""Settings that no single joint clip shows: of motion clips, of which clips are there, of their sides."""
+
 _FIRST_HALF = ("range", "most_frames", "cut", "bodies", "gaps", "absent", "length", "span")
 _SECOND_HALF = ("centre", "centre_joint", "resize", "rotation")
 """The chain's two halves. Most choices in the first give equal frames, for which the second is done once."""
@@ -46,6 +55,10 @@ _EXACT = 5e-4
 
 _HALF = 4e-3
 """The same for float16, whose steps are 2 mm at 4 m."""
+
+
+_LACKING = 0.1
+"""Where more raw clips than this share are not among the prepared ones, that one is missing says nothing."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +71,21 @@ class Verdict:
         clips: Names of the clips that were tried.
         values: For each setting, the values that reproduce the clips: one, several where these clips do not
             tell them apart, none where nothing did.
+        stream: What the clips are: ``joint``, ``motion`` or ``bone``.
         error: Largest coordinate difference of the best combination, metres.
         nearest: The best combination of all, whether it fits or not.
+        others: The same as `values` for settings that show in which clips there are and on which side of a
+            split they stand (`MORE_CHOICES`); a setting is absent where the data say nothing about it.
     """
 
     frames: int
     dtype: str
     clips: list[str]
     values: dict[str, tuple[Any, ...]]
+    stream: str
     error: float
     nearest: Chain
+    others: dict[str, tuple[str, ...]]
 
     @property
     def found(self) -> bool:
@@ -84,8 +102,9 @@ def identify(
 ) -> Verdict:
     """Find the settings by which prepared clips were made from raw files.
 
-    All combinations of `CHOICES` are tried. Clips that tell settings apart are taken first: with two or more
-    bodies, with gaps, longer than 300 frames.
+    All combinations of `CHOICES` are tried; where none gives the clips as joint coordinates, they are taken
+    for motion or bones. Clips that tell settings apart are taken first: with two or more bodies, with gaps,
+    longer than 300 frames. Which clips are there and on which side of each split tells the rest.
 
     Args:
         dataset: What the clips are from.
@@ -98,38 +117,108 @@ def identify(
         SourceError: No clip of `arrays` has its raw file in `raw`.
         DataError, FormatError: An input is damaged.
     """
-    clips, dtype = _clips(Path(arrays))
-    recordings = _recordings(dataset, [Path(source) for source in raw], clips.keys(), most)
+    theirs = _theirs(Path(arrays))
+    raw = [Path(source) for source in raw]
+    shown = ", ".join(map(str, raw))
+    entries = list_entries(raw)
+    plan = make_plan(dataset, entries, shown, choose().values, skip=True)
+    recordings, empty = _recordings(dataset, plan, theirs.clips, most)
     if not recordings:
-        raise SourceError(
-            f"No clip of {arrays} has its raw file in {', '.join(map(str, raw))}: compare the names."
-        )
+        raise SourceError(f"No clip of {arrays} has its raw file in {shown}: compare the names.")
+    clips = {name: np.asarray(theirs.clips[name]) for name in recordings}
     frames = next(iter(clips.values())).shape[1]
+    dtype = theirs.dtype
+    if all(np.array_equal(clip, clip.astype(np.float16)) for clip in clips.values()):
+        dtype = "float16"  # however it is stored now, it has been rounded
     base = choose(options={"chain.frames": frames, "chain.zeros": "keep"}).values
     labelled = dataset.format == "pku"
     tolerance = _HALF if dtype == "float16" else _EXACT
     first = list(_combinations(base, _FIRST_HALF, labelled))
     second = list(_combinations(base, _SECOND_HALF, labelled))
-    worst = np.zeros((len(first), len(second)))
-    progress.start("trying", len(recordings))
-    for name, recording in recordings.items():
-        worst = np.maximum(worst, _gaps(recording, clips[name], first, second, labelled))
-        progress.advance()
-    progress.finish()
+    tries = []
+    for streams in (("joint",), ("motion", "bone")):
+        kinds = [kind for stream in streams for kind in _KINDS[stream]]
+        worst = np.zeros((len(first), len(kinds), len(second)))
+        progress.start("trying", len(recordings))
+        for name, recording in recordings.items():
+            worst = np.maximum(worst, _gaps(recording, clips[name], first, second, kinds, labelled))
+            progress.advance()
+        progress.finish()
+        tries.append((worst, kinds))
+        if worst.min() <= tolerance:
+            break
+    worst, kinds = min(tries, key=lambda item: item[0].min())
     best = np.unravel_index(int(worst.argmin()), worst.shape)
-    fits = worst <= tolerance
-    values = {}
+    stream = next(stream for stream in _KINDS if kinds[best[1]] in _KINDS[stream])
+    fits = worst[:, [kind in _KINDS[stream] for kind in kinds]] <= tolerance
+    values: dict[str, tuple[Any, ...]] = {}
     for keys, chains, good in (
-        (_FIRST_HALF, first, fits.any(axis=1)),
-        (_SECOND_HALF, second, fits.any(axis=0)),
+        (_FIRST_HALF, first, fits.any(axis=(1, 2))),
+        (_SECOND_HALF, second, fits.any(axis=(0, 1))),
     ):
         fitting = [chains[place] for place in np.flatnonzero(good).tolist()]
         for key in keys:
             if labelled or key != "range":
                 there = {getattr(chain, key) for chain in fitting}
                 values[key] = tuple(value for value in CHOICES[key] if value in there)
-    nearest = replace(first[best[0]], **{key: getattr(second[best[1]], key) for key in _SECOND_HALF})
-    return Verdict(frames, dtype, list(recordings), values, float(worst[best]), nearest)
+    if stream == "motion":
+        taken = fits.any(axis=(0, 2)).tolist()
+        values["motion"] = tuple(itertools.compress(MORE_CHOICES["motion"], taken))
+    nearest = replace(first[best[0]], **{key: getattr(second[best[2]], key) for key in _SECOND_HALF})
+    if kinds[best[1]] == "motion of the source":
+        nearest = replace(nearest, motion="source")
+    others = _splits(dataset, theirs, entries, shown)
+    if empty & theirs.clips.keys():
+        others["zeros"] = ("keep",)
+    elif empty and len(set(plan.names) - theirs.clips.keys() - empty) <= _LACKING * len(plan.names):
+        others["zeros"] = ("exclude",)
+    return Verdict(frames, dtype, list(recordings), values, stream, float(worst[best]), nearest, others)
+
+
+_KINDS = {
+    "joint": ("joint",),
+    "motion": ("motion of the clip", "motion of the source"),
+    "bone": ("bone",),
+}
+"""What clips may be, by stream; motion in the order of ``chain.motion``."""
+
+
+def _splits(
+    dataset: Dataset, theirs: _Theirs, entries: list[Entry], shown: str
+) -> dict[str, tuple[str, ...]]:
+    """Return, of the settings that bear on the splits, the values that give the sides of `theirs`.
+
+    A setting is left out where all its values agree, as most do on most data, unless none fits.
+    """
+    base = choose().values
+    found: dict[str, tuple[str, ...]] = {}
+    for key, format_ in (("splits", "ntu"), ("split_names", "pku")):
+        if dataset.format != format_:
+            continue
+        fits = {}
+        for value in MORE_CHOICES[key]:
+            setting: dict[str, Any] = {key: value}
+            plan = make_plan(dataset, entries, shown, replace(base, **setting), skip=True)
+            fits[value] = _same_sides(plan, theirs)
+        told = {fit for fit in fits.values() if fit is not None}
+        if told and told != {True}:
+            found[key] = tuple(value for value, fit in fits.items() if fit)
+    return found
+
+
+def _same_sides(plan: Plan, theirs: _Theirs) -> bool | None:
+    """Return whether the common clips stand on the same sides in every split; None without a common clip."""
+    found = None
+    for split, train in theirs.train.items():
+        either = train | theirs.test[split]
+        if split not in plan.train:
+            return False
+        for name, trains in zip(plan.names, plan.train[split], strict=True):
+            if name in either:
+                if trains != (name in train):
+                    return False
+                found = True
+    return found
 
 
 def _combinations(base: Chain, keys: Sequence[str], labelled: bool) -> Iterable[Chain]:
@@ -143,10 +232,14 @@ def _gaps(
     clip: NDArray[np.floating[Any]],
     first: Sequence[Chain],
     second: Sequence[Chain],
+    kinds: Sequence[str],
     labelled: bool,
 ) -> NDArray[np.float64]:
-    """Return the largest coordinate difference between the clip and what each pair of halves makes."""
-    gaps = np.full((len(first), len(second)), np.inf)
+    """Return the largest coordinate difference between the clip and what each pair of halves makes of it.
+
+    Shape (first, kinds, second).
+    """
+    gaps = np.full((len(first), len(kinds), len(second)), np.inf)
     known: dict[bytes, NDArray[np.float64]] = {}
     for row, chain in enumerate(first):
         found = choose_frames(recording, chain, labelled)
@@ -155,18 +248,52 @@ def _gaps(
         frames = np.ascontiguousarray(central(found[0], found[1], chain))
         key = frames.tobytes()
         if key not in known:
-            made = (finish(frames, other).astype(np.float64) for other in second)
-            known[key] = np.array([np.abs(values - clip).max() for values in made])
+            known[key] = np.array([_gap(frames, clip, other, kinds) for other in second]).T
         gaps[row] = known[key]
     return gaps
 
 
-def _clips(path: Path) -> tuple[Mapping[str, NDArray[np.floating[Any]]], str]:
+def _gap(
+    frames: NDArray[np.float32], clip: NDArray[np.floating[Any]], chain: Chain, kinds: Sequence[str]
+) -> list[float]:
+    """Return the largest coordinate difference of each kind of clip that the second half makes."""
+    made: dict[str, NDArray[Any] | None]
+    if list(kinds) == ["joint"]:
+        made = {"joint": finish(frames, chain)}
+    else:
+        joint, moved = finish_both(frames, replace(chain, motion="source"))
+        motion = np.zeros_like(joint)
+        motion[:, :-1] = joint[:, 1:] - joint[:, :-1]
+        made = {
+            "joint": joint,
+            "motion of the clip": motion,
+            "motion of the source": moved,
+            "bone": joint - joint[:, :, list(PARENTS)],
+        }
+    return [float(np.abs(np.asarray(made[kind], np.float64) - clip).max()) for kind in kinds]
+
+
+@dataclass(frozen=True)
+class _Theirs:
+    """Somebody's prepared clips by name, and the names on each side of each split."""
+
+    clips: Mapping[str, NDArray[np.floating[Any]]]
+    dtype: str
+    train: dict[str, set[str]]
+    test: dict[str, set[str]]
+
+
+def _theirs(path: Path) -> _Theirs:
     if path.is_file() and path.suffix in (".h5", ".hdf5"):
         with ClipFile(path) as file:
-            return _Lazy(path, file.names), str(file.attrs["chain.dtype"])
+            sides = [
+                {split: {file.names[row] for row in file.rows(split, part)} for split in file.splits}
+                for part in PARTITIONS
+            ]
+            return _Theirs(_Lazy(path, file.names), str(file.attrs["chain.dtype"]), *sides)
     arrays = read_arrays(path)
-    return dict(zip(arrays.names, arrays.clips, strict=True)), arrays.dtype
+    clips = dict(zip(arrays.names, arrays.clips, strict=True))
+    return _Theirs(clips, arrays.dtype, arrays.train, arrays.test)
 
 
 class _Lazy(Mapping[str, NDArray[np.floating[Any]]]):
@@ -189,23 +316,44 @@ class _Lazy(Mapping[str, NDArray[np.floating[Any]]]):
 
 
 def _recordings(
-    dataset: Dataset, raw: Sequence[Path], names: Iterable[str], most: int
-) -> dict[str, Recording]:
-    """Read the recordings of up to `most` of the named clips, the most telling ones first."""
-    wanted = set(names)
-    shown = ", ".join(map(str, raw))
-    plan = make_plan(dataset, list_entries(raw), shown, choose().values, skip=True)
+    dataset: Dataset, plan: Plan, wanted: Mapping[str, object], most: int
+) -> tuple[dict[str, Recording], set[str]]:
+    """Read the recordings of up to `most` of the wanted clips, the most telling ones first.
+
+    Returns:
+        The recordings by name, and the names of those clips, wanted or not, that hold no position.
+    """
     found: dict[str, Recording] = {}
-    units = [unit for unit in plan.units if any(plan.names[span.clip] in wanted for span in unit.spans)]
-    # Larger files hold more bodies and frames; a few dozen are enough to choose from.
-    units.sort(key=lambda unit: -unit.entry.size)
-    contents = read_all([unit.entry for unit in units[: 8 * most]])
-    for unit in units[: 8 * most]:
-        for span, recording in zip(unit.spans, read_unit(dataset, unit, contents[unit.entry]), strict=True):
-            if plan.names[span.clip] in wanted and len(recording.frame):
-                found[plan.names[span.clip]] = recording
+    empty: set[str] = set()
+    strict = choose().values
+
+    def there(unit: Unit) -> bool:
+        return any(plan.names[span.clip] in wanted for span in unit.spans)
+
+    # Larger files hold more bodies and frames; a few dozen are enough to choose from. Clips that are not
+    # there, and small files, may be empty ones.
+    by_size = sorted(plan.units, key=lambda unit: -unit.entry.size)
+    large = [unit for unit in by_size if there(unit)]
+    missing = [
+        unit for unit in by_size[::-1] if any(plan.names[span.clip] not in wanted for span in unit.spans)
+    ]
+    units = dict.fromkeys([*large[: 8 * most], *large[::-1][:most], *missing[:most]])
+    contents = read_all([unit.entry for unit in units])
+    for unit in units:
+        try:
+            read = read_unit(dataset, unit, contents[unit.entry])
+        except FormatError:
+            if there(unit):
+                raise
+            continue
+        for span, recording in zip(unit.spans, read, strict=True):
+            name = plan.names[span.clip]
+            if isinstance(choose_frames(recording, strict, dataset.format == "pku"), str):
+                empty.add(name)
+            elif name in wanted:
+                found[name] = recording
     order = sorted(found, key=lambda name: _dull(found[name]))
-    return {name: found[name] for name in _varied(order, found, most)}
+    return {name: found[name] for name in _varied(order, found, most)}, empty
 
 
 def _features(recording: Recording) -> tuple[bool, bool, bool, bool]:

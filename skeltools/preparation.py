@@ -288,7 +288,12 @@ def central(raw: NDArray[np.float32], length: int, chain: Chain) -> NDArray[np.f
 
 def finish(raw: NDArray[np.float32], chain: Chain) -> NDArray[Any]:
     """Do the second half of the chain on the frames that are used: centre, resize, rotate."""
-    return _finish(raw, raw.shape[1], replace(chain, span=1.0), NUM_BODIES)[0]
+    return finish_both(raw, chain)[0]
+
+
+def finish_both(raw: NDArray[np.float32], chain: Chain) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Do what `finish` does; return the clip and, with ``chain.motion`` = source, its motion, else None."""
+    return _finish(raw, raw.shape[1], replace(chain, span=1.0), NUM_BODIES)
 
 
 def window(raw: NDArray[np.float32], chain: Chain) -> NDArray[np.float32]:

@@ -1,0 +1,151 @@
+"""``skeltools identify`` names each place where the field's projects differ, on data made that way."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu
+
+from skeltools import datasets
+from skeltools.cli.main import main
+from skeltools.convert import convert
+from skeltools.preparation import choose
+from skeltools.store import ClipFile
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="module")
+def ntu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips with a gap, with a third body that moves most, alone, long, and all zero."""
+    folder = tmp_path_factory.mktemp("identify") / "raw"
+    for number, name in enumerate(("S001C001P001R001A010", "S002C002P003R001A011", "S001C003P046R001A012")):
+        write_ntu(folder, name, number, frames=40 + number)
+    write_ntu(folder, "S002C003P046R001A013", 7, frames=310)
+    gap = body_of(77, 60)
+    gap[20:30] = np.nan
+    third = 3 * body_of(79, 60)
+    (folder / "S002C001P001R001A050.skeleton").write_bytes(ntu_bytes([gap, body_of(78, 60), third]))
+    alone = body_of(76, 90)
+    alone[30:36] = np.nan
+    (folder / "S002C001P001R002A043.skeleton").write_bytes(ntu_bytes([alone]))
+    (folder / "S002C001P001R002A044.skeleton").write_bytes(ntu_bytes([np.zeros((20, 25, 3))]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pku(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Videos with an action of more than 300 frames and one of zeros, and split files with CRLF."""
+    folder = tmp_path_factory.mktemp("identify-pku") / "raw"
+    for kind in ("skeleton", "label", "split"):
+        (folder / kind).mkdir(parents=True)
+    for number, video in enumerate(("A01N02-L", "A01N03-L", "A01N04-L")):
+        both = np.zeros((460, 2, 25, 3))
+        both[:400, 0] = body_of(number, 400)
+        (folder / "skeleton" / f"{video}.txt").write_bytes(pku_bytes(both))
+        labels = b"9,2,30,2\n33,31,360,2\n" + (b"20,410,450,2\n" if number == 1 else b"")
+        (folder / "label" / f"{video}.txt").write_bytes(labels)
+    text = b"Training videos:\r\nA01N02-L, A01N04-L\r\nValidation videos:\r\nA01N03-L\r\n"
+    for name in ("cross_subject_v2.txt", "cross_view_v2.txt"):
+        (folder / "split" / name).write_bytes(text)
+    return folder
+
+
+def found(dataset: str, arrays: Path, raw: Path, clips: int = 4) -> dict[str, dict[str, list[object]]]:
+    result = run("identify", dataset, arrays, raw, "--json", "--clips", clips)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+PKU = [("1", "range", "start..end"), ("2", "cut", "first"), ("3", "zeros", "keep"), ("3", "zeros", "exclude"),
+       ("4", "split_names", "comma-space"), ("4", "split_names", "comma")]  # fmt: skip
+NTU = [
+    ("5", "bodies", "spread"), ("5", "bodies", "tracked"), ("6", "gaps", "close"), ("7", "absent", "copy"),
+    ("8", "splits", "camera"), ("9", "centre", "person"), ("9", "centre", "first"), ("9", "centre", "none"),
+    ("10", "rotation", "axes"), ("10", "rotation", "none"), ("11", "length", "last"), ("12", "frames", "50"),
+    ("12", "resize", "sample"), ("12", "span", "0.95"), ("14", "dtype", "float16"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "key", "value"), [*PKU, *NTU])
+def test_each_difference_is_named(
+    ntu: Path, pku: Path, tmp_path: Path, number: str, key: str, value: str
+) -> None:
+    of_pku = (number, key, value) in PKU
+    dataset, raw = ("pku2", pku) if of_pku else ("ntu120" if key == "splits" else "ntu60", ntu)
+    out = tmp_path / "o.h5"
+    convert(
+        datasets.get(dataset), raw, out, prep=choose(overrides=[f"chain.{key}={value}"]), skip_damaged=of_pku
+    )
+    verdict = found(dataset, out, raw, 2 if of_pku else 4)
+    told = verdict["others"] | verdict["values"] | {name: [verdict[name]] for name in ("frames", "dtype")}
+    assert list(map(str, told[key])) == [value]
+    for other, fixed in {
+        "length": "first-body",
+        "bodies": "first",
+        "centre": "frame",
+        "cut": "middle",
+    }.items():
+        assert other == key or fixed in told[other]
+
+
+@pytest.mark.parametrize("where", ["clip", "source"])
+def test_motion_clips_are_known_and_where_they_were_taken(ntu: Path, tmp_path: Path, where: str) -> None:
+    convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5", prep=choose(overrides=["chain.motion=source"]))
+    folder = tmp_path / "theirs" / "xsub"
+    folder.mkdir(parents=True)
+    import h5py
+
+    with ClipFile(tmp_path / "o.h5") as file, h5py.File(tmp_path / "o.h5") as plain:
+        clips = file.clips()
+        motion = np.zeros_like(clips)
+        motion[:, :, :-1] = clips[:, :, 1:] - clips[:, :, :-1]
+        for part, side in (("train", "train"), ("test", "val")):
+            rows = file.rows("xsub", part)
+            taken = motion[rows] if where == "clip" else plain["motion"][:][rows]
+            np.save(folder / f"{side}_position.npy", taken)
+            labels = ([file.names[row] for row in rows], file.labels[rows].tolist())
+            (folder / f"{side}_label.pkl").write_bytes(pickle.dumps(labels))
+    verdict = found("ntu60", tmp_path / "theirs", ntu, 1)
+    assert (verdict["stream"], verdict["values"]["motion"]) == ("motion", [where])
+
+
+def test_bones_are_known(ntu: Path, tmp_path: Path) -> None:
+    import h5py
+    import torch
+
+    from skeltools.transforms.streams import to_stream
+
+    convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5")
+    with h5py.File(tmp_path / "o.h5", "r+") as file:
+        file["clips"][:] = to_stream(torch.from_numpy(file["clips"][:]), "bone").numpy()
+    assert found("ntu60", tmp_path / "o.h5", ntu, 1)["stream"] == "bone"
+
+
+def test_rounded_clips_stored_as_float32_are_known(ntu: Path, tmp_path: Path) -> None:
+    import h5py
+
+    convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5", prep=choose(overrides=["chain.centre=none"]))
+    with h5py.File(tmp_path / "o.h5", "r+") as file:
+        file["clips"][:] = file["clips"][:].astype(np.float16)
+    assert found("ntu60", tmp_path / "o.h5", ntu, 1)["dtype"] == "float16"
+
+
+def test_sides_of_no_known_rule_are_told(ntu: Path, tmp_path: Path) -> None:
+    import h5py
+
+    convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5")
+    with h5py.File(tmp_path / "o.h5", "r+") as file:
+        train, test = file["splits/xsub/train"][:], file["splits/xsub/test"][:]
+        del file["splits/xsub/train"], file["splits/xsub/test"]
+        file["splits/xsub/train"], file["splits/xsub/test"] = test, train
+    result = run("identify", "ntu60", tmp_path / "o.h5", ntu, "--clips", 2)
+    assert result.exit_code == 0
+    assert "  splits: neither official nor camera   <- differs from the reference" in result.stdout
