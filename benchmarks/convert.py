@@ -19,6 +19,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from clips import link_clips, make_distinct
+
 _MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
@@ -38,37 +40,12 @@ if __name__ == "__main__":
 """
 
 
-def official_names(count: int) -> list[str]:
-    """Return the first NTU-120 clip names, in order, that are not officially incomplete."""
-    from skeltools.datasets import NtuName, incomplete_ntu_clips
-
-    incomplete = incomplete_ntu_clips()
-    names: list[str] = []
-    for setup in range(1, 33):
-        for camera in range(1, 4):
-            for subject in range(1, 107):
-                for replication in (1, 2):
-                    for action in range(1, 121):
-                        name = str(NtuName(setup, camera, subject, replication, action))
-                        if name not in incomplete:
-                            names.append(name)
-                        if len(names) == count:
-                            return names
-    raise SystemExit(f"{count} clips are more than NTU-120 has names for")
-
-
 def make_source(folder: Path, clips: int, distinct: int) -> tuple[Path, Path, float]:
     """Return a folder of `clips` files, one of a single clip for the warm-up, and the mean size in bytes."""
-    from skeltools import synth
-
-    made = folder / "synthetic"
-    synth.write("ntu60", made, clips=distinct, frames=(70, 90), seed=0, workers=1)
-    files = sorted(made.rglob("*.skeleton"))
+    files = make_distinct(folder / "synthetic", distinct)
     source, warm = folder / "clips", folder / "warm"
-    source.mkdir()
+    link_clips(files, source, clips)
     warm.mkdir()
-    for number, name in enumerate(official_names(clips)):
-        os.link(files[number % len(files)], source / f"{name}.skeleton")
     os.link(files[0], warm / "S001C001P001R001A001.skeleton")
     size = sum(file.stat().st_size for file in files) / len(files)
     return source, warm, size

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -103,6 +106,61 @@ def test_a_cut_off_file_is_refused(path: Path, tmp_path: Path) -> None:
     cut.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(DataError, match=r"cut\.h5 cannot be opened: "):
         ClipFile(cut)
+
+
+def test_a_file_that_is_cut_off_while_open_is_named(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "o.h5"
+    copy.write_bytes(path.read_bytes())
+    with ClipFile(copy) as file:
+        clips = file.clips()
+        with h5py.File(copy) as raw:
+            start = raw["clips"].id.get_offset()
+        os.truncate(copy, start + 3 * clips[0].nbytes + 100)
+        np.testing.assert_array_equal(file.clips([2, 0]), clips[[2, 0]])
+        for row in (3, 6):
+            with pytest.raises(DataError, match=rf"o\.h5 ends before row {row}: it was cut off\. Convert"):
+                file.clips([0, row])
+
+
+def test_an_open_file_stays_itself_when_another_takes_its_name(path: Path, tmp_path: Path) -> None:
+    copy, other = tmp_path / "o.h5", tmp_path / "other"
+    copy.write_bytes(path.read_bytes())
+    other.write_bytes(bytes(path.stat().st_size))
+    with ClipFile(copy) as file:
+        clips = file.clips()
+        assert clips.any()
+        other.replace(copy)
+        np.testing.assert_array_equal(file.clips([6, 1]), clips[[6, 1]])
+
+
+def test_a_file_larger_than_the_memory_allowed_is_read(path: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits of memory need Unix")
+    large = tmp_path / "large.h5"
+    with h5py.File(path) as file, h5py.File(large, "w") as out:
+        for name in file:
+            if name != "clips":
+                file.copy(name, out)
+        for name, value in file.attrs.items():
+            out.attrs[name] = value
+        clips = out.create_dataset("clips", (200_000, 3, 16, 25, 2), "<f4")  # 1.9 GB, hardly any on the disk
+        clips[199_999] = file["clips"][6]
+    assert large.stat().st_size > 1.9e9
+    program = (
+        "import sys; from skeltools.store import ClipFile\n"
+        "with ClipFile(sys.argv[1]) as file: print(file.clips([0, 199_999]).sum(dtype='f8'))"
+    )
+    limit = 1_500_000_000
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(large)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with ClipFile(path) as file:
+        assert float(done.stdout) == file.clips([6]).sum(dtype="f8")
 
 
 def test_content_digest_follows_the_content(tmp_path: Path) -> None:

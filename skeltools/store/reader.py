@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -271,11 +272,31 @@ class ClipFile:
         if len(index) and not 0 <= index.min() <= index.max() < len(self):
             raise DataError(f"{self.path} has rows 0 to {len(self) - 1}, not {index.min()} to {index.max()}.")
         offset = values.id.get_offset()
-        if offset is not None and len(index):
-            # Mapped for this read only, so that pages are not held.
-            mapped = np.memmap(self.path, values.dtype, "r", offset=offset, shape=values.shape)
-            return mapped.view(np.ndarray)[index].astype(np.float32, copy=False)
+        if offset is not None and values.dtype.kind == "f" and hasattr(os, "preadv"):
+            return self._read_at(offset, values, index).astype(np.float32, copy=False)
         found = np.empty((len(index), *values.shape[1:]), np.float32)
         for place, row in enumerate(index.tolist()):
             found[place] = values[row]
+        return found
+
+    def _read_at(
+        self, offset: int, values: h5py.Dataset, index: NDArray[np.int64]
+    ) -> NDArray[np.floating[Any]]:
+        """Read rows of an array that lies in one piece from `offset` on, in the type it is stored in.
+
+        By the open file's descriptor, several times as fast as h5py. Not by a map of the file: that counts as
+        memory under ``ulimit -v``, ends the process where the file is cut off meanwhile, and opens whatever
+        has the file's name by then.
+        """
+        descriptor = self._file.id.get_vfd_handle()
+        found = np.empty((len(index), *values.shape[1:]), values.dtype)
+        for row, clip in zip(index.tolist(), found, strict=True):
+            left, place = memoryview(clip.reshape(-1).view(np.uint8)), offset + row * clip.nbytes
+            while left:
+                done = os.preadv(descriptor, [left], place)
+                if done == 0:
+                    raise DataError(
+                        f"{self.path} ends before row {row}: it was cut off. Convert the source again."
+                    )
+                left, place = left[done:], place + done
         return found
