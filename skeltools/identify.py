@@ -118,9 +118,8 @@ def identify(
         DataError, FormatError: An input is damaged.
     """
     theirs = _theirs(Path(arrays))
-    raw = [Path(source) for source in raw]
     shown = ", ".join(map(str, raw))
-    entries = list_entries(raw)
+    entries = list_entries([Path(source) for source in raw])
     plan = make_plan(dataset, entries, shown, choose().values, skip=True)
     recordings, empty = _recordings(dataset, plan, theirs.clips, most)
     if not recordings:
@@ -162,8 +161,8 @@ def identify(
                 there = {getattr(chain, key) for chain in fitting}
                 values[key] = tuple(value for value in CHOICES[key] if value in there)
     if stream == "motion":
-        taken = fits.any(axis=(0, 2)).tolist()
-        values["motion"] = tuple(itertools.compress(MORE_CHOICES["motion"], taken))
+        places = np.flatnonzero(fits.any(axis=(0, 2))).tolist()
+        values["motion"] = tuple(MORE_CHOICES["motion"][place] for place in places)
     nearest = replace(first[best[0]], **{key: getattr(second[best[2]], key) for key in _SECOND_HALF})
     if kinds[best[1]] == "motion of the source":
         nearest = replace(nearest, motion="source")
