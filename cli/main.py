@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
+import threading
+import weakref
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import click
@@ -65,7 +71,10 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _ending_on_sigterm():
+                return super().invoke(ctx)
+        except _Terminated:
+            raise _fault("Ended by SIGTERM.", status=128 + signal.SIGTERM) from None
         except SkeltoolsError as error:
             raise _fault(str(error)) from error
         except OSError as error:
@@ -82,6 +91,40 @@ class _Commands(click.Group):
                 "run again with SKELTOOLS_DEBUG=1 and report what it prints.",
                 status=70,
             ) from error
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which unwinds a command as Ctrl-C does, so that it removes its temporary files."""
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Raise `_Terminated` at SIGTERM, where that would end the process at once."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            code = frame.f_code
+            dropped = code.co_name == "__del__" or code.co_filename == weakref.__file__
+            if dropped and hasattr(signal, "setitimer"):
+                signal.setitimer(
+                    signal.ITIMER_REAL, 0.01
+                )  # Python drops what is raised here: once more later
+                return
+            frame = frame.f_back
+        raise _Terminated
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    kinds = [signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
+    for kind in kinds:
+        signal.signal(kind, end)
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            signal.signal(kind, signal.SIG_DFL)
 
 
 class _Fault(click.ClickException):

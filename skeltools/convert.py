@@ -38,7 +38,9 @@ from skeltools.store.spool import (
     UnitResult,
     done_fates,
     folder_of,
+    forget,
     new_raw_file,
+    write_all,
 )
 from skeltools.store.writer import Contents, Raw, RawBodies, check_output, read_clips, write_file
 
@@ -146,7 +148,9 @@ def convert(
     chain = (prep or choose(options={"chain.frames": frames})).values
     folder = folder_of(out)
     if resume and out.is_file() and not replace:
-        return _finished(out, dataset, chain, progress)
+        summary = _finished(out, dataset, chain, progress)
+        forget(folder)
+        return summary
     check_output(out, replace)
     if folder.exists() and not (resume or replace):
         raise OutputError(
@@ -174,8 +178,16 @@ def convert(
         if not rows:
             raise _nothing(shown, dataset, contents.excluded)
         _write(out, contents, rows, job)
-    except Exception:
-        spool.remove()
+    except Exception as error:
+        done = len(done_fates(spool.results))
+        if done and isinstance(error, (OSError, OutputError, SourceError, pool.WorkerError)):
+            spool.close()  # a full disk, a file out of reach, too little memory: the work done is kept
+            progress.message(
+                f"{done:,} of {len(plan.names):,} clips are done and kept. When the cause is gone, run the "
+                "same command with --resume to continue."
+            )
+        else:
+            spool.remove()
         raise
     except BaseException:
         spool.close()
@@ -346,10 +358,10 @@ class _Worker:
             return Left(clip, found)
         stored = found.clip.astype(found.clip.dtype.newbyteorder("<"), copy=False).tobytes()
         self._clips.seek(clip * len(stored))
-        self._clips.write(stored)
+        write_all(self._clips, stored)
         if self._motion is not None and found.motion is not None:
             self._motion.seek(clip * len(stored))
-            self._motion.write(found.motion.astype(found.motion.dtype.newbyteorder("<")).tobytes())
+            write_all(self._motion, found.motion.astype(found.motion.dtype.newbyteorder("<")).tobytes())
         raw = self._keep(recording) if self._raw is not None else None
         return Done(clip, found.frames, found.length, found.bodies, found.gaps, sha256(stored), raw)
 
@@ -365,7 +377,7 @@ class _Worker:
                 recording.ids.astype("<i8", copy=False).tobytes(),
             )
         )
-        file.write(block)
+        write_all(file, block)
         return number, offset, len(recording.frame), zlib.crc32(block), recording.frames
 
 
@@ -440,7 +452,7 @@ def _write(out: Path, contents: Contents, rows: Sequence[int], job: Job) -> None
         names = [CLIPS, MOTION] if job.chain.motion == "source" else [CLIPS]
         files = {name: stack.enter_context((job.spool / name).open("rb")) for name in names}
         arrays = {name: read_clips(file, rows, job.chain.clip_bytes) for name, file in files.items()}
-        write_file(out, contents, arrays, job.spool / "output.h5")
+        write_file(out, contents, arrays)
 
 
 def _source_digest(plan: Plan, results: Sequence[UnitResult]) -> str:

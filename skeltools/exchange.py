@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from skeltools import pickles
 from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import DataError, FormatError, OutputError, SourceError
+from skeltools.files import replacing
 from skeltools.formats.ntu import SUFFIX
 from skeltools.formats.recording import Recording
 from skeltools.preparation import Chain, apply, missing_frames
@@ -340,16 +339,8 @@ def export(
         check_output(out, replace)
     if to != "npz" and not file.splits:
         raise DataError(f"{file.path} holds no split, which {to} needs.")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        {"aimclr": _to_aimclr, "pyskl": _to_pyskl, "npz": _to_npz}[to](file, temporary, progress)
-        if out.is_dir():
-            shutil.rmtree(out)
-        temporary.replace(out)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
+    with replacing(out) as part:
+        {"aimclr": _to_aimclr, "pyskl": _to_pyskl, "npz": _to_npz}[to](file, part, progress)
 
 
 def _is_export(folder: Path) -> bool:
@@ -374,13 +365,12 @@ def _to_aimclr(file: ClipFile, out: Path, progress: Progress) -> None:
         for part, side in _SIDES.items():
             rows = file.rows(split, part)
             shape = (len(rows), *file.shape[1:])
-            clips = np.lib.format.open_memmap(folder / f"{side}_position.npy", "w+", np.float32, shape)
-            start = 0
-            for block in _blocks(file, rows, progress):
-                clips[start : start + len(block)] = block
-                start += len(block)
-            clips.flush()
-            del clips
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            # Written, not mapped: a full disk is an error here, and the end of the process there.
+            with (folder / f"{side}_position.npy").open("wb") as target:
+                np.lib.format.write_array_header_1_0(target, header)
+                for block in _blocks(file, rows, progress):
+                    target.write(block.astype("<f4", copy=False).tobytes())
             names = [file.names[row] + SUFFIX for row in rows.tolist()]
             with (folder / f"{side}_label.pkl").open("wb") as target:
                 pickle.dump((names, file.labels[rows].tolist()), target, protocol=4)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError, SkeltoolsError
-from skeltools.files import write_text
+from skeltools.files import lock, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -172,7 +174,7 @@ class Run:
         """
         check_free(self.path, replace)
         if self.path.exists():
-            for name in _OURS:
+            for name in _OURS:  # run.json first: what is left of an old run never looks like a whole one
                 there = self.path / name
                 if there.is_dir():
                     shutil.rmtree(there)
@@ -326,6 +328,10 @@ def _json(value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) else str(value)
 
 
+def _is_ours(item: Path) -> bool:
+    return item.name in _OURS or (item.name.startswith(".run.json.") and item.name.endswith(".part"))
+
+
 def check_free(path: str | Path, replace: bool) -> None:
     """Check that a new run may go to `path`.
 
@@ -340,6 +346,32 @@ def check_free(path: str | Path, replace: bool) -> None:
     if not any(path.iterdir()):
         return
     if not (path / "run.json").exists():
-        raise OutputError(f"{path} exists and is not a run folder. Choose another --out.")
+        if not all(_is_ours(item) for item in path.iterdir()):
+            raise OutputError(f"{path} exists and is not a run folder. Choose another --out.")
+        if not any(item.is_file() for item in path.rglob("*") if ".run.json." not in str(item)):
+            return  # what a process left that was killed while it started
     if not replace:
         raise OutputError(f"{path} already exists. Use --resume to continue it or --replace to start again.")
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Make a run folder where there is none, and keep other processes from training in it.
+
+    Raises:
+        OutputError: Another process is at it, or the folder cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY) if os.name == "posix" else None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        if handle is not None:
+            with suppress(OSError):  # a disk without locks
+                if not lock(handle):
+                    raise OutputError(f"Another process is training in {path}. Wait for it, or end it.")
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)

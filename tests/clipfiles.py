@@ -1,9 +1,10 @@
-"""A small converted file for tests of training: random motion in NTU's format."""
+"""Converted files in tests: a small one of random motion in NTU's format, and the content of any."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 from click.testing import CliRunner
 from rawfiles import write_ntu
 
@@ -26,3 +27,18 @@ def make_clips(folder: Path, train: int = 20, test: int = 4) -> Path:
     result = CliRunner().invoke(main, ["convert", "ntu60", str(folder / "raw"), str(out), "--frames", "16"])
     assert result.exit_code == 0, result.output
     return out
+
+
+def content(path: Path) -> dict[str, object]:
+    """The bytes of every dataset of a file, and its attributes."""
+    found: dict[str, object] = {}
+    with h5py.File(path) as file:
+
+        def keep(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset):
+                values = item[:]
+                found[name] = values.tolist() if values.dtype.hasobject else values.tobytes()
+
+        file.visititems(keep)
+        found["attributes"] = sorted((key, str(value)) for key, value in file.attrs.items())
+    return found

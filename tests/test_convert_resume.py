@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import pytest
+from clipfiles import content
 from rawfiles import write_ntu, write_pku
 
 from skeltools import convert as conversion
@@ -24,21 +24,6 @@ from skeltools.store import ClipFile
 from skeltools.store.spool import folder_of
 
 NTU = datasets.get("ntu60")
-
-
-def content(path: Path) -> dict[str, object]:
-    """The bytes of every dataset of a file, and its attributes."""
-    found: dict[str, object] = {}
-    with h5py.File(path) as file:
-
-        def keep(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset):
-                values = item[:]
-                found[name] = values.tolist() if values.dtype.hasobject else values.tobytes()
-
-        file.visititems(keep)
-        found["attributes"] = sorted((key, str(value)) for key, value in file.attrs.items())
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,12 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from skeltools.errors import OutputError
+from skeltools.files import lock
 from skeltools.store.layout import sha256
 
 HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"
@@ -73,12 +75,18 @@ class Spool:
 
     @classmethod
     def begin(cls, folder: Path, header: dict[str, Any]) -> Spool:
-        """Start afresh, removing what is there."""
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        """Start afresh, removing what is there.
+
+        Raises:
+            OutputError: Another process is at work there.
+        """
+        journal = _locked(folder)
+        for left in folder.iterdir():
+            if left.name != JOURNAL:  # which is locked, and keeps others out while the rest goes
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        journal.truncate(0)
         for name in (CLIPS, MOTION):
             (folder / name).touch()
-        journal = _locked(folder)
         (folder / HEADER).write_text(json.dumps(header), encoding="utf-8")
         return cls(folder, [], journal)
 
@@ -100,6 +108,9 @@ class Spool:
                 "Use --replace to start over."
             )
         journal = _locked(folder)
+        if not (folder / HEADER).exists():  # another process finished it meanwhile
+            journal.close()
+            return cls.begin(folder, header)
         journal.seek(0)
         results: dict[int, UnitResult] = {}
         good = 0
@@ -129,27 +140,44 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the folder, which stays."""
-        self._journal.close()
+        with suppress(OSError):  # a disk that is full: the line of the last batch is cut off
+            self._journal.close()
 
     def remove(self) -> None:
-        """Close and delete."""
-        self.close()
+        """Delete and let go, in this order: who waits for the lock finds another folder or none."""
+        if os.name != "posix":
+            self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.close()
+
+
+def forget(folder: Path) -> None:
+    """Remove the folder of a conversion that finished and was ended before it could remove it."""
+    if not folder.is_dir():
+        return
+    journal = _locked(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    journal.close()
 
 
 def _locked(folder: Path) -> BinaryIO:
-    """Open the journal; refuse when another process has it open."""
-    journal = (folder / JOURNAL).open("a+b")
-    try:
-        import fcntl
-    except ImportError:  # not on Windows; there the check is left out
-        return journal
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    """Open the journal of a folder, both made when absent; refuse when another process has it open."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            journal = (folder / JOURNAL).open("a+b")
+        except FileNotFoundError:  # removed since by the process that finished
+            continue
+        with suppress(OSError):  # a disk without locks
+            if not lock(journal.fileno()):
+                journal.close()
+                raise OutputError(f"Another process is converting into {folder}. Wait for it, or end it.")
+        try:
+            if (folder / JOURNAL).stat().st_ino == os.fstat(journal.fileno()).st_ino:
+                return journal
+        except FileNotFoundError:
+            pass
         journal.close()
-        raise OutputError(f"Another process is converting into {folder}. Wait for it, or end it.") from None
-    return journal
 
 
 def _read_line(line: bytes) -> list[UnitResult] | None:
@@ -204,6 +232,13 @@ def new_raw_file(folder: Path) -> tuple[int, BinaryIO]:
             number += 1
             continue
         return number, os.fdopen(handle, "r+b", buffering=0)
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write all of `data` to an unbuffered file: a disk that fills up takes a part without an error."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def done_fates(results: Iterable[UnitResult]) -> dict[int, Done]:

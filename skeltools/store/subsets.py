@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from skeltools.files import replacing
 from skeltools.store.reader import ClipFile
-from skeltools.store.writer import write_subsets
+from skeltools.store.writer import room_for, write_subsets
 from skeltools.subsets import parse_percent
 
 
@@ -59,14 +59,8 @@ def add_subsets(path: str | Path, percents: Sequence[str], seeds: Sequence[int])
     with ClipFile(path) as opened:
         names, labels = opened.names, opened.labels
         sides = {split: opened.rows(split, "train") for split in opened.splits}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary, room_for(path):
         shutil.copyfile(path, temporary)
         with h5py.File(temporary, "r+") as file:
             for split, rows in sides.items():
                 write_subsets(file, split, names, labels, rows, shares, seeds)
-        with temporary.open("r+b") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

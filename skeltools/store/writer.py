@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +18,7 @@ import skeltools
 from skeltools import subsets
 from skeltools.datasets import Dataset
 from skeltools.errors import OutputError
+from skeltools.files import no_room, replacing
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
 from skeltools.store.layout import EXCLUDED, FORMAT, TEXT, VERSION, content_digest
 
@@ -96,7 +99,6 @@ def write_file(
     path: Path,
     contents: Contents,
     arrays: Mapping[str, Iterable[bytes]],
-    temporary: Path | None = None,
 ) -> None:
     """Write a converted file.
 
@@ -105,15 +107,13 @@ def write_file(
         contents: What goes in beside the clips.
         arrays: For ``clips`` (and ``motion``), the values of N clips (3, T, 25, 2), little-endian, in blocks
             of any size.
-        temporary: Its name until it is complete, on the same disk; by default a hidden name beside it.
 
     Raises:
-        OSError: The disk is full or the folder cannot be written.
+        OutputError: The disk is full or the folder cannot be written.
     """
-    temporary = temporary or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shape = (len(contents.names), 3, contents.frames, NUM_JOINTS, NUM_BODIES)
     dtype = np.dtype(contents.dtype).newbyteorder("<")
-    try:
+    with replacing(path) as temporary, room_for(path):
         with h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
             _write_small(file, contents)
             if contents.raw is not None:
@@ -125,12 +125,22 @@ def write_file(
                 written = sum(map(target.write, blocks))
                 if written != dtype.itemsize * int(np.prod(shape)):
                     raise OSError("the clips written so far have gone")
-            target.flush()
-            os.fsync(target.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.absolute().parent)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on a full disk, of several types and without the file's name, into one error.
+
+    Raises:
+        OutputError: The disk is full.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if getattr(error, "errno", None) == number or f"errno = {number}," in str(error):
+                raise OutputError(no_room(path, OSError(number, os.strerror(number)))) from error
+        raise
 
 
 _RAW_BLOCK = 1 << 17
@@ -203,15 +213,6 @@ def write_subsets(
             if where in file:
                 del file[where]
             file.create_dataset(where, data=drawn.astype("<i8"))
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _write_small(file: h5py.File, contents: Contents) -> None:

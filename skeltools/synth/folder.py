@@ -225,7 +225,7 @@ def _earlier(note: Path) -> set[str]:
 
 
 def _put(path: Path, data: bytes) -> int:
-    with replacing(path) as part:
+    with replacing(path, tidy=False) as part:
         part.write_bytes(data)
     return len(data)
 

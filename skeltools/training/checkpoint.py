@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from skeltools.errors import RunError
-from skeltools.files import replacing
+from skeltools.errors import OutputError, RunError
+from skeltools.files import replacing, sweep
 
 VERSION = 1
 _NAME = re.compile(r"step-(\d+)\.pt", re.ASCII)
@@ -62,12 +62,18 @@ def save(checkpoint: Checkpoint, folder: Path, keep: int) -> Path:
         OutputError: The folder cannot be written.
     """
     path = folder / f"step-{checkpoint.step:08d}.pt"
-    with replacing(path) as part:
-        torch.save(
-            {"version": VERSION} | {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}, part
-        )
+    content = {"version": VERSION} | {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
+    sweep(folder)
+    with replacing(path, tidy=False) as part:
+        try:
+            torch.save(content, part)
+        except RuntimeError as error:  # what torch makes of a disk that is full
+            reason = str(error).splitlines()[0].rstrip(".") if str(error) else "unknown reason"
+            raise OutputError(
+                f"{path} cannot be written ({reason}); is the disk full? Make room and go on with --resume."
+            ) from error
     for old in paths(folder)[:-keep]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,7 @@ import torch
 
 from skeltools.errors import RunError
 from skeltools.progress import SILENT, Progress
-from skeltools.runs import Run, check_free
+from skeltools.runs import Run, check_free, held
 from skeltools.store import ClipFile
 from skeltools.training.distributed import World, joined
 from skeltools.training.engine import Trainer
@@ -125,9 +125,9 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
     """
     if device.type == "cpu":
         keep_freed_memory()
-    with joined(device) as (world, device), stop_on_signals() as stop:
+    with joined(device) as (world, device), stop_on_signals() as stop, ExitStack() as stack:
         if world.is_main:
-            run, file = _open(request, world)
+            run, file = _open(request, world, stack)
             world.share(run.path)
         else:
             run = Run.open(world.share(None))
@@ -148,9 +148,11 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
     )
 
 
-def _open(request: Request, world: World) -> tuple[Run, ClipFile]:
+def _open(request: Request, world: World, stack: ExitStack) -> tuple[Run, ClipFile]:
+    """Open or make the run, and hold its folder until `stack` ends."""
     if request.resume and (request.data / "run.json").exists():
         run = Run.open(request.data)
+        stack.enter_context(held(run.path))
         return run, _data_of(run, run.data or Path())
     assert request.split is not None
     assert request.stream is not None
@@ -180,9 +182,11 @@ def _open(request: Request, world: World) -> tuple[Run, ClipFile]:
                         f"{run.path} was started with {key} {_words(there.get(key))}, not {_words(value)}. "
                         f"Continue it with 'skeltools pretrain --resume {run.path}', or use --replace."
                     )
+            stack.enter_context(held(run.path))
             return run, _data_of(run, file.path, file)
         Trainer.check(resolved.values, file, request.split, request.seed)
         world.slice(resolved.values.train.batch_size)
+        stack.enter_context(held(request.out))
         run = Run.create(
             request.out,
             resolved,

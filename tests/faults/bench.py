@@ -1,0 +1,442 @@
+"""The real commands on tiny data, what an undisturbed run of each gives, and what a fault left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from clipfiles import content
+
+Words = list[str]
+
+SETTINGS = (
+    "model.width=8", "model.dim=32", "model.embedding=16", "queue.size=64", "train.log_every=1",
+    "train.save_every=1", "monitor.every=2", "monitor.k=3", "model.dropout=0.1",
+)  # fmt: skip
+EPOCHS = 3
+TIMES = ("created", "seconds", "features")
+"""Fields of a record that may differ: when, how long, and whether features came from the cache."""
+
+
+class Child:
+    """A command in a process group of its own, its output in `log`.
+
+    Args:
+        words: What stands after ``skeltools``.
+        log: Where stdout and stderr go.
+        fork: Whether to fork this process, which has imported everything, in place of starting Python anew.
+        before: Called in the new process before the command.
+        env: Further environment of a process that is started anew.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[object],
+        log: Path,
+        fork: bool,
+        before: Callable[[], None] | None = None,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.words, self.log = [str(word) for word in words], log
+        self.status: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        if fork:
+            self.pid = os.fork()
+            if self.pid == 0:
+                self._live(before)
+            with contextlib.suppress(OSError):  # as a terminal does, from both sides
+                os.setpgid(self.pid, self.pid)
+            return
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "skeltools", *self.words],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=before,
+                start_new_session=True, env=os.environ | (env or {}),
+            )  # fmt: skip
+        self.pid = self._process.pid
+
+    def _live(self, before: Callable[[], None] | None) -> None:
+        """The forked process: the command line's own function, then the end."""
+        status = 70
+        try:
+            os.setpgid(0, 0)
+            out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            if before is not None:
+                before()
+            from skeltools.cli.main import main
+
+            sys.argv = ["skeltools", *self.words]
+            try:
+                main(self.words, prog_name="skeltools")
+            except SystemExit as end:
+                status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def send(self, kind: signal.Signals) -> None:
+        """Send a signal to the whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, kind)
+
+    def wait(self, seconds: float = 120) -> int:
+        """Return the exit status, negative for a signal."""
+        deadline = time.monotonic() + seconds
+        while self.status is None:
+            if self._process is not None:
+                self.status = self._process.poll()
+            else:
+                done, status = os.waitpid(self.pid, os.WNOHANG)
+                self.status = os.waitstatus_to_exitcode(status) if done else None
+            if self.status is None:
+                if time.monotonic() > deadline:
+                    self.send(signal.SIGKILL)
+                    raise TimeoutError(f"{self.words} did not end within {seconds} s")
+                time.sleep(0.002)
+        return self.status
+
+    @property
+    def said(self) -> str:
+        """Everything it printed."""
+        return self.log.read_text(errors="replace")
+
+
+@dataclass
+class State:
+    """What lies in a folder after a fault.
+
+    Attributes:
+        partial: Files under a final name that cannot be read or are not what an undisturbed run gives.
+        lost: Work done that the next run must do again, in the command's unit.
+        left: Files under temporary names.
+    """
+
+    partial: list[str]
+    lost: int
+    left: list[str]
+
+
+class Bench:
+    """Data and undisturbed results.
+
+    Args:
+        root: An empty folder.
+        fork: As for `Child`.
+    """
+
+    def __init__(self, root: Path, fork: bool) -> None:
+        self.root, self.fork = root, fork
+        self.raw, self.clips, self.run = root / "raw", root / "clips.h5", root / "run"
+        self._count = 0
+        self.must("synth", "ntu60", self.raw, "--clips", 60)
+        self.must("convert", "ntu60", self.raw, self.clips, "--frames", 16)
+        self.must("convert", "ntu60", self.raw, root / "older.h5", "--frames", 8)
+        self.must(*self._pretrain(self.run))
+
+    def start(
+        self,
+        words: Sequence[object],
+        before: Callable[[], None] | None = None,
+        env: dict[str, str] | None = None,
+    ) -> Child:
+        """Start a command."""
+        self._count += 1
+        return Child(words, self.root / f"log.{self._count}", self.fork, before, env)
+
+    def must(self, *words: object) -> Child:
+        """Run a command that must succeed."""
+        child = self.start(words)
+        if child.wait() != 0:
+            raise AssertionError(f"{child.words} ended with {child.status}: {child.said}")
+        return child
+
+    def _pretrain(self, out: Path) -> list[object]:
+        options = [word for setting in SETTINGS for word in ("--set", setting)]
+        return [
+            "pretrain", self.clips, "--split", "xsub", "--stream", "joint", "--recipe", "demo", "--epochs",
+            EPOCHS, "--batch-size", 8, "--device", "cpu", "--out", out, *options,
+        ]  # fmt: skip
+
+
+class Command:
+    """One command under test, in a folder a trial.
+
+    Attributes:
+        name: What it is called in the table.
+        unit: Unit of lost work.
+        interval: Most work that may be lost.
+        seconds: What an undisturbed run takes.
+    """
+
+    name = unit = ""
+    interval = 0
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.folder = bench.root / f"whole-{self.name.replace(' ', '-')}"
+        self.folder.mkdir()
+        self.prepare(self.folder)
+        began = time.monotonic()
+        bench.must(*self.first(self.folder))
+        self.seconds = time.monotonic() - began
+        self.whole = self.result(self.folder)
+        again = bench.root / f"{self.folder.name}-again"
+        again.mkdir()
+        self.prepare(again)
+        began = time.monotonic()
+        bench.must(*self.first(again))
+        self.seconds = min(self.seconds, time.monotonic() - began)
+        assert self.result(again) == self.whole, f"two undisturbed runs of {self.name} differ"
+        shutil.rmtree(again)
+        self.size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def prepare(self, folder: Path) -> None:
+        """Put into a trial's folder what the command needs there."""
+
+    def first(self, folder: Path) -> list[object]:
+        """Return the command."""
+        raise NotImplementedError
+
+    def again(self, folder: Path) -> list[object]:
+        """Return the command that goes on after a fault."""
+        raise NotImplementedError
+
+    def result(self, folder: Path) -> Any:
+        """Return what the command made, but for times."""
+        raise NotImplementedError
+
+    def state(self, folder: Path) -> State:
+        """Look at what a fault left."""
+        raise NotImplementedError
+
+
+class Convert(Command):
+    """``convert``: lost is what stands in the spool and not in its journal."""
+
+    name, unit, interval = "convert", "clips", 32
+
+    def first(self, folder: Path) -> list[object]:
+        return ["convert", "ntu60", self.bench.raw, folder / "o.h5", "--frames", 16]
+
+    def again(self, folder: Path) -> list[object]:
+        return [*self.first(folder), "--resume"]
+
+    def result(self, folder: Path) -> Any:
+        return content(folder / "o.h5")
+
+    def state(self, folder: Path) -> State:
+        partial = []
+        if (folder / "o.h5").exists():
+            try:
+                if self.result(folder) != self.whole:
+                    partial.append("o.h5 (other content)")
+            except OSError as error:
+                partial.append(f"o.h5 ({error})")
+        return State(partial, self._lost(folder / ".o.h5.partial"), _left(folder))
+
+    def _lost(self, spool: Path) -> int:
+        try:
+            clips = np.fromfile(spool / "clips", np.uint8)
+            journal = (spool / "journal").read_bytes().splitlines(keepends=True)
+        except OSError:
+            return 0
+        size = 3 * 16 * 25 * 2 * 4
+        written = int(clips[: len(clips) // size * size].reshape(-1, size).any(axis=1).sum())
+        return max(0, written - sum(len(json.loads(line)) for line in journal if line.endswith(b"\n")))
+
+
+class Pretrain(Command):
+    """``pretrain``: lost is what the log has beyond the last checkpoint."""
+
+    name, unit = "pretrain", "steps"
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        steps = [record["step"] for record in self.whole["log"] if record["kind"] == "step"]
+        self.interval = max(steps) // EPOCHS
+
+    def first(self, folder: Path) -> list[object]:
+        return self.bench._pretrain(folder / "run")
+
+    def again(self, folder: Path) -> list[object]:
+        return [*self.first(folder), "--resume"]
+
+    def result(self, folder: Path) -> Any:
+        log = [json.loads(line) for line in (folder / "run/log.jsonl").read_text().splitlines()]
+        for record in log:
+            record.pop("clips_per_second", None)
+        weights = {path.name: _weights(path) for path in (folder / "run/checkpoints").glob("[!.]*")}
+        return {"log": log, "weights": weights}
+
+    def state(self, folder: Path) -> State:
+        run, partial, saved, logged = folder / "run", [], 0, 0
+        for path in sorted(run.glob("checkpoints/*")):
+            if path.name.startswith("."):
+                continue
+            try:
+                _weights(path)
+                saved = max(saved, int(path.stem.removeprefix("step-")))
+            except Exception as error:
+                partial.append(f"{path.name} ({error})")
+        if (run / "run.json").exists():
+            partial += _unreadable_json(run / "run.json")
+        if (run / "log.jsonl").exists():
+            lines = (run / "log.jsonl").read_text().splitlines(keepends=True)
+            whole = lines if not lines or lines[-1].endswith("\n") else lines[:-1]
+            try:
+                logged = max((json.loads(line)["step"] for line in whole), default=0)
+            except (ValueError, KeyError) as error:
+                partial.append(f"log.jsonl ({error})")
+        return State(partial, max(0, logged - saved), _left(folder))
+
+
+class Eval(Command):
+    """``eval --protocol linear``: an evaluation is done whole or not at all; features stay in the cache."""
+
+    name, unit, interval = "eval", "evaluations", 1
+
+    def prepare(self, folder: Path) -> None:
+        shutil.copytree(self.bench.run, folder / "run")
+
+    def first(self, folder: Path) -> list[object]:
+        words = ["--protocol", "linear", "--epochs", 40, "--device", "cpu"]
+        return ["eval", folder / "run", *words]
+
+    again = first
+
+    def result(self, folder: Path) -> Any:
+        found = {}
+        for path in sorted((folder / "run/results").iterdir()):
+            if path.suffix == ".json":
+                record = json.loads(path.read_text())
+                found[path.name] = {key: value for key, value in record.items() if key not in TIMES}
+                found[path.name]["encoder"] = Path(record["encoder"]).name
+            elif path.suffix == ".npz":
+                found[path.name] = _arrays(path)
+        return found
+
+    def state(self, folder: Path) -> State:
+        partial = []
+        results = [path for path in (folder / "run").rglob("*") if path.suffix in (".json", ".npz")]
+        for path in results:
+            if path.name.startswith("."):
+                continue
+            try:
+                json.loads(path.read_text()) if path.suffix == ".json" else _arrays(path)
+            except Exception as error:
+                partial.append(f"{path.name} ({error})")
+        for path in (folder / "run/results").glob("*.json"):
+            if (
+                not path.name.startswith(".")
+                and not (path.parent / json.loads(path.read_text())["scores"]).exists()
+            ):
+                partial.append(f"{path.name} (no scores)")
+        lost = 0 if any((folder / "run/results").glob("[!.]*.json")) else 1
+        return State(partial, lost, _left(folder))
+
+
+class Export(Command):
+    """``export --replace`` over an export of other clips: the old one or the new one, never between."""
+
+    unit, interval = "exports", 1
+
+    def __init__(self, bench: Bench, to: str) -> None:
+        self.to, self.name = to, f"export {to}"
+        old = bench.root / f"older-{to}"
+        bench.must("export", bench.root / "older.h5", old, "--to", to)
+        self.old = _bytes(old)
+        super().__init__(bench)
+
+    def prepare(self, folder: Path) -> None:
+        old = self.bench.root / f"older-{self.to}"
+        (shutil.copytree if old.is_dir() else shutil.copyfile)(old, folder / "out")
+
+    def first(self, folder: Path) -> list[object]:
+        return ["export", self.bench.clips, folder / "out", "--to", self.to, "--replace"]
+
+    again = first
+
+    def result(self, folder: Path) -> Any:
+        return _bytes(folder / "out")
+
+    def state(self, folder: Path) -> State:
+        found = _bytes(folder / "out")
+        partial = (
+            [] if found in (None, self.old, self.whole) else ["out (neither the old nor the new export)"]
+        )
+        return State(partial, int(found != self.whole), _left(folder))
+
+
+def _left(folder: Path) -> list[str]:
+    """Names of what is there under a temporary name."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*"))
+
+
+def _bytes(path: Path) -> dict[str, bytes] | None:
+    """The content of a file or a folder's files; archives of arrays by array, for zip keeps the time."""
+    if not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
+    return {str(item.relative_to(path)): _no_times(item) for item in files}
+
+
+def _no_times(path: Path) -> bytes:
+    data = path.read_bytes()
+    return pickle.dumps(_arrays(path)) if data[:2] == b"PK" else data
+
+
+def _arrays(path: Path) -> dict[str, bytes]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name].tobytes() for name in archive.files}
+
+
+def _weights(path: Path) -> dict[str, bytes]:
+    from skeltools.training import checkpoint
+
+    return {name: value.numpy().tobytes() for name, value in checkpoint.load(path).model.items()}
+
+
+def _unreadable_json(path: Path) -> list[str]:
+    try:
+        json.loads(path.read_text())
+    except ValueError as error:
+        return [f"{path.name} ({error})"]
+    return []
+
+
+def preload() -> None:
+    """Import what the commands import, so that a forked process starts at once."""
+    import importlib
+
+    import sklearn.preprocessing  # noqa: F401
+    import torch
+
+    from skeltools.cli.main import COMMANDS
+    from skeltools.protocols import registry  # noqa: F401
+
+    torch.set_num_threads(1)
+    for name in (*COMMANDS, "console"):
+        importlib.import_module(f"skeltools.cli.{name.replace('-', '_')}")
+    for name in ("convert", "exchange", "training.launch", "training.engine", "synth.folder", "formats.plan"):
+        importlib.import_module(f"skeltools.{name}")
+    assert h5py.version.version
