@@ -1,5 +1,6 @@
 # make demo   set up .venv and run the main job on synthetic data
 # make test   set up .venv and run the tests
+# make faults kill, fill the disk, and so on, and print a table; KILLS=5 OTHERS=1 MINUTES=5 for less
 # make check  lint, format and type checks
 # make lock   remake requirements.lock with the newest releases
 #
@@ -18,12 +19,15 @@ PIP_ARGS ?=
 EXTRAS ?= $(LOCKED_EXTRAS)
 LOCK ?= $(if $(filter $(LOCKED_TORCH)/$(LOCKED_EXTRAS),$(TORCH)/$(EXTRAS)),requirements.lock)
 DEMO ?= demo
+KILLS ?= 50
+OTHERS ?= 6
+MINUTES ?= 30
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test check docs lock clean
+.PHONY: demo test check docs lock clean faults
 
 demo: $(READY)
 	$(BIN)/skeltools demo $(DEMO) --replace
@@ -37,6 +41,9 @@ check: $(READY)
 	rm -rf build/typed
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --target build/typed .
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p skeltools
+
+faults: $(READY)
+	$(BIN)/python tests/faults --kills $(KILLS) --others $(OTHERS) --minutes $(MINUTES)
 
 docs: $(READY)
 	$(BIN)/python docs/make_cli.py

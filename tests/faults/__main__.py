@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,16 +24,21 @@ from faults.bench import Bench, Command, Convert, Eval, Export, Pretrain, preloa
 from faults.inject import Fault, Outcome
 
 
-def commands(bench: Bench) -> list[Command]:
-    """Every command under test."""
-    exports = [Export(bench, to) for to in ("aimclr", "pyskl", "npz")]
-    return [Convert(bench), Pretrain(bench), Eval(bench), *exports]
+def commands(bench: Bench, names: list[str]) -> list[Command]:
+    """The commands under test."""
+    makers: dict[str, Callable[[], list[Command]]] = {
+        "convert": lambda: [Convert(bench)],
+        "pretrain": lambda: [Pretrain(bench)],
+        "eval": lambda: [Eval(bench)],
+        "export": lambda: [Export(bench, to) for to in ("aimclr", "pyskl", "npz")],
+    }
+    return [command for name in names for command in makers[name]()]
 
 
-def plan(bench: Bench, kills: int, others: int) -> list[tuple[Fault, Command, int, int]]:
+def plan(bench: Bench, names: list[str], kills: int, others: int) -> list[tuple[Fault, Command, int, int]]:
     """Return fault, command, trials that must hit, most trials."""
     found: list[tuple[Fault, Command, int, int]] = []
-    every = commands(bench)
+    every = commands(bench, names)
     faults = [inject.kill, *inject.OTHERS]
     if inject.can_mount(bench.root):
         faults += inject.MOUNTED
@@ -44,7 +50,9 @@ def plan(bench: Bench, kills: int, others: int) -> list[tuple[Fault, Command, in
             share = 3 if isinstance(command, Export) else 1  # the three kinds of export share the trials
             wanted = -(-wanted // share)
             found.append((fault, command, wanted, 3 * wanted if fault is inject.kill else wanted))
-    found += [(fault, every[0], others, others) for fault in inject.READING]
+    for command in every:
+        if isinstance(command, Convert):
+            found += [(fault, command, others, others) for fault in inject.READING]
     return found
 
 
@@ -77,6 +85,7 @@ def run() -> int:
     parser.add_argument("--minutes", type=float, default=30, help="no trial is begun later")
     parser.add_argument("--log", type=Path, default=Path("build/faults.jsonl"), help="a JSON line a trial")
     parser.add_argument("--only", default="", help="names of faults, such as kill,full_disk")
+    parser.add_argument("--commands", default="convert,pretrain,eval,export", help="commands under test")
     parser.add_argument("--anew", action="store_true", help="start Python for every command")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
@@ -85,7 +94,8 @@ def run() -> int:
     outcomes: list[Outcome] = []
     late = False
     with tempfile.TemporaryDirectory() as root, options.log.open("w") as log:
-        work = plan(bench := Bench(Path(root), fork=not options.anew), options.kills, options.others)
+        bench = Bench(Path(root), fork=not options.anew)
+        work = plan(bench, options.commands.split(","), options.kills, options.others)
         units = {command.name.split()[0]: (command.unit, command.interval) for _, command, _, _ in work}
         for fault, command, wanted, most in work:
             if options.only and fault.__name__ not in options.only.split(","):
@@ -99,7 +109,6 @@ def run() -> int:
                 outcomes.append(outcome)
                 log.write(json.dumps(asdict(outcome) | {"good": outcome.good}) + "\n")
                 log.flush()
-        del bench
     bad = [outcome for outcome in outcomes if not outcome.good]
     print("\n".join(table(outcomes, units)))
     if late:
