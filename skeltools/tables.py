@@ -74,7 +74,7 @@ def to_markdown(grid: Grid) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    lines = ["**" + " ".join(grid.title) + "**", ""]
+    lines = ["**" + "; ".join(grid.title) + "**", ""]
     lines += [line([heading for heading, _ in grid.columns])]
     lines += [line(["---:" if right else "---" for _, right in grid.columns])]
     lines += [line(row) for row in grid.rows]

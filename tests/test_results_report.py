@@ -311,6 +311,8 @@ def test_markdown() -> None:
     assert tables.to_markdown(GRID) == (
         "**A & B**\n\n| what | 50 % |\n| --- | ---: |\n| a\\|b_c | 1 ± 2 |\n| [red]d | <3 |\n\na note  \n"
     )
+    two = replace(GRID, title=["linear, knn", "a.h5: 2 clips"])
+    assert tables.to_markdown(two).startswith("**linear, knn; a.h5: 2 clips**\n\n")
 
 
 def test_latex() -> None:
