@@ -10,13 +10,15 @@ import numpy as np
 
 from skeltools.errors import FormatError, SourceError
 
+# As numpy pickles its own: the module they stand in has another name before numpy 2.
+_RECONSTRUCT: Any = np.empty(0).__reduce__()[0]
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+
 
 def _array(kind: Any, shape: Any, code: Any) -> Any:
-    from numpy._core.multiarray import _reconstruct
-
     if kind is not np.ndarray:
         raise pickle.UnpicklingError("an array of another type than numpy.ndarray")
-    return _reconstruct(np.ndarray, shape, code)
+    return _RECONSTRUCT(np.ndarray, shape, code)
 
 
 def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> Any:
@@ -24,11 +26,9 @@ def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> An
 
 
 def _scalar(dtype: np.dtype[Any], value: Any = None) -> Any:
-    from numpy._core.multiarray import scalar
-
     if dtype.hasobject:
         raise pickle.UnpicklingError("a NumPy scalar of objects")
-    return scalar(dtype, value) if value is not None else scalar(dtype)
+    return _SCALAR(dtype, value) if value is not None else _SCALAR(dtype)
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
