@@ -2,6 +2,7 @@
 # make test   set up .venv and run the tests
 # make faults kill, fill the disk, and so on, and print a table; KILLS=5 OTHERS=1 MINUTES=5 for less
 # make check  lint, format and type checks
+# make fuzz   feed the readers mutated files: CASES and SECONDS bound each target, TARGETS chooses some
 # make lock   remake requirements.lock with the newest releases
 #
 # TORCH chooses the torch build, and PIP_ARGS an index, for example:
@@ -22,12 +23,15 @@ DEMO ?= demo
 KILLS ?= 50
 OTHERS ?= 6
 MINUTES ?= 30
+CASES ?= 100000
+SECONDS ?= 120
+TARGETS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test check docs lock clean faults
+.PHONY: demo test check fuzz docs lock clean faults
 
 demo: $(READY)
 	$(BIN)/skeltools demo $(DEMO) --replace
@@ -44,6 +48,9 @@ check: $(READY)
 
 faults: $(READY)
 	$(BIN)/python tests/faults --kills $(KILLS) --others $(OTHERS) --minutes $(MINUTES)
+
+fuzz: $(READY)
+	cd tests && PYTHONPATH=. ../$(BIN)/python -m fuzz.run $(TARGETS) --cases $(CASES) --seconds $(SECONDS) --failures ../fuzz-failures
 
 docs: $(READY)
 	$(BIN)/python docs/make_cli.py

@@ -16,6 +16,7 @@ import click
 
 import skeltools
 from skeltools.errors import SkeltoolsError, did_you_mean
+from skeltools.texts import printable
 
 COMMANDS = {
     "synth": "Write raw files of synthetic motion in a real format.",
@@ -136,7 +137,7 @@ class _Fault(click.ClickException):
 
 
 def _fault(message: str, status: int = 2) -> click.ClickException:
-    return _Fault(" ".join(message.split()), status)
+    return _Fault(printable(" ".join(message.split())), status)
 
 
 @click.group(

@@ -40,13 +40,14 @@ def records(
 
     from skeltools import published as others
     from skeltools import report, tables
+    from skeltools.texts import printable
 
     if as_json or form == "json":
         click.echo(json.dumps([record.content() for record in found], indent=2))
         return
     rows = report.rows(found, intervals=all(record.folder is not None for record in found))
     if form == "csv":
-        click.echo(tables.to_csv(report.HEADER, report.flat(rows)), nl=False)
+        click.echo(printable(tables.to_csv(report.HEADER, report.flat(rows))), nl=False)
         return
     made = report.grids(rows)
     made += others.grids(rows) if published else []
@@ -61,10 +62,11 @@ def grids(made: Sequence[Grid], form: str = "table") -> None:
     import click
 
     from skeltools import tables
+    from skeltools.texts import printable
 
     if form != "table":
         face = tables.to_markdown if form == "markdown" else tables.to_latex
-        click.echo("\n".join(face(grid) for grid in made), nl=False)
+        click.echo(printable("\n".join(face(grid) for grid in made)), nl=False)
         return
     from skeltools.cli.console import out
 

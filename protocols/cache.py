@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skeltools.arrays import read_arrays
 from skeltools.files import replacing
 
 _VERSION = 1
@@ -40,10 +40,10 @@ class FeatureCache:
         if path is None or not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as content:
-                features: NDArray[np.float32] = content["features"]
-                intact = str(content["sha256"]) == hashlib.sha256(features.tobytes()).hexdigest()
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            content = read_arrays(path)
+            features: NDArray[np.float32] = content["features"]
+            intact = str(content["sha256"]) == hashlib.sha256(features.tobytes()).hexdigest()
+        except (OSError, ValueError, KeyError):
             return None
         if not intact or features.ndim != 2 or features.dtype != np.float32:
             return None

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from skeltools import weights
 from skeltools.errors import RunError, did_you_mean
 
 
@@ -97,16 +98,11 @@ def load_weights(path: Path) -> Mapping[str, Tensor]:
     Raises:
         RunError: The file is missing, unreadable or holds something else.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunError(f"Weights file {path} does not exist.") from None
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(
-            f"{path} is not a readable weights file ({reason}). Save a plain state dict: "
-            "torch.save(encoder.state_dict(), FILE)"
-        ) from None
+    if not path.exists():
+        raise RunError(f"Weights file {path} does not exist.")
+    state = weights.load(
+        path, "weights file", "Save a plain state dict: torch.save(encoder.state_dict(), FILE)"
+    )
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise RunError(f"{path} holds no plain state dict. Save one: torch.save(encoder.state_dict(), FILE)")
     return state

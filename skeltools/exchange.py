@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools import pickles
+from skeltools.arrays import open_array
 from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import DataError, FormatError, OutputError, SourceError
 from skeltools.files import replacing
@@ -122,22 +123,55 @@ def _read_aimclr(source: Path) -> Arrays:
 
 def _read_labels(path: Path) -> tuple[list[str], list[int]]:
     content = pickles.load(path)
-    if not isinstance(content, (list, tuple)) or len(content) != 2 or len(content[0]) != len(content[1]):
+    if (
+        not isinstance(content, (list, tuple))
+        or len(content) != 2
+        or not all(map(_is_row, content))
+        or len(content[0]) != len(content[1])
+    ):
         raise FormatError(path, "expected a list of names and an equally long list of labels.")
     try:
-        labels = [int(label) for label in content[1]]
-        names = [_bare(str(name)) for name in content[0]]
+        return [_name(name) for name in content[0]], [_label(label) for label in content[1]]
     except (TypeError, ValueError):
         raise FormatError(path, "expected a list of names and a list of whole numbers.") from None
-    return names, labels
+
+
+def _is_row(values: Any) -> bool:
+    return isinstance(values, (list, tuple)) or (isinstance(values, np.ndarray) and values.ndim == 1)
+
+
+_LONGEST = 255
+"""Most characters of a clip's name."""
+
+
+def _name(name: Any) -> str:
+    """Return a clip's name without its suffix.
+
+    Raises:
+        TypeError: It is not a printable text of a sensible length.
+    """
+    if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= _LONGEST:
+        raise TypeError("no name")
+    return _bare(str(name))
+
+
+def _label(label: Any) -> int:
+    """Return a label as a whole number.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
+        raise TypeError("no whole number")
+    return int(label)
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        clips: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        clips: NDArray[Any] = open_array(path)
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist.") from None
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, OSError) as error:
         told = " ".join(str(error).split())
         raise FormatError(path, f"not a NumPy array ({told}).") from None
     if (
@@ -154,19 +188,25 @@ def _read_npy(path: Path) -> NDArray[Any]:
     return clips
 
 
+def _points(points: Any) -> NDArray[Any]:
+    if not isinstance(points, np.ndarray):
+        raise TypeError("no array")
+    return points
+
+
 def _read_pyskl(path: Path, chain: Chain | None) -> Arrays:
     content = pickles.load(path)
     try:
-        splits = {str(name): set(map(_bare, names)) for name, names in content["split"].items()}
+        splits = {_name(name): set(map(_name, names)) for name, names in content["split"].items()}
         annotations = [
-            (_bare(item["frame_dir"]), int(item["label"]), np.asarray(item["keypoint"]))
+            (_name(item["frame_dir"]), _label(item["label"]), _points(item["keypoint"]))
             for item in content["annotations"]
         ]
     except (KeyError, TypeError, AttributeError, ValueError, IndexError):
         raise FormatError(path, "expected pyskl's dictionary with 'split' and 'annotations'.") from None
     names, labels, clips = [], [], []
     for name, label, points in annotations:
-        if points.ndim != 4 or points.shape[2:] != (NUM_JOINTS, 3) or len(points) < 1:
+        if points.ndim != 4 or points.shape[2:] != (NUM_JOINTS, 3) or 0 in points.shape:
             raise FormatError(
                 path, f"{name}: keypoint has shape {points.shape}; expected (M, T, {NUM_JOINTS}, 3)."
             )

@@ -10,12 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from skeltools import preparation
+from skeltools import preparation, weights
 from skeltools.errors import DataError, RunError, counted, did_you_mean
 from skeltools.models.reference_names import translate_backbone
 from skeltools.models.stgcn import STGCN
@@ -32,6 +33,9 @@ _WITHIN = re.compile(r"(fc|neck)\..*")
 """Entries beside the backbone in an encoder that evaluation does not need."""
 
 _COUNTER = "num_batches_tracked"
+
+_WIDEST = 4096
+"""Most channels an encoder is read with; the projects use 16 to 256."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def read(path: Path) -> Found:
             continue
         full = prefix + inner
         width, dim = (_channels(entries, full, block, path) for block in (0, 9))
-        state[stream] = _encoder(entries, prefix, inner, STGCN(width, dim, 0.0).state_dict(), path)
+        state[stream] = _encoder(entries, prefix, inner, _wanted(width, dim), path)
         taken |= {name for name in entries if name.startswith(full) and translate_backbone(name[len(full) :])}
     return Found(
         origin="SkeAttnCLR" if inner else "AimCLR family",
@@ -96,13 +100,7 @@ def read(path: Path) -> Found:
 
 
 def _plain(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunError(f"{path} does not exist.") from None
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RunError(f"{path} is no state dict that torch reads without running code ({reason}).") from None
+    content = weights.load(path, "state dict", "Save model.state_dict() and import that.")
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
         raise RunError(f"{path} is not a plain state dict: save model.state_dict() and import that.")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
@@ -112,7 +110,17 @@ def _channels(entries: Mapping[str, Tensor], full: str, block: int, path: Path) 
     name = f"{full}st_gcn_networks.{block}.tcn.0.weight"
     if name not in entries or entries[name].dim() != 1:
         raise RunError(f"{path} lacks '{name}', from which channels are read; it is no ST-GCN of ten blocks.")
-    return len(entries[name])
+    width = len(entries[name])
+    if not 1 <= width <= _WIDEST:
+        raise RunError(f"{path}: '{name}' has {width:,} channels; 1 to {_WIDEST:,} are read.")
+    return width
+
+
+@lru_cache(maxsize=4)
+def _wanted(width: int, dim: int) -> dict[str, Tensor]:
+    """Return the entries of our encoder by name, without memory for their values."""
+    with torch.device("meta"):
+        return dict(STGCN(width, dim, 0.0).state_dict())
 
 
 def _encoder(
@@ -145,7 +153,7 @@ def _encoder(
             f"{path} lacks {counted(len(missing), 'weight')} of the encoder '{prefix}', such as "
             f"'{missing[0]}' (as skeltools names it)."
         )
-    return {name: found.get(name, torch.zeros_like(value)) for name, value in wanted.items()}
+    return {name: found.get(name, torch.zeros_like(value, device="cpu")) for name, value in wanted.items()}
 
 
 def _theirs(rest: str, want: Tensor) -> tuple[int, ...]:
@@ -223,10 +231,10 @@ def make_run(
     if data is not None:
         run = _with_data(run, data, split)
     run.make(replace)
-    weights = found.state[stream if stream in found.state else found.streams[0]]
+    taken = found.state[stream if stream in found.state else found.streams[0]]
     saved = checkpoints.Checkpoint(
         epoch=0, batch=0, step=0,
-        model={f"query.backbone.{name}": value for name, value in weights.items()},
+        model={f"query.backbone.{name}": value for name, value in taken.items()},
         optimizer={}, rng={}, settings=dict(run.flat), versions=run.versions, data_digest="", monitor=None,
     )  # fmt: skip
     checkpoints.save(saved, run.checkpoints_dir, keep=1)

@@ -7,7 +7,6 @@ import json
 import platform
 import re
 import typing
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError
 from skeltools.files import replacing, write_text
+from skeltools.texts import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -251,21 +251,20 @@ def write(record: Record, folder: Path, side: Side) -> Record:
 
 def read_side(record: Record) -> Side:
     """Read what lies beside a record; see `Record.side`."""
-    import numpy as np
+    from skeltools.arrays import read_arrays
 
     if record.folder is None:
         raise RunError("The result was not kept in a folder, so its scores cannot be read.")
     path = record.folder / record.scores
     try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
+        arrays = read_arrays(path)
         side = Side(
             arrays["scores"], arrays["labels"], arrays["names"].tolist(), arrays["classes"].tolist(),
             arrays.get("weight"), arrays.get("bias"),
         )  # fmt: skip
     except FileNotFoundError:
         raise RunError(f"{path}, the scores of a result, is missing. Run the protocol again.") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise RunError(f"{path} holds no readable scores ({error}). Run the protocol again.") from None
     n = record.test_clips
     if side.scores.shape != (n, record.num_classes) or len(side.labels) != n or len(side.names) != n:
@@ -280,36 +279,46 @@ def read(path: Path) -> Record:
         RunError: The file is not a record of a version this program reads.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
         raise RunError(
             f"{path} is not a readable result: {error}. Remove it or run the protocol again."
         ) from None
     if not isinstance(content, dict) or content.get("version") != RECORD_VERSION:
         found = content.get("version") if isinstance(content, dict) else None
         raise RunError(
-            f"{path}: result version {found!r}, expected {RECORD_VERSION}. "
+            f"{path}: result version {found!r:.40}, expected {RECORD_VERSION}. "
             "Remove it and run the protocol again."
         )
     hints = typing.get_type_hints(Record)
     stored = {item.name for item in fields(Record)} - {"folder"}
     wrong = sorted(stored ^ content.keys())
     wrong += [key for key, kind in hints.items() if key in content and not _fits(content[key], kind)]
+    if not wrong and Path(content["scores"]).name != content["scores"]:
+        wrong = ["scores"]  # a name in the record's own folder, never a path
     if wrong:
-        raise RunError(f"{path}: missing, unknown or misfit entry '{wrong[0]}'. Run the protocol again.")
+        raise RunError(f"{path}: missing, unknown or misfit entry '{wrong[0]:.60}'. Run the protocol again.")
     return Record(**content, folder=path.parent)
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Tell whether a JSON value is of the annotated type, at its outermost level."""
-    options = typing.get_args(kind) if type(None) in typing.get_args(kind) else (kind,)
-    for option in options:
-        plain = typing.get_origin(option) or option
-        if plain is float and isinstance(value, int) and not isinstance(value, bool):
-            return True
-        if isinstance(value, plain) and not (plain is int and isinstance(value, bool)):
-            return True
-    return False
+    """Tell whether a JSON value is of the annotated type, its members included; floats are finite."""
+    if type(None) in typing.get_args(kind):
+        return value is None or any(
+            _fits(value, one) for one in typing.get_args(kind) if one is not type(None)
+        )
+    plain, inside = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if plain is Any:
+        return True
+    if plain is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    if plain is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+    if plain is list:
+        return isinstance(value, list) and all(_fits(item, inside[0]) for item in value)
+    if plain is dict:
+        return isinstance(value, dict) and all(_fits(item, inside[1]) for item in value.values())
+    return isinstance(value, plain)
 
 
 def read_all(folder: Path) -> list[Record]:

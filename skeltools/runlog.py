@@ -65,7 +65,7 @@ def read(path: Path) -> Curves:
             elif entry["kind"] == "step":
                 steps.append({key: entry[key] for key in entry if key != "kind"})
                 int(entry["step"]), int(entry["epoch"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if number == len(lines):
                 break  # the run is being written, or was cut off within its last line
             raise RunError(f"{path}, line {number}: not a line of a training log ({error}).") from None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError, SkeltoolsError
 from skeltools.files import lock, write_text
+from skeltools.texts import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +93,7 @@ class Run:
         if not path.is_dir():
             raise RunError(f"{path} does not exist or is not a folder. Make a run with 'skeltools pretrain'.")
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
         except FileNotFoundError:
             raise RunError(
                 f"{path} is not a run folder: it has no run.json. Make one with 'skeltools pretrain'."
@@ -109,9 +110,9 @@ class Run:
                 flat=flat,
                 origin=origin,
                 data=None if content["data"] is None else Path(content["data"]),
-                **{name: content[name] for name in _PLAIN if name != "origin"},
+                **{name: _typed(name, content[name]) for name in _PLAIN if name != "origin"},
             )
-        except (AttributeError, KeyError, TypeError, SkeltoolsError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, SkeltoolsError) as error:
             raise RunError(f"{file} is damaged ({error}). Make the run again.") from None
 
     @staticmethod
@@ -315,6 +316,18 @@ _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
     "command", "versions", "created",
 )  # fmt: skip
+
+
+def _typed(name: str, value: Any) -> Any:
+    """Return an entry of ``run.json`` that is of its type.
+
+    Raises:
+        TypeError: It is not.
+    """
+    kind = {"seed": int, "frames": int, "preparation": dict, "versions": dict}.get(name, str)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a {kind.__name__}")
+    return value
 
 
 def preparation_of(attrs: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from skeltools.arrays import read_arrays
 from skeltools.errors import DataError
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
@@ -160,11 +160,10 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
+        return read_arrays(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError):
+    except (OSError, ValueError):
         raise DataError(f"{path} is not an .npz file of numbers.") from None
 
 

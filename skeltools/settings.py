@@ -15,7 +15,6 @@ key and the nearest known one.
 
 from __future__ import annotations
 
-import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from skeltools.errors import SettingError, did_you_mean
+from skeltools.texts import parse_toml, read_text
 
 T = TypeVar("T")
 
@@ -32,6 +32,12 @@ Context = Mapping[str, str]
 """What ``[[when]]`` tables match against, such as dataset, split and stream."""
 
 _HEADER = {"title", "source", "note", "extends", "when"}
+LARGEST = 1 << 20
+"""Most bytes of a recipe (1 MiB)."""
+
+_LONGEST = 32
+"""Most recipes that extend one another."""
+
 _MATCHABLE = ("dataset", "split", "stream")
 
 
@@ -118,6 +124,8 @@ def resolve(
         layers += [layer for layer in _chain(recipe, package) if layer.name != base]
     for layer in layers:
         title = layer.content.get("title", layer.name)
+        if not isinstance(title, str):
+            raise SettingError(f"Recipe '{layer.name}': title must be a text.")
         for where, values in _sections(layer, context or {}):
             for key, value in values.items():
                 flat[key] = _check(key, value, known, where)
@@ -169,8 +177,8 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise SettingError(f"--set takes key=value, not '{text}'. Example: --set train.lr=0.05")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return key, parse_toml(f"value = {value}")["value"]
+    except ValueError:
         return key, value
 
 
@@ -201,6 +209,8 @@ def _chain(recipe: str, package: str) -> list[_Layer]:
         following = content.get("extends")
         if following is not None and not isinstance(following, str):
             raise SettingError(f"Recipe '{recipe}': extends must be a recipe's name.")
+        if len(chain) > _LONGEST:
+            raise SettingError(f"Recipe '{recipe}' extends more than {_LONGEST} others.")
     return chain
 
 
@@ -208,10 +218,10 @@ def _read(recipe: str, package: str) -> dict[str, Any]:
     if recipe.endswith(".toml"):
         path = Path(recipe)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path, LARGEST)
         except FileNotFoundError:
             raise SettingError(f"Recipe file {recipe} does not exist.") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise SettingError(f"Recipe file {recipe} cannot be read: {error}.") from None
     else:
         known = packaged_recipes(package)
@@ -222,8 +232,8 @@ def _read(recipe: str, package: str) -> dict[str, Any]:
             )
         text = (files(package) / f"{recipe}.toml").read_text(encoding="utf-8")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(text)
+    except ValueError as error:  # tomllib.TOMLDecodeError, or a number with too many digits
         raise SettingError(f"Recipe '{recipe}' is not valid TOML: {error}.") from None
 
 
@@ -231,9 +241,18 @@ def _sections(layer: _Layer, context: Context) -> list[tuple[str, dict[str, Any]
     """Return (origin, values by dotted key) of the recipe's body and of each fitting [[when]] table."""
     body = {key: value for key, value in layer.content.items() if key not in _HEADER}
     found = [(f"recipe {layer.name}", _flatten(body))]
-    for table in layer.content.get("when", []):
+    tables = layer.content.get("when", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise SettingError(f"Recipe '{layer.name}': when must be tables, each under [[when]].")
+    for table in tables:
         match = table.get("match", {})
-        for key in match:
+        if not isinstance(match, dict):
+            raise SettingError(f"Recipe '{layer.name}': match must be a table, such as {{split = 'xsub'}}.")
+        for key, want in match.items():
+            if not isinstance(want, (str, list)):
+                raise SettingError(
+                    f"Recipe '{layer.name}': match must give '{key}' a text or a list of texts."
+                )
             if key not in _MATCHABLE:
                 raise SettingError(
                     f"Recipe '{layer.name}': [[when]] cannot match on '{key}', only on "
@@ -264,22 +283,33 @@ def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any
     kind, meta = known[key]
     fitted = _fit(value, kind)
     if fitted is _MISFIT:
-        raise SettingError(f"Setting '{key}' ({where}) must be {_describe(kind)}, not {value!r}.")
+        raise SettingError(f"Setting '{key}' ({where}) must be {_describe(kind)}, not {_shown(value)}.")
     choices, low, high, above = (meta.get(name) for name in ("choices", "low", "high", "above"))
     if choices is not None and fitted not in choices:
         hint = did_you_mean(str(fitted), choices)
         raise SettingError(
-            f"Setting '{key}' ({where}) must be one of {', '.join(choices)}, not {value!r}.{hint}"
+            f"Setting '{key}' ({where}) must be one of {', '.join(choices)}, not {_shown(value)}.{hint}"
         )
     for number in fitted if isinstance(fitted, tuple) else (fitted,):
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             if low is not None and not number >= low:
-                raise SettingError(f"Setting '{key}' ({where}) must be at least {low}, not {value!r}.")
+                raise SettingError(f"Setting '{key}' ({where}) must be at least {low}, not {_shown(value)}.")
             if high is not None and not number <= high:
-                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {value!r}.")
+                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
             if above is not None and not number > above:
-                raise SettingError(f"Setting '{key}' ({where}) must be greater than {above}, not {value!r}.")
+                raise SettingError(
+                    f"Setting '{key}' ({where}) must be greater than {above}, not {_shown(value)}."
+                )
     return fitted
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message shows it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python prints
+        return "a number with thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 _MISFIT = object()
@@ -304,7 +334,12 @@ def _fit(value: Any, kind: Any) -> Any:
             return int(value)
         return value if isinstance(value, int) and not isinstance(value, bool) else _MISFIT
     if kind is float:
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else _MISFIT
+        try:
+            return (
+                float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else _MISFIT
+            )
+        except OverflowError:
+            return _MISFIT
     if kind is str:
         return value if isinstance(value, str) else _MISFIT
     if kind is types.NoneType:

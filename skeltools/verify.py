@@ -87,7 +87,7 @@ def _labels_and_names(file: ClipFile, found: Findings) -> None:
 def _splits(file: ClipFile, found: Findings) -> None:
     everything = np.arange(len(file))
     for split in file.splits:
-        sides = {part: file.rows(split, part) for part in PARTITIONS}
+        sides = {part: file.stored_rows(f"splits/{split}/{part}") for part in PARTITIONS}
         for part, rows in sides.items():
             if len(rows) and (rows.min() < 0 or rows.max() >= len(file)):
                 found.faults.append(f"split {split}: its {part} side names rows that do not exist")
@@ -111,7 +111,10 @@ def _splits(file: ClipFile, found: Findings) -> None:
                 f"officially {official[0]:,} / {official[1]:,}"
             )
     for split, percent, seed in file.subsets:
-        outside = np.setdiff1d(file.subset(split, percent, seed), file.rows(split, "train"))
+        outside = np.setdiff1d(
+            file.stored_rows(f"subsets/{split}/{percent}/{seed}"),
+            file.stored_rows(f"splits/{split}/train"),
+        )
         if len(outside):
             where = f"subset {split}/{percent}/{seed}"
             found.faults.append(f"{where} has {len(outside)} rows outside the training side")
@@ -142,7 +145,10 @@ def _values(file: ClipFile, found: Findings, progress: Progress) -> None:
     for rows, what in ((odd, "NaN or infinite values"), (wrong, "values that do not match their digest")):
         if rows:
             found.faults.append(f"{len(rows)} clips have {what}, {file.names[rows[0]]} first")
-    splits = {split: {part: file.rows(split, part) for part in PARTITIONS} for split in file.splits}
+    splits = {
+        split: {part: file.stored_rows(f"splits/{split}/{part}") for part in PARTITIONS}
+        for split in file.splits
+    }
     if content_digest(file.names, file.labels.tolist(), digests, splits) != file.digest:
         found.faults.append("names, labels, digests and splits do not match the content digest")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import re
+import stat
 import threading
 import zipfile
 import zlib
@@ -17,6 +19,22 @@ from skeltools.errors import FormatError, SourceError
 
 LARGEST = 1 << 28
 """No raw file is larger than this many bytes (256 MiB); a larger member of an archive is refused."""
+
+MOST_MEMBERS = 1_000_000
+"""An archive with more members is refused; NTU RGB+D 120 has 114,480 files."""
+
+MOST_BYTES = 1 << 40
+"""An archive whose members hold more than this (1 TiB) when unpacked is refused."""
+
+RATIO = 200
+"""A zip member or a .7z archive that unpacks to more than this many times its size is refused; raw recordings
+unpack to 3 to 20 times."""
+
+_FREE = 1 << 22
+"""Sizes below this (4 MiB) are not judged by their ratio."""
+
+_DIRECTORY = 1 << 28
+"""Most bytes of a zip archive's table of members."""
 
 _JUNK = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$)")
 
@@ -75,6 +93,8 @@ class Entry:
                 return file.read()
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}.") from None
+        except MemoryError:
+            raise FormatError(self.path, "the file does not fit into memory; it is no raw file.") from None
 
 
 @dataclass(frozen=True)
@@ -112,7 +132,8 @@ class ZipEntry(Entry):
             raise SourceError(f"{self.archive} cannot be read: {error.strerror}.") from None
         try:
             if self.method == zipfile.ZIP_DEFLATED:
-                data = zlib.decompress(data, -15, self.size) if self.size else b""
+                # One byte more than the archive says, so that a member that goes on is found out there.
+                data = zlib.decompressobj(-15).decompress(data, self.size + 1)
         except zlib.error:
             raise FormatError(self.path, "the archive is damaged here. Fetch it again.") from None
         if len(data) != self.size or zlib.crc32(data) != self.stamp:
@@ -220,22 +241,66 @@ def _checked(archive: Path, member: str, size: int) -> None:
     """Refuse members that no raw archive has: paths that lead out of it, and gigantic files."""
     if member.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", member) or ":" in member:
         raise FormatError(f"{archive}/{member}", "a member's path leads out of the archive; it is refused.")
-    if size > LARGEST:
+    if not 0 <= size <= LARGEST:
         raise FormatError(f"{archive}/{member}", f"{size:,} bytes are too many for a raw file.")
+
+
+def _limited(archive: Path, members: int, unpacked: int, packed: int) -> None:
+    """Refuse archives that no raw archive is like.
+
+    Args:
+        archive: The archive.
+        members: How many members it has.
+        unpacked: Bytes they have together.
+        packed: Bytes they are packed into, as the archive tells.
+    """
+    if members > MOST_MEMBERS:
+        raise SourceError(f"{archive} has {members:,} members; at most {MOST_MEMBERS:,} are read.")
+    if unpacked > MOST_BYTES:
+        raise SourceError(f"{archive} unpacks to {unpacked:,} bytes; at most {MOST_BYTES:,} are read.")
+    length = archive.stat().st_size
+    if packed > length:
+        raise SourceError(f"{archive} is damaged: its members overlap or lie outside it. Fetch it again.")
+
+
+class _Bounded(io.BufferedReader):
+    """An open archive that refuses to read a table of members beyond `_DIRECTORY` in one piece."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _DIRECTORY:
+            raise zipfile.BadZipFile(f"a table of {size:,} bytes")
+        return super().read(size)
 
 
 def _zip(source: Path) -> list[Entry]:
     try:
-        with zipfile.ZipFile(source) as archive:
+        with _Bounded(io.FileIO(source)) as file, zipfile.ZipFile(file) as archive:
             members = [item for item in archive.infolist() if not item.is_dir()]
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
-        raise SourceError(f"{source} is not a zip archive, or it is damaged ({error}).") from None
+    # zipfile raises nearly anything on damaged input, struct.error and UnicodeDecodeError among it
+    except Exception as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise SourceError(f"{source} is not a zip archive, or it is damaged ({told}).") from None
+    length = source.stat().st_size
+    _limited(
+        source,
+        len(members),
+        sum(item.file_size for item in members),
+        sum(item.compress_size for item in members),
+    )
     entries: list[Entry] = []
     for item in members:
         name = item.filename
         if _JUNK.search(name):
             continue
         _checked(source, name, item.file_size)
+        if item.file_size > max(_FREE, RATIO * item.compress_size):
+            raise FormatError(
+                f"{source}/{name}", f"it unpacks to more than {RATIO} times its size; it is refused."
+            )
+        if not 0 <= item.header_offset <= length:
+            raise FormatError(f"{source}/{name}", "the archive is damaged here. Fetch it again.")
+        if stat.S_ISLNK(item.external_attr >> 16):
+            raise FormatError(f"{source}/{name}", "the member is a link; it is refused.")
         if item.flag_bits & 1:
             raise FormatError(f"{source}/{name}", "the member is encrypted. Unpack the archive first.")
         if item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -296,8 +361,17 @@ def _seven_zip(source: Path) -> list[Entry]:
     members = _open_seven_zip(
         source, lambda archive: [item for item in archive.list() if not item.is_directory]
     )
+    length = source.stat().st_size
+    unpacked = sum(item.uncompressed for item in members)
+    _limited(source, len(members), unpacked, 0)
+    if unpacked > max(_FREE, RATIO * length):
+        raise SourceError(f"{source} unpacks to more than {RATIO} times its size; it is refused.")
+    if len({item.filename for item in members}) != len(members):
+        raise SourceError(f"{source} holds a member twice. Unpack it and give the folder.")
     entries: list[Entry] = []
     for item in members:
+        if item.is_symlink:
+            raise FormatError(f"{source}/{item.filename}", "the member is a link; it is refused.")
         if not _JUNK.search(item.filename):
             _checked(source, item.filename, item.uncompressed)
             entries.append(
@@ -364,8 +438,12 @@ def _stream_archive(archive: str, members: dict[str, Entry]) -> Iterator[tuple[E
         def __init__(self, name: str) -> None:
             self.name = name
             self.parts: list[bytes] = []
+            self.left = members[name].size if name in members else 0
 
         def write(self, s: bytes | bytearray) -> int:
+            self.left -= len(s)
+            if self.left < 0:
+                raise ValueError("a member is larger than the archive says")
             self.parts.append(bytes(s))
             return len(s)
 

@@ -17,6 +17,7 @@ import skeltools
 from skeltools import palette
 from skeltools.files import write_text
 from skeltools.skeleton import JOINTS, PARTS, bones
+from skeltools.texts import printable
 
 SCRIPTS = ("base.js", "tables.js", "lines.js", "matrix.js", "scatter.js", "player.js", "main.js")
 """The script, in the order it runs."""
@@ -67,7 +68,7 @@ def document(title: str, values: Mapping[str, Any]) -> str:
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     parts = {
-        "title": html.escape(title),
+        "title": html.escape(printable(title)),
         "policy": html.escape(policy),
         "style": style,
         "script": script,

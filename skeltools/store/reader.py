@@ -15,7 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from skeltools import datasets
 from skeltools.errors import DataError, SettingError
 from skeltools.formats.recording import Recording
+from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.store import guard
 from skeltools.store.layout import FORMAT, VERSION, decode
+
+_FAULTS = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
+"""What h5py and NumPy raise on damaged input."""
+
+
+_MOST_FRAMES = 1_000_000
+"""A recording of more frames (nine hours at 30 a second) is damaged."""
 
 
 class ClipFile:
@@ -45,7 +54,7 @@ class ClipFile:
             )
         try:
             self._file = h5py.File(self.path, "r")
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:
             if not h5py.is_hdf5(self.path):
                 raise DataError(
                     f"{self.path} is not an HDF5 file. Make one with 'skeltools convert'."
@@ -53,9 +62,16 @@ class ClipFile:
             raise DataError(f"{self.path} cannot be opened: {' '.join(str(error).split())}.") from None
         try:
             self._check()
-        except BaseException:
+        except DataError:
             self._file.close()
             raise
+        except _FAULTS as error:
+            self._file.close()
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> DataError:
+        told = " ".join(str(error).split()) or type(error).__name__
+        return DataError(f"{self.path} is damaged ({told:.300}). Convert the source again.")
 
     def _check(self) -> None:
         self.attrs: dict[str, object] = {key: decode(value) for key, value in self._file.attrs.items()}
@@ -67,17 +83,68 @@ class ClipFile:
                 f"{self.path} has format version {version}, this skeltools reads version {VERSION}. "
                 "Convert the source again."
             )
+        guard.check(self._file, self.path)
         try:
             self.dataset = datasets.get(str(self.attrs["dataset"]))
-            self.classes: tuple[str, ...] = tuple(self._file.attrs["class_names"])
+            names = self.attrs["class_names"]
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise KeyError("class_names is no list of texts")
+            self.classes: tuple[str, ...] = tuple(names)
             self.digest = str(self.attrs["content_digest"])
             self._clips: h5py.Dataset = self._file["clips"]
+            self._check_clips("clips")
+            if "motion" in self._file:
+                self._check_clips("motion")
             self.frames = int(self._clips.shape[2])
             self.splits: tuple[str, ...] = tuple(
                 split for split in self.dataset.splits if split in self._file["splits"]
             ) + tuple(split for split in self._file["splits"] if split not in self.dataset.splits)
         except (KeyError, IndexError, AttributeError, SettingError) as error:
             raise DataError(f"{self.path} is damaged ({error}). Convert the source again.") from None
+
+    def _check_clips(self, name: str) -> None:
+        values = self._file[name]
+        if not isinstance(values, h5py.Dataset) or values.dtype not in (np.float32, np.float16):
+            raise KeyError(f"{name} is no dataset of float32 or float16")
+        shape = values.shape
+        if len(shape) != 5 or shape[1] != 3 or shape[3:] != (NUM_JOINTS, NUM_BODIES) or shape[2] < 1:
+            raise KeyError(f"{name} has shape {shape}, not (N, 3, T, {NUM_JOINTS}, {NUM_BODIES})")
+
+    def _values(self, name: str, kinds: str, rank: int = 1, rows: int | None = None) -> NDArray[Any]:
+        """Return the values of a dataset that is what the layout says.
+
+        Args:
+            name: Its path in the file.
+            kinds: Kinds of NumPy types it may have.
+            rank: Number of dimensions.
+            rows: Length that it must have; None for any.
+
+        Raises:
+            DataError: It is not, or cannot be read.
+        """
+        try:
+            found = self._file[name]
+            if not isinstance(found, h5py.Dataset) or found.ndim != rank or found.dtype.kind not in kinds:
+                raise ValueError(f"/{name} is not what it should be")
+            if rows is not None and len(found) != rows:
+                raise ValueError(f"/{name} has {len(found):,} rows, /clips {rows:,}")
+            values: NDArray[Any] = found[:]
+            return values
+        except _FAULTS as error:
+            raise self._damaged(error) from None
+
+    def _texts(self, values: Any) -> list[str]:
+        try:
+            return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in values]
+        except UnicodeDecodeError as error:
+            raise self._damaged(error) from None
+
+    def _rows(self, name: str) -> NDArray[np.int64]:
+        """Return row numbers that a dataset holds, each one of the file's."""
+        found = self.stored_rows(name)
+        if len(found) and not 0 <= found.min() <= found.max() < len(self):
+            raise self._damaged(ValueError(f"/{name} names rows that are not there"))
+        return found
 
     def __enter__(self) -> Self:
         return self
@@ -98,12 +165,12 @@ class ClipFile:
     @cached_property
     def names(self) -> list[str]:
         """Clip names, in row order, which is their alphabetical order."""
-        return [name.decode("utf-8") for name in self._file["name"][:]]
+        return self._texts(self._values("name", "O", rows=len(self)))
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """0-based labels, int64 (N,)."""
-        return np.asarray(self._file["label"][:], np.int64)
+        return np.asarray(self._values("label", "iu", rows=len(self)), np.int64)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -121,23 +188,31 @@ class ClipFile:
         """
         if name not in self.columns:
             raise DataError(f"{self.path} has no column '{name}', only {', '.join(self.columns)}.")
-        values = self._file[name][:]
+        values = self._values(name, "iuO", rows=len(self))
         if values.dtype == object:
-            return [value.decode("utf-8") for value in values]
+            return self._texts(values)
         return np.asarray(values, np.int64)
 
     @cached_property
     def digests(self) -> NDArray[np.uint8]:
         """SHA-256 of each clip's values, uint8 (N, 32)."""
-        return np.asarray(self._file["digest"][:], np.uint8)
+        return np.asarray(self._values("digest", "u", 2, len(self)), np.uint8)
 
     @cached_property
     def excluded(self) -> list[tuple[str, str]]:
         """(name, reason) of every clip that was left out."""
-        return [
-            (name.decode("utf-8"), reason.decode("utf-8"))
-            for name, reason in self._file["excluded"][:].tolist()
-        ]
+        values = self._values("excluded", "V")
+        if values.dtype.names != ("name", "reason"):
+            raise self._damaged(ValueError("/excluded is not what it should be"))
+        return list(zip(self._texts(values["name"]), self._texts(values["reason"]), strict=True))
+
+    def stored_rows(self, name: str) -> NDArray[np.int64]:
+        """Return the row numbers under a name such as ``splits/xsub/train`` as they stand, in range or not.
+
+        Raises:
+            DataError: There are none of that name.
+        """
+        return np.asarray(self._values(name, "iu"), np.int64)
 
     def rows(self, split: str, part: str) -> NDArray[np.int64]:
         """Return the rows of one side of a split, increasing, int64 (n,).
@@ -154,18 +229,21 @@ class ClipFile:
             raise DataError(f"{self.path} has no split '{split}': {there}.")
         if part not in datasets.PARTITIONS:
             raise DataError(f"A split has no side '{part}': choose train or test.")
-        return np.asarray(self._file[f"splits/{split}/{part}"][:], np.int64)
+        return self._rows(f"splits/{split}/{part}")
 
     @cached_property
     def subsets(self) -> list[tuple[str, str, int]]:
         """The label subsets stored: (split, percentage as text, seed) of each."""
-        found = [
-            (split, percent, int(seed))
-            for split in self.splits
-            for percent, seeds in self._file.get(f"subsets/{split}", {}).items()
-            for seed in seeds
-        ]
-        return sorted(found, key=lambda item: (item[0], float(item[1]), item[2]))
+        try:
+            found = [
+                (split, percent, int(seed))
+                for split in self.splits
+                for percent, seeds in self._file.get(f"subsets/{split}", {}).items()
+                for seed in seeds
+            ]
+            return sorted(found, key=lambda item: (item[0], float(item[1]), item[2]))
+        except _FAULTS as error:
+            raise self._damaged(error) from None
 
     def subset(self, split: str, percent: str, seed: int) -> NDArray[np.int64]:
         """Return the rows of a stored label subset, increasing, int64 (n,).
@@ -184,7 +262,7 @@ class ClipFile:
                 f"{self.path} has no subset of {percent} % of '{split}' with seed {seed}. "
                 "Make it with 'skeltools subset'."
             )
-        return np.asarray(self._file[where][:], np.int64)
+        return self._rows(where)
 
     @property
     def has_raw(self) -> bool:
@@ -199,18 +277,31 @@ class ClipFile:
         """
         if not self.has_raw:
             raise DataError(f"{self.path} holds no recordings. Convert with --keep-raw to keep them.")
-        start, stop = self._file["raw/offset"][row : row + 2].tolist()
-        return Recording(
-            frames=int(self._raw_frames[row]),
-            coords=np.asarray(self._file["raw/data"][start:stop], np.float32),
-            frame=np.asarray(self._file["raw/frame"][start:stop], np.int32),
-            slot=np.asarray(self._file["raw/slot"][start:stop], np.int32),
-            ids=np.asarray(self._file["raw/id"][start:stop], np.int64),
-        )
+        try:
+            start, stop = self._file["raw/offset"][row : row + 2].tolist()
+            found = Recording(
+                frames=int(self._raw_frames[row]),
+                coords=np.asarray(self._file["raw/data"][start:stop], np.float32),
+                frame=np.asarray(self._file["raw/frame"][start:stop], np.int32),
+                slot=np.asarray(self._file["raw/slot"][start:stop], np.int32),
+                ids=np.asarray(self._file["raw/id"][start:stop], np.int64),
+            )
+            bodies = stop - start
+            if not 0 <= found.frames <= _MOST_FRAMES or found.coords.shape != (bodies, NUM_JOINTS, 3):
+                raise ValueError(f"the recording of row {row} has another shape than its counts say")
+            if not len(found.frame) == len(found.slot) == len(found.ids) == bodies:
+                raise ValueError(f"the recording of row {row} is shorter than its counts say")
+            if bodies and not (found.frame.min() >= 0 and found.frame.max() < found.frames):
+                raise ValueError(f"the recording of row {row} has bodies outside its frames")
+            if bodies and found.slot.min() < 0:
+                raise ValueError(f"the recording of row {row} has bodies without a place")
+            return found
+        except _FAULTS as error:
+            raise self._damaged(error) from None
 
     @cached_property
     def _raw_frames(self) -> NDArray[np.int64]:
-        return np.asarray(self._file["raw/frames"][:], np.int64)
+        return np.asarray(self._values("raw/frames", "iu", rows=len(self)), np.int64)
 
     def raw_counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return how many bodies were observed in each recording, and its frames, int64 (N,) each.
@@ -220,7 +311,7 @@ class ClipFile:
         """
         if not self.has_raw:
             raise DataError(f"{self.path} holds no recordings. Convert with --keep-raw to keep them.")
-        offsets = np.asarray(self._file["raw/offset"][:], np.int64)
+        offsets = np.asarray(self._values("raw/offset", "iu", rows=len(self) + 1), np.int64)
         return offsets[1:] - offsets[:-1], self._raw_frames
 
     @property

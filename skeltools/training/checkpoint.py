@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from skeltools import weights
 from skeltools.errors import OutputError, RunError
 from skeltools.files import replacing, sweep
 
@@ -83,13 +84,7 @@ def load(path: Path) -> Checkpoint:
     Raises:
         RunError: The file is missing, damaged or of another version.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunError(f"{path} does not exist.") from None
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} is not a readable checkpoint ({reason}).") from None
+    content = weights.load(path, "checkpoint", "Use an earlier one, or start the run again.")
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise RunError(f"{path} is not a checkpoint of version {VERSION} of skeltools.")
     names = {field.name for field in fields(Checkpoint)}

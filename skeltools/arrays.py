@@ -1,0 +1,94 @@
+"""NumPy's files from elsewhere: a header is compared with the file before any memory is reserved."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MEMBERS = 10_000
+_UNPACKED = 1 << 36
+"""Most bytes that the arrays of one archive hold (64 GiB)."""
+
+_RATIO = 1100
+"""Deflate packs at most 1,032 bytes into one."""
+
+
+def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read magic and header of a .npy stream: shape, whether it is in Fortran's order, and type."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version in ((2, 0), (3, 0)):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        raise ValueError(f"version {version} of NumPy's format")
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which would run code")
+    if dtype.kind not in "biufcSU" or len(shape) > 32 or not all(0 <= size < 1 << 62 for size in shape):
+        raise ValueError(f"its type is {dtype!s:.60}, its shape {shape!s:.60}")
+    return shape, fortran, dtype
+
+
+def open_array(path: Path) -> NDArray[Any]:
+    """Map a .npy file for reading.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no .npy file of numbers or texts, or shorter than its header says.
+    """
+    try:
+        with path.open("rb") as file:
+            shape, fortran, dtype = _header(file)
+            start = file.tell()
+            held = path.stat().st_size - start
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # NumPy reads the header with Python's tokenizer, which raises nearly anything
+        raise ValueError(f"its header is damaged ({type(error).__name__})") from None
+    need = math.prod(shape) * dtype.itemsize
+    if need > held:
+        raise ValueError(f"its header claims {need:,} bytes, {held:,} are there")
+    if need == 0:
+        return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read every array of an .npz file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged, holds anything but arrays of numbers and texts, or unpacks to too much.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if len(members) > _MEMBERS or sum(item.file_size for item in members) > _UNPACKED:
+                raise ValueError("it holds too much")
+            return {item.filename.removesuffix(".npy"): _member(archive, item) for item in members}
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # zipfile, zlib and the header's reader raise nearly anything on damaged input
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{told:.200}") from None
+
+
+def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray[Any]:
+    if item.file_size > _RATIO * (item.compress_size + 1):
+        raise ValueError(f"{item.filename!r:.60} claims more than it can hold")
+    with archive.open(item) as stream:
+        shape, fortran, dtype = _header(stream)  # type: ignore[arg-type]
+        need = math.prod(shape) * dtype.itemsize
+        if need > item.file_size:
+            raise ValueError(f"{item.filename!r:.60} claims {need:,} bytes, {item.file_size:,} are there")
+        data = stream.read(need)
+        if len(data) != need or stream.read(1):
+            raise ValueError(f"{item.filename!r:.60} does not hold what its header says")
+    if need == 0:
+        return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")

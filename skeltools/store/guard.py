@@ -1,0 +1,100 @@
+"""Is an HDF5 file safe to read? What it claims is compared with what it holds before anything is reserved."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+_OBJECTS = 100_000
+_DEEPEST = 6
+_ATTRIBUTES = 10_000
+_RATIO = 1100
+"""Deflate packs at most 1,032 bytes into one."""
+
+
+def check(file: h5py.File, path: Path) -> None:
+    """Walk through a file's groups and datasets.
+
+    Raises:
+        ValueError: A link leads out of its group, a dataset lies outside the file or claims more than it
+            holds, or something is of a kind that a converted file never has.
+    """
+    length = path.stat().st_size
+    _attributes(file.attrs, length, "/")
+    seen = {_place(file)}
+    stack: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
+    while stack:
+        where, group, depth = stack.pop()
+        for key in group:
+            if not isinstance(key, str):
+                raise ValueError("a name is no text")
+            name = f"{where}/{key}"
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name} is a soft or external link, which is not followed")
+            item = group[key]
+            if _place(item) in seen or len(seen) > _OBJECTS:
+                raise ValueError(f"{name} is linked twice, or there is too much in the file")
+            seen.add(_place(item))
+            if isinstance(item, h5py.Dataset):
+                _dataset(item, name, length)
+            elif isinstance(item, h5py.Group) and depth < _DEEPEST:
+                stack.append((name, item, depth + 1))
+            else:
+                raise ValueError(f"{name} is neither a dataset nor a group near the root")
+
+
+def _place(item: Any) -> Any:
+    return h5py.h5o.get_info(item.id).addr
+
+
+def _kind(dtype: Any, name: str) -> None:
+    """Refuse everything but numbers, texts and pairs of texts."""
+    kinds = [dtype[key] for key in dtype.names] if dtype.names else [dtype]
+    if len(kinds) > 8:
+        raise ValueError(f"{name} has {len(kinds)} fields")
+    for kind in kinds:
+        text = h5py.check_string_dtype(kind)
+        if kind.shape or kind.names or not (kind.kind in "biufS" or text is not None):
+            raise ValueError(f"{name} has the type {kind!s:.60}, which no converted file has")
+        if text is not None and text.encoding not in ("utf-8", "ascii"):
+            raise ValueError(f"{name} has texts in {text.encoding}")
+
+
+def _dataset(data: h5py.Dataset, name: str, length: int) -> None:
+    layout = data.id.get_create_plist()
+    if layout.get_external_count() or layout.get_layout() == h5py.h5d.VIRTUAL:
+        raise ValueError(f"{name} keeps its values in another file, which is not read")
+    if data.shape is None or len(data.shape) > 5:
+        raise ValueError(f"{name} has no shape of a converted file")
+    _kind(data.dtype, name)
+    need = math.prod(data.shape) * data.id.get_type().get_size()
+    held = data.id.get_storage_size()
+    if held > length:
+        raise ValueError(f"{name} claims {held:,} bytes in a file of {length:,}")
+    if layout.get_layout() == h5py.h5d.CHUNKED:
+        chunk = math.prod(layout.get_chunk()) * data.id.get_type().get_size()
+        if need > _RATIO * held or chunk > _RATIO * (held + 1) + (1 << 20):
+            raise ValueError(f"{name} claims {need:,} bytes, {held:,} are stored")
+    elif need > held:
+        raise ValueError(f"{name} claims {need:,} bytes, {held:,} are stored")
+    offset = data.id.get_offset()
+    if layout.get_layout() == h5py.h5d.CONTIGUOUS and need and (offset is None or offset + need > length):
+        raise ValueError(f"{name} lies outside the file; it is truncated")
+    _attributes(data.attrs, length, name)
+
+
+def _attributes(attributes: Any, length: int, name: str) -> None:
+    if len(attributes) > _ATTRIBUTES:
+        raise ValueError(f"{name} has {len(attributes):,} attributes")
+    for key in attributes:
+        if not isinstance(key, str):
+            raise ValueError(f"an attribute's name of {name} is no text")
+        found = attributes.get_id(key)
+        if found.shape is None:
+            raise ValueError(f"attribute {key} of {name} is empty")
+        _kind(found.dtype, f"attribute {key} of {name}")
+        if math.prod(found.shape) * found.get_type().get_size() > length:
+            raise ValueError(f"attribute {key} of {name} claims more than the file holds")

@@ -1,0 +1,107 @@
+"""Texts from files: shown without control characters, and small structured files read within limits."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+LARGEST = 1 << 26
+"""Most bytes of a JSON record (64 MiB)."""
+
+DEEPEST = 64
+"""Most levels that the values of a record or recipe are nested."""
+
+
+def printable(text: str) -> str:
+    """Return `text` with every character that a terminal could act on written as an escape.
+
+    Control characters, marks of writing direction and lone surrogates become ``\\x1b``, ``\\u202e`` and so
+    on; spaces, tabs and line ends stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def read_json(path: Path, largest: int = LARGEST) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too large, no JSON, nested too deeply, or holds a number that JSON does not have.
+    """
+    return parse_json(read_text(path, largest))
+
+
+def parse_json(text: str) -> Any:
+    """Read JSON text.
+
+    Raises:
+        ValueError: It is no JSON, nested too deeply, or holds a number that JSON does not have.
+    """
+    try:
+        found = json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    check_depth(found)
+    return found
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"it holds {word}, which is no number of JSON")
+
+
+def read_text(path: Path, largest: int) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too large or not UTF-8.
+    """
+    with path.open("rb") as file:
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise ValueError(f"it is larger than {largest:,} bytes")
+    return data.decode("utf-8")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Read TOML text.
+
+    Raises:
+        ValueError: It is no TOML or nested too deeply.
+    """
+    try:
+        found = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    check_depth(found)
+    return found
+
+
+def check_depth(value: Any) -> None:
+    """Refuse values that are nested more than `DEEPEST` levels.
+
+    Raises:
+        ValueError: They are.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            item
+            for part in level
+            if isinstance(part, (dict, list))
+            for item in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {DEEPEST} levels")

@@ -1,0 +1,72 @@
+"""Fuzz the readers: ``python -m fuzz.run [TARGET ...] --cases N --seconds S``, from the folder ``tests``.
+
+Each target runs in a process of its own. One that dies (a fault in a compiled library) counts as a crash and is
+started again with another seed. Inputs that failed are kept in the folder ``--failures``.
+"""
+
+# ruff: noqa: E501 (inputs and tables stand in one line each)
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+from fuzz.targets import TARGETS
+
+COLUMNS = ("cases", "accepted", "refused", "crashes", "timeouts")
+
+
+def fuzz(name: str, cases: int, seconds: float, failures: Path, guided: bool) -> tuple[Counter[str], float]:
+    """Run a target and return its counts and its peak memory beyond the start, in megabytes."""
+    total: Counter[str] = Counter()
+    peak = 0.0
+    for seed in range(20):
+        folder = failures / name
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable, "-m", "fuzz.worker", name, "--cases", str(cases - total["cases"]),
+            "--seconds", str(seconds), "--seed", str(seed), "--failures", str(folder),
+            *(["--guided"] if guided else []),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        counts = json.loads(lines[-1]) if lines else dict.fromkeys((*COLUMNS, "megabytes"), 0)
+        total.update({key: counts[key] for key in COLUMNS})
+        peak = max(peak, counts["megabytes"])
+        if done.returncode == 0:
+            return total, peak
+        total["crashes"] += 1
+        (folder / f"died-{seed}.txt").write_text(done.stderr[-4000:])
+    return total, peak
+
+
+def main() -> None:
+    """Run what the command line asks for; exit status 1 where anything failed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("targets", nargs="*", default=[])
+    parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=60.0, help="most seconds a target")
+    parser.add_argument("--failures", type=Path, default=Path("fuzz-failures"))
+    parser.add_argument("--plain", action="store_true", help="without coverage guidance")
+    order = parser.parse_args()
+    guided = not order.plain and find_spec("atheris") is not None
+    print(f"coverage-guided: {'yes' if guided else 'no (pip install atheris)'}")
+    print("| target | cases | accepted | refused | crashes | time-outs | memory, MB |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    failed = False
+    for name in order.targets or TARGETS:
+        total, peak = fuzz(name, order.cases, order.seconds, order.failures.resolve(), guided)
+        failed |= bool(total["crashes"] or total["timeouts"])
+        print(
+            f"| {name} | " + " | ".join(f"{total[key]:,}" for key in COLUMNS) + f" | {peak:.0f} |", flush=True
+        )
+    sys.exit(int(failed))
+
+
+if __name__ == "__main__":
+    main()

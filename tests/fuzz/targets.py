@@ -1,0 +1,479 @@
+"""What is fuzzed: readers of files from elsewhere, each with small sound inputs to start from."""
+
+# ruff: noqa: E501 (inputs and tables stand in one line each)
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from rawfiles import body_of, ntu_bytes, pku_bytes
+
+from fuzz.mutate import mutate
+from skeltools.errors import FormatError, SkeltoolsError
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader.
+
+    Attributes:
+        seeds: Gives sound inputs.
+        run: Reads an input; the folder is the case's own. A skeltools error is a refusal, any other a fault.
+        words: Pieces of the format that mutations put in.
+        shape: A mutation that keeps the outer structure sound, such as the checksums of an archive.
+    """
+
+    seeds: Callable[[], list[bytes]]
+    run: Callable[[bytes, Path], object]
+    words: tuple[bytes, ...] = ()
+    shape: Callable[[Random, bytes], bytes] | None = None
+
+
+def put(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / name
+    with open(path, "wb", buffering=0) as file:  # noqa: PTH123 (a hundred thousand times)
+        file.write(data)
+    return path
+
+
+# Raw text
+
+
+def _ntu_seeds() -> list[bytes]:
+    return [ntu_bytes([body_of(1, 1)]), ntu_bytes([body_of(1, 2), body_of(2, 2)]), b"1\r\n0\r\n", b"0\n"]
+
+
+def _ntu(data: bytes, folder: Path) -> None:
+    from skeltools.formats import backend, ntu
+
+    found = None
+    if backend.available():
+        from skeltools.formats import _compiled
+
+        found = _compiled.skeleton(data, 25, ntu.MOST_BODIES)
+    try:
+        plain = ntu.read_plain(data, "x.skeleton")
+    except FormatError:
+        assert found is None, "the compiled parser took what the plain one refuses"
+        raise
+    assert np.isfinite(plain.coords).all()
+    if found is not None:
+        assert plain.frames == found[0]
+        for mine, theirs in zip((plain.coords, plain.frame, plain.slot, plain.ids), found[1:], strict=True):
+            assert mine.tobytes() == np.ascontiguousarray(theirs, mine.dtype).tobytes(), "parsers differ"
+    plain.first_two()
+
+
+def _pku_seeds() -> list[bytes]:
+    two = np.stack([body_of(1, 2), body_of(2, 2)], axis=1)
+    return [pku_bytes(two), b" ".join([b"0.5"] * 150) + b"\n", b" ".join([b"0"] * 150)]
+
+
+def _pku(data: bytes, folder: Path) -> None:
+    from skeltools.formats import backend, pku
+
+    found = None
+    if backend.available():
+        from skeltools.formats import _compiled
+
+        found = _compiled.table(data, pku.COLUMNS)
+    try:
+        plain = pku._plain(data, "x.txt")
+    except FormatError:
+        assert found is None or len(found) == 0, "the compiled parser took what the plain one refuses"
+        raise
+    assert np.isfinite(plain).all()
+    assert found is None or found.tobytes() == plain.tobytes(), "parsers differ"
+
+
+def _pku_lists(data: bytes, folder: Path) -> None:
+    from skeltools.formats import pku
+
+    faults: list[SkeltoolsError] = []
+    for parse in (
+        lambda: pku.parse_labels(data, "x.txt", 51),
+        lambda: pku.parse_split(data, "x.txt"),
+        lambda: pku.parse_split_unstripped(data, "x.txt"),
+    ):
+        try:
+            parse()
+        except FormatError as error:
+            faults.append(error)
+    if len(faults) >= 2:
+        raise faults[0]
+
+
+def _irds_seeds() -> list[bytes]:
+    from skeltools.formats.irds import JOINTS
+
+    groups = ",".join(f"({name},Tracked,0.1,-0.2,2.5,10,20)" for name in JOINTS)
+    return [f"Version 0.1\r\n1,2,3,{groups}\r\n".encode(), b"Version 0.1\n"]
+
+
+def _irds(data: bytes, folder: Path) -> None:
+    from skeltools.formats import irds
+
+    assert np.isfinite(irds.parse(data, "x.txt")).all()
+
+
+# Archives
+
+
+def _zip_seeds() -> list[bytes]:
+    made = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w", method) as archive:
+            archive.writestr("a/S001C001P001R001A001.skeleton", b"1\r\n0\r\n" * 20)
+            archive.writestr("b.skeleton", b"0\n" * 200)
+        made.append(target.getvalue())
+    return made
+
+
+def _read_all(path: Path) -> None:
+    from skeltools.formats.source import list_entries, read_all
+
+    content = read_all(list_entries([path]))
+    assert all(len(data) == entry.size for entry, data in content.items())
+    assert all(".." not in Path(entry.inside).parts for entry in content)
+
+
+def _zip(data: bytes, folder: Path) -> None:
+    _read_all(put(folder, "x.zip", data))
+
+
+def _seven_zip_seeds() -> list[bytes]:
+    import py7zr
+
+    target = io.BytesIO()
+    with py7zr.SevenZipFile(target, "w") as archive:
+        archive.writestr(b"1\r\n0\r\n" * 20, "a/S001C001P001R001A001.skeleton")
+    return [target.getvalue()]
+
+
+def _seven_zip(data: bytes, folder: Path) -> None:
+    _read_all(put(folder, "x.7z", data))
+
+
+def _rezipped(rng: Random, data: bytes) -> bytes:
+    """Mutate one member of a zip archive and pack it anew, with the right checksums."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {item.filename: archive.read(item) for item in archive.infolist()}
+    except Exception:
+        return mutate(rng, data)
+    target = io.BytesIO()
+    pickles = [name for name in members if name.endswith(".pkl")]
+    chosen = rng.choice(pickles if pickles and rng.random() < 0.7 else sorted(members))
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, mutate(rng, content, PICKLE_WORDS) if name == chosen else content)
+    return target.getvalue()
+
+
+# Importers
+
+PICKLE_WORDS = (
+    b"\x8b\xff\xff\xff\x7f", b"r\xff\xff\xff\x7f", b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x96" + b"\xff" * 7 + b"\x7f",
+    b"\x95" + b"\xff" * 7 + b"\x7f", b"cos\nsystem\n", b"cbuiltins\neval\n", b"R", b"b", b"(", b"t", b"]", b"}", b"s", b"u",
+    b"2", b"\x85", b"\x86", b"\x87", b"\x93", b"\x81", b"\x94", b"h\x00", b"K\x00", b"M\xff\xff", b"J\xff\xff\xff\x7f", b"\x8f",
+    b"\x90", b"\x91", b"cnumpy\ndtype\n", b"cnumpy\nndarray\n", b"p99999999\n", b"I99999999999\n", b".",
+)  # fmt: skip
+
+
+def _dumps(content: Any) -> list[bytes]:
+    return [pickle.dumps(content, protocol=protocol) for protocol in (2, 4, 5)]
+
+
+@cache
+def _aimclr_files() -> dict[str, bytes]:
+    found = {}
+    for side, name in (("train", "S001C001P001R001A001"), ("val", "S001C001P003R001A002")):
+        target = io.BytesIO()
+        np.save(target, np.full((1, 3, 2, 25, 2), 0.5, np.float32))
+        found[f"{side}_position.npy"] = target.getvalue()
+        found[f"{side}_label.pkl"] = pickle.dumps(([f"{name}.skeleton"], [1]))
+    return found
+
+
+def _aimclr_seeds() -> list[bytes]:
+    names = (["S001C001P001R001A001.skeleton"], [1])
+    numpy_names = (["S001C001P001R001A001"], np.array([1]))
+    half = io.BytesIO()
+    np.save(half, np.ones((1, 3, 2, 25, 2), np.float16))
+    labels = [b"L" + data for data in (*_dumps(names), *_dumps(numpy_names))]
+    return [*labels, b"P" + _aimclr_files()["train_position.npy"], b"P" + half.getvalue()]
+
+
+_ARRAY_WORDS = (
+    b"(1, 3, 2, 25, 2)", b"(99999999999, 3, 2, 25, 2)", b"(1, 3, 99999999999, 25, 2)", b"'<f4'", b"'|O'", b"'<f2'", b"True",
+    b"'<f8'", b"(-1,)", b"(0, 3, 2, 25, 2)", b"'|V9'", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x03\x00", b"PK\x03\x04", b"(" * 50,
+)  # fmt: skip
+
+
+def _aimclr(data: bytes, folder: Path) -> None:
+    """The first byte tells which file the rest is: L labels, anything else positions."""
+    from skeltools.exchange import read_arrays
+
+    home = folder / "aimclr"
+    files = _aimclr_files()
+    if not home.is_dir():
+        home.mkdir()
+        for name, content in files.items():
+            put(home, name, content)
+    name = "train_label.pkl" if data[:1] == b"L" else "train_position.npy"
+    try:
+        put(home, name, data[1:])
+        found = read_arrays(home)
+        for clip in found.clips:
+            np.isfinite(np.asarray(clip, np.float32)).all()
+    finally:
+        put(home, name, files[name])
+    _import(found, home)
+
+
+def _pyskl_seeds() -> list[bytes]:
+    content = {
+        "split": {"xsub_train": ["S001C001P001R001A001"], "xsub_val": []},
+        "annotations": [
+            {"frame_dir": "S001C001P001R001A001", "label": 0, "total_frames": 2,
+             "keypoint": np.full((1, 2, 25, 3), 0.5, np.float16)}
+        ],
+    }  # fmt: skip
+    return _dumps(content)
+
+
+def _pyskl(data: bytes, folder: Path) -> None:
+    from skeltools.exchange import read_arrays
+
+    path = put(folder, "x.pkl", data)
+    _import(read_arrays(path), path)
+
+
+_turn = 0
+
+
+def _import(found: Any, source: Path) -> None:
+    """Go all the way to the converted file for one accepted input in two hundred."""
+    global _turn
+    from skeltools import datasets
+    from skeltools.exchange import import_arrays
+    from skeltools.store import ClipFile
+
+    _turn += 1
+    if _turn % 200 == 1:
+        out = source.parent / "o.h5"
+        with suppress(SkeltoolsError):
+            import_arrays(datasets.get("ntu60"), source, out, replace=True)
+            with ClipFile(out) as file:
+                file.clips()
+
+
+@cache
+def _whole_encoder() -> dict[str, Any]:
+    import torch
+
+    from skeltools.models.reference_names import translate_backbone
+    from skeltools.models.stgcn import STGCN
+
+    assert translate_backbone is not None
+    state = STGCN(1, 16, 0.0).state_dict()
+    return {f"encoder_q.{name}": torch.zeros_like(value) for name, value in state.items()}
+
+
+def _weights_seeds() -> list[bytes]:
+    import torch
+
+    small = {
+        "encoder_q.st_gcn_networks.0.tcn.0.weight": torch.ones(2),
+        "encoder_q.st_gcn_networks.9.tcn.0.weight": torch.ones(4),
+        "encoder_q.A": torch.zeros(3, 25, 25)[:, :1, :1].clone(),
+    }
+    made = []
+    for state in (small, {"x": torch.zeros(1)}):
+        for new in (True, False):
+            target = io.BytesIO()
+            torch.save(state, target, _use_new_zipfile_serialization=new)
+            made.append(target.getvalue())
+    return made
+
+
+def _weights(data: bytes, folder: Path) -> None:
+    from skeltools import imports
+
+    imports.read(put(folder, "x.pt", data))
+
+
+def _checkpoint_seeds() -> list[bytes]:
+    import torch
+
+    from skeltools.training import checkpoint
+
+    content = checkpoint.Checkpoint(
+        epoch=1, batch=0, step=1, model={"a": torch.ones(2)}, optimizer={"state": {}}, rng={}, settings={},
+        versions={}, data_digest="", monitor=None,
+    )  # fmt: skip
+    target = io.BytesIO()
+    torch.save({"version": checkpoint.VERSION} | content.__dict__, target)
+    return [target.getvalue()]
+
+
+def _checkpoint(data: bytes, folder: Path) -> None:
+    from skeltools.training import checkpoint
+
+    checkpoint.load(put(folder, "step-1.pt", data))
+
+
+# Our own files
+
+
+@cache
+def _h5_seed() -> bytes:
+    import tempfile
+
+    import h5py
+
+    from skeltools import datasets
+    from skeltools.exchange import import_arrays
+
+    with tempfile.TemporaryDirectory() as home:
+        for name, content in _aimclr_files().items():
+            put(Path(home), name, content)
+        import_arrays(datasets.get("irds"), home, Path(home) / "o.h5")
+        with h5py.File(Path(home) / "o.h5") as source, h5py.File(Path(home) / "s.h5", "w") as target:
+            for key, item in source.items():
+                if key != "subsets":
+                    source.copy(item, target, key)
+            target["subsets/xsub/1/0"] = np.zeros(1, "<i8")
+            target["raw/offset"] = np.arange(3)
+            target["raw/frames"] = np.ones(2, "<i8")
+            target["raw/data"] = np.ones((2, 25, 3), "<f4")
+            for name, kind in (("frame", "<i4"), ("slot", "<i4"), ("id", "<i8")):
+                target[f"raw/{name}"] = np.zeros(2, kind)
+            for key, value in source.attrs.items():
+                target.attrs[key] = value
+        return (Path(home) / "s.h5").read_bytes()
+
+
+def _h5(data: bytes, folder: Path) -> None:
+    from skeltools.store import ClipFile
+    from skeltools.store.summary import summarise
+
+    with ClipFile(put(folder, "x.h5", data)) as file:
+        summarise(file)
+        for split in file.splits:
+            for part in ("train", "test"):
+                file.clips(file.rows(split, part)[:2])
+        for where in file.subsets:
+            file.subset(*where)
+        for column in file.columns:
+            file.column(column)
+        assert len(file.names) == len(file.labels) == len(file.digests) == len(file)
+        if file.has_raw:
+            file.raw_counts()
+            file.recording(0).first_two()
+
+
+def _recipe_seeds() -> list[bytes]:
+    return [
+        b'title = "x"\n[train]\nepochs = 3\nlr = 0.1\n',
+        b'title = "x"\nextends = "skeattnclr"\n[[when]]\nmatch = {split = "xsub"}\ntrain.epochs = 5\n',
+        b"model.width = 16\nmodel.dim = 256\n",
+    ]
+
+
+def _recipe(data: bytes, folder: Path) -> None:
+    from skeltools.training.recipe import resolve_recipe
+
+    resolve_recipe(str(put(folder, "x.toml", data)), dataset="ntu60", split="xsub", stream="joint")
+
+
+def _record_seeds() -> list[bytes]:
+    import typing
+    from dataclasses import fields
+
+    from skeltools.results import RECORD_VERSION, SUBJECTS, Record
+
+    plain = {"str": "x", "int": 1, "float": 0.5, "bool": False}
+    content: dict[str, Any] = {}
+    hints = typing.get_type_hints(Record)
+    for item in fields(Record):
+        if item.name != "folder":
+            kind = typing.get_origin(hints[item.name]) or hints[item.name]
+            empty = {"list": [0], "dict": {}}.get(kind.__name__)
+            content[item.name] = plain.get(kind.__name__, empty)
+    content |= {"version": RECORD_VERSION, "subject": SUBJECTS[0], "notes": ["x"], "per_class": [0.5]}
+    return [json.dumps(content).encode()]
+
+
+def _record(data: bytes, folder: Path) -> None:
+    from skeltools import results
+
+    found = results.read(put(folder, "x.json", data))
+    assert json.dumps(found.content(), allow_nan=False)
+    found.stem.encode("ascii")
+
+
+def _side_seeds() -> list[bytes]:
+    made = []
+    for save in (np.savez, np.savez_compressed):
+        target = io.BytesIO()
+        save(
+            target, scores=np.ones((1, 2), np.float32), labels=np.zeros(1, np.int64), names=np.array(["a"]),
+            classes=np.array(["b", "c"]),
+        )  # fmt: skip
+        made.append(target.getvalue())
+    return made
+
+
+@cache
+def _a_record() -> Any:
+    from skeltools import results
+
+    content = json.loads(_record_seeds()[0])
+    return replace(results.Record(**content), scores="x.npz", test_clips=1, num_classes=2)
+
+
+def _side(data: bytes, folder: Path) -> None:
+    put(folder, "x.npz", data)
+    replace(_a_record(), folder=folder).side()
+
+
+TARGETS = {
+    "ntu": Target(_ntu_seeds, _ntu),
+    "pku": Target(_pku_seeds, _pku),
+    "pku-lists": Target(
+        lambda: [b"9,2,30,2\r\n", b"Training\nA01N02-L,A01N03-L\nTest\nA01N04-L\n"], _pku_lists
+    ),
+    "irds": Target(_irds_seeds, _irds, (b"(", b")", b",", b"Version", b"SpineBase", b"nan", b"1e999")),
+    "zip": Target(_zip_seeds, _zip, (b"../", b"/", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"\xff" * 4)),
+    "7z": Target(_seven_zip_seeds, _seven_zip),
+    "aimclr": Target(_aimclr_seeds, _aimclr, PICKLE_WORDS + _ARRAY_WORDS),
+    "pyskl": Target(_pyskl_seeds, _pyskl, PICKLE_WORDS),
+    "import-weights": Target(_weights_seeds, _weights, PICKLE_WORDS, _rezipped),
+    "checkpoint": Target(_checkpoint_seeds, _checkpoint, PICKLE_WORDS, _rezipped),
+    "hdf5": Target(lambda: [_h5_seed()], _h5, (b"\xff" * 8, b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR")),
+    "recipe": Target(
+        _recipe_seeds,
+        _recipe,
+        (b"[[when]]\n", b"[" * 200, b"{", b"a.b.c = 1\n", b"= ", b'"', b"inf", b"1" * 5000),
+    ),
+    "record": Target(
+        _record_seeds,
+        _record,
+        (b"[" * 300, b"{", b"null", b"NaN", b"1e999", b"true", b"[]", b'"x"', b"\\ud800"),
+    ),
+    "scores": Target(_side_seeds, _side, _ARRAY_WORDS, _rezipped),
+}
+"""Everything that is fuzzed, by name."""
