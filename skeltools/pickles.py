@@ -164,7 +164,10 @@ class Clipped(io.BufferedReader):
         return len(data)
 
 
-class Machine(pickle._Unpickler):  # type: ignore[misc,name-defined]
+_Base: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
+
+class Machine(_Base):  # type: ignore[misc]
     """Python's pickle machine without the steps that reach out of the file.
 
     Args:
@@ -172,7 +175,7 @@ class Machine(pickle._Unpickler):  # type: ignore[misc,name-defined]
         length: Bytes that the file holds.
     """
 
-    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(_Base.dispatch)  # type: ignore[attr-defined]
 
     def __init__(self, file: Any, length: int) -> None:
         super().__init__(file, encoding="latin1")

@@ -26,7 +26,7 @@ from skeltools.store import ClipFile
 from skeltools.texts import printable
 from skeltools.training.recipe import resolve_recipe
 
-CASES = {"hdf5": 60, "7z": 60}
+CASES = {"hdf5": 40, "7z": 40}
 CORPUS = Path(__file__).parent / "corpus"
 
 
@@ -37,7 +37,7 @@ def test_mutated_inputs_are_read_or_refused(name: str, tmp_path: Path) -> None:
     rng = Random(f"fast {name}")
     known, target = seeds(name), TARGETS[name]
     outcomes = {"read": 0, "refused": 0}
-    for number in range(CASES.get(name, 200)):
+    for number in range(CASES.get(name, 100)):
         data = known[number] if number < len(known) else case(rng, target, known)
         try:
             target.run(data, tmp_path)
@@ -95,7 +95,6 @@ def test_members_that_overlap(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x80\x02]r\xff\xff\xff\x7f.",  # a place in the memo that the compiled machine makes 16 GB for
         b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b".",
         b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b".",
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nJ\xff\xff\xff\x7f\x85U\x01b\x87R.",
@@ -107,6 +106,13 @@ def test_pickles_that_claim_or_name_too_much(data: bytes, tmp_path: Path) -> Non
     (tmp_path / "x.pkl").write_bytes(data)
     with pytest.raises(FormatError):
         pickles.load(tmp_path / "x.pkl")
+
+
+def test_a_distant_place_in_the_memo_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(
+        b"\x80\x02]r\xff\xff\xff\x7f."
+    )  # the compiled machine makes 16 GB for it
+    assert pickles.load(tmp_path / "x.pkl") == []
 
 
 def test_an_array_of_another_size_than_its_bytes(tmp_path: Path) -> None:
@@ -231,7 +237,7 @@ def test_control_characters_are_shown_as_escapes(tmp_path: Path) -> None:
         names[1] = "wave\x1b]0;owned\x07\u202e"
         file.attrs.create("class_names", names, dtype=h5py.string_dtype("utf-8"))
         file.attrs["prep"] = "mine\x1b[2J"
-    for args in (["inspect", path], ["inspect", path, "--clip", "no\x1b[2J"], ["eval", f"{path}\x1b[2J"]):
+    for args in (["inspect", path], ["inspect", path, "--clip", "no\x1b[2J"], ["verify", f"{path}\x1b[2J"]):
         result = CliRunner().invoke(main, [str(arg) for arg in args])
         shown = result.stdout + result.stderr
         assert "\x1b" not in shown

@@ -173,6 +173,8 @@ def _rezipped(rng: Random, data: bytes) -> bytes:
             members = {item.filename: archive.read(item) for item in archive.infolist()}
     except Exception:
         return mutate(rng, data)
+    if not members:
+        return mutate(rng, data)
     target = io.BytesIO()
     pickles = [name for name in members if name.endswith(".pkl")]
     chosen = rng.choice(pickles if pickles and rng.random() < 0.7 else sorted(members))
