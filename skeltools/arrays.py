@@ -91,4 +91,4 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError(f"{item.filename!r:.60} does not hold what its header says")
     if need == 0:
         return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if fortran else "C")

@@ -93,7 +93,7 @@ def _built(buffer: Any, kind: Any, shape: Any, order: Any) -> np.ndarray[Any, An
         _refuse(f"an array of shape {shape} needs {need} bytes, {len(buffer)} are there")
     if need == 0:
         return np.zeros(shape, kind.made) if 0 in shape else _refuse("an array of empty values")
-    return np.frombuffer(bytes(buffer), kind.made).reshape(shape, order=order)
+    return np.frombuffer(bytearray(buffer), kind.made).reshape(shape, order=order)
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
