@@ -67,7 +67,7 @@ def table(outcomes: list[Outcome], units: dict[str, tuple[str, int]]) -> list[st
     ]
     for (fault, command), found in groups.items():
         unit, interval = units[command]
-        lost = max(outcome.lost for outcome in found if outcome.hit or len(found) == 1) if found else 0
+        lost = max((outcome.lost for outcome in found if outcome.hit), default=0)
         equal = sum(outcome.equal for outcome in found)
         lines.append(
             f"| {fault} | {command} | {len(found)} | {sum(o.hit for o in found)} | "
