@@ -116,10 +116,9 @@ class Task:
         Raises:
             DataError: A clip has no label, or one that is no class of the file.
         """
-        try:
-            labels = self.file.labels[rows]
-        except KeyError:
-            raise DataError(f"{self.file.path} has no labels, and every protocol needs them.") from None
+        if not self.file.has_labels:
+            raise DataError(f"{self.file.path} has no labels, and every protocol needs them.")
+        labels = self.file.labels[rows]
         if len(labels) and labels.min() < 0:
             name = self.file.names[int(rows[int(labels.argmin())])]
             raise DataError(

@@ -167,6 +167,11 @@ class ClipFile:
         """Clip names, in row order, which is their alphabetical order."""
         return self._texts(self._values("name", "O", rows=len(self)))
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether the file has a column of labels."""
+        return "label" in self._file
+
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """0-based labels, int64 (N,)."""
