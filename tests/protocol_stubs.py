@@ -26,7 +26,7 @@ class MemoryFile:
         self.names = [f"clip{i}" for i in range(n)]
         self.classes = tuple(f"class {i}" for i in range(classes))
         self.path, self.digest, self.dataset = "memory.h5", f"digest {seed}", SimpleNamespace(name="ntu60")
-        self.frames, self.splits = 8, ("xsub",)
+        self.frames, self.splits, self.has_labels = 8, ("xsub",), True
         self.attrs: dict[str, object] = {"chain.frames": 8, "dataset": "ntu60"}
         self._rows = {"train": np.arange(0, n, 2), "test": np.arange(1, n, 2)}
 
