@@ -319,6 +319,13 @@ def test_split_rules_at_full_size(shared: Path, name: str, train: dict[str, tupl
     assert not {str(clip) for clip in clips} & datasets.incomplete_ntu_clips()
 
 
+def test_official_counts_of_pku_mmd(shared: Path) -> None:
+    """What `verify` holds a file against; the labels these were counted from are not free to pass on."""
+    facts = json.loads((shared / "facts" / "datasets.json").read_text())["counts"]["pku_mmd_1"]
+    assert list(datasets.get("pku1").counts["xsub"]) == facts["xsub"]
+    assert sum(facts["xsub"]) == facts["instances"] == sum(facts["instances_by_view"].values())
+
+
 def test_options_of_the_command(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.h5"
     (folder / "S003C003P001R002A060.skeleton").write_bytes(b"3\n")

@@ -162,6 +162,30 @@ PKU = {
     "split binary": (SPLIT, bytes(range(256))),
 }  # fmt: skip
 
+LINE_OF_PKU = {
+    "row cut off": 80,
+    "row of 149": 2,
+    "row of 151": 1,
+    "row of 75": 1,
+    "blank row inside": 2,
+    "letters": 1,
+    "NaN": 1,
+    "infinite": 1,
+    "commas": 1,
+    "binary": 1,
+    "label of three": 1,
+    "label of five": 1,
+    "label with words": 1,
+    "label fractional": 1,
+    "label class 0": 1,
+    "label class 52": 1,
+    "label binary": 1,
+    "split with semicolons": 2,
+    "split with a video on both sides": 4,
+    "split naming unknown videos": 4,
+}
+"""The line each error names; a fault of the whole file, or of its name, has none."""
+
 
 @pytest.mark.parametrize("fault", PKU)
 def test_malformed_pku_files(fault: str, tmp_path: Path) -> None:
@@ -172,6 +196,7 @@ def test_malformed_pku_files(fault: str, tmp_path: Path) -> None:
         convert(datasets.get("pku2"), raw, tmp_path / "o.h5")
     text = str(caught.value)
     assert text.startswith(str(raw / name))
+    assert caught.value.line == LINE_OF_PKU.get(fault)
     assert "\n" not in text
     assert text.isprintable()
     assert [item.name for item in tmp_path.iterdir()] == ["raw"]
