@@ -7,19 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import knn
+from skeltools import datasets, knn
 from skeltools.errors import SkeltoolsError
 from skeltools.protocols.base import Outcome
 from skeltools.protocols.sources import Pretraining
 from skeltools.protocols.task import Task
 from skeltools.store import ClipFile
-
-EXEMPLARS = {
-    "ntu120": tuple(
-        f"S{1 if action <= 60 else 18:03d}C003P008R001A{action:03d}" for action in range(1, 120, 6)
-    ),
-}
-"""The exemplar clip of each novel class, by dataset, as the dataset's authors define them."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +27,14 @@ class Settings:
 
 def skip(task: Task, settings: OneshotSettings) -> str | None:
     """Return why the task cannot be served: no exemplars are defined, or the file lacks some."""
-    dataset = task.file.dataset.name
-    if dataset not in EXEMPLARS:
-        return f"one-shot exemplars are defined for {', '.join(EXEMPLARS)}, not for {dataset}"
-    missing = sorted(set(EXEMPLARS[dataset]) - set(task.file.names))
+    dataset = task.file.dataset
+    if not dataset.exemplars:
+        known = ", ".join(name for name, about in datasets.registry().items() if about.exemplars)
+        return f"one-shot exemplars are defined for {known}, not for {dataset.name}"
+    missing = sorted(set(dataset.exemplars) - set(task.file.names))
     if missing:
         return (
-            f"{task.file.path} lacks {len(missing)} of the {len(EXEMPLARS[dataset])} one-shot exemplars, "
+            f"{task.file.path} lacks {len(missing)} of the {len(dataset.exemplars)} one-shot exemplars, "
             f"such as {missing[0]}. Convert the whole dataset"
         )
     return None
@@ -74,7 +68,7 @@ def run(task: Task, settings: OneshotSettings) -> list[Outcome]:
 
 def rows(task: Task) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of the exemplars and of all other clips of their classes, increasing."""
-    wanted = set(EXEMPLARS[task.file.dataset.name])
+    wanted = set(task.file.dataset.exemplars)
     exemplars = np.array([row for row, name in enumerate(task.file.names) if name in wanted], np.int64)
     novel = np.isin(task.file.labels, task.file.labels[exemplars])
     novel[exemplars] = False

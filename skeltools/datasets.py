@@ -60,6 +60,8 @@ class Dataset:
         setups: For NTU, the range of setup numbers that belongs to the dataset.
         split_files: For PKU, the official split file name per split.
         counts: Official clips (train, test) per split once incomplete clips are left out.
+        exemplars: For one-shot recognition, the one known clip of each novel class, as the dataset's authors
+            define them; empty where they define none.
         licence: The terms under which the recordings are given out.
     """
 
@@ -73,6 +75,7 @@ class Dataset:
     setups: range = range(0)
     split_files: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    exemplars: tuple[str, ...] = ()
 
 
 @cache
@@ -91,6 +94,13 @@ _XSUB60 = frozenset({1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 3
 _XSUB120 = _XSUB60 | {
     45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96), 97, 98, 100, 103,
 }  # fmt: skip
+
+_EXEMPLARS120 = tuple(
+    str(NtuName(setup=1 if action <= 60 else 18, camera=3, subject=8, replication=1, action=action))
+    for action in range(1, 120, 6)
+)
+"""The exemplars of NTU-120's one-shot recognition: one clip of each of the classes A1, A7, A13 ... A115, as
+its authors list them (Liu et al., NTU RGB+D 120, TPAMI 2020; github.com/shahroudy/NTURGB-D)."""
 
 _IRDS_GESTURES = (
     "elbow flexion left", "elbow flexion right", "shoulder flexion left", "shoulder flexion right",
@@ -134,6 +144,7 @@ def registry() -> dict[str, Dataset]:
             },
             setups=range(1, 33),
             counts={"xsub": (63026, 50919), "xset": (54468, 59477)},
+            exemplars=_EXEMPLARS120,
         ),
         Dataset(
             name="pku1",

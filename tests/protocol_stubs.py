@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from skeltools import results
+from skeltools import datasets, results
 from skeltools.protocols import registry
 from skeltools.protocols.sources import Source
 from skeltools.protocols.task import Task
@@ -25,7 +24,7 @@ class MemoryFile:
         self._clips[np.arange(n), self.labels % 3] += 3
         self.names = [f"clip{i}" for i in range(n)]
         self.classes = tuple(f"class {i}" for i in range(classes))
-        self.path, self.digest, self.dataset = "memory.h5", f"digest {seed}", SimpleNamespace(name="ntu60")
+        self.path, self.digest, self.dataset = "memory.h5", f"digest {seed}", datasets.get("ntu60")
         self.frames, self.splits, self.has_labels = 8, ("xsub",), True
         self.attrs: dict[str, object] = {"chain.frames": 8, "dataset": "ntu60"}
         self._rows = {"train": np.arange(0, n, 2), "test": np.arange(1, n, 2)}

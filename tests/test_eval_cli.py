@@ -329,6 +329,23 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_oneshot_runs_on_synthetic_clips(example: Path) -> None:
+    _ok("synth", "ntu120", "raw", "--clips", 160, "--frames", 12, 12, "--workers", 1)
+    _ok("convert", "ntu120", "raw", "ntu120.h5", "--frames", 12, "--workers", 1)
+    words = ("eval", "--encoder", "encoder:build", "--data", "ntu120.h5", "--protocol", "oneshot")
+    (random,) = _records(_ok(*words, "--init", "random", "--json"))
+    (raw,) = _records(_ok(*words, "--baseline", "raw", "--json"))
+    for record in (random, raw):
+        assert (record["protocol"], record["dataset"]) == ("oneshot", "ntu120")
+        assert record["train_clips"] == 20
+        assert sum(record["train_per_class"]) == 20
+        assert record["train_per_class"][:120:6] == [1] * 20
+        assert record["test_clips"] >= 40
+        assert 0 <= record["metrics"]["map"] <= 1
+    assert raw["top1"] > 0.15  # chance is 0.05
+    assert "oneshot" in _ok("report", "evaluations/encoder.build")
+
+
 def test_the_example_encoder_is_short() -> None:
     assert len((EXAMPLES / "encoder.py").read_text().splitlines()) < 30
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from protocol_stubs import Mean, MemoryFile, settings, task
 from sklearn.metrics import average_precision_score
 
-from skeltools import knn, metrics, results
+from skeltools import datasets, knn, metrics, results
 from skeltools.errors import DataError
 from skeltools.protocols import oneshot, retrieval
 from skeltools.protocols.sources import Pretraining, Source
@@ -91,18 +90,18 @@ def test_retrieval_leaves_out_queries_without_an_answer() -> None:
 
 def test_exemplars_are_the_official_ones(shared: Path) -> None:
     facts = json.loads((shared / "facts" / "datasets.json").read_text())
-    assert list(oneshot.EXEMPLARS["ntu120"]) == facts["ntu120_oneshot_exemplars"]
+    assert list(datasets.get("ntu120").exemplars) == facts["ntu120_oneshot_exemplars"]
 
 
 def _novel() -> Any:
     """A file of 3 clips of each of A1 to A12 and all other exemplars."""
     file: Any = MemoryFile(n=60, classes=3)
-    exemplars = oneshot.EXEMPLARS["ntu120"]
+    exemplars = datasets.get("ntu120").exemplars
     others = [f"S002C001P001R001A{action:03d}" for action in (1, 2, 3, 7, 7, 8, 13, 115)]
     file.names = sorted([*exemplars, *others])
     file.labels = np.array([int(name[-3:]) - 1 for name in file.names])
     file.classes = tuple(f"action {i}" for i in range(1, 121))
-    file.dataset = SimpleNamespace(name="ntu120")
+    file.dataset = datasets.get("ntu120")
     draws = np.random.default_rng(0)
     base = draws.normal(size=(120, 3, 1, 1, 1))
     file._clips = (base[file.labels] + 0.01 * draws.normal(size=(len(file.names), 3, 8, 25, 2))).astype(

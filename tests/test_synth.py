@@ -45,7 +45,7 @@ def named(ntu: str) -> Action:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "classes", "pairs"), [("ntu60", 30, 7), ("ntu120", 37, 7), ("pku1", 26, 5), ("pku2", 21, 0)]
+    ("dataset", "classes", "pairs"), [("ntu60", 30, 7), ("ntu120", 51, 9), ("pku1", 26, 5), ("pku2", 21, 0)]
 )
 def test_classes_carry_the_official_numbers(dataset: str, classes: int, pairs: int) -> None:
     actions = known(dataset)
@@ -55,6 +55,19 @@ def test_classes_carry_the_official_numbers(dataset: str, classes: int, pairs: i
     for number, action in actions.items():
         name = action.ntu if about.format == "ntu" else action.pku
         assert about.classes[number - 1] == name
+
+
+def test_every_novel_class_of_one_shot_recognition_is_there() -> None:
+    assert {int(name[-3:]) for name in datasets.get("ntu120").exemplars} <= set(known("ntu120"))
+
+
+def test_what_ntu_120_alone_has_is_nowhere_else() -> None:
+    alone = {action.ntu for action in ACTIONS if action.only == "ntu120"}
+    assert len(alone) == 14
+    assert alone <= {action.ntu for action in known("ntu120").values()}
+    assert alone & set(datasets.get("ntu60").classes)
+    for dataset in ("ntu60", "pku1", "pku2"):
+        assert not alone & {action.ntu for action in known(dataset).values()}
 
 
 def test_well_known_numbers() -> None:
@@ -128,6 +141,67 @@ def test_a_hand_is_where_the_action_wants_it() -> None:
         clap = joints(person.body, poses_of(named("clapping"), seed)[0])
         gap = np.linalg.norm(clap[:, 6] - clap[:, 10], axis=-1)
         assert gap.min() < 0.15 < gap.max()
+
+
+def hands(ntu: str, seed: int) -> tuple[Array, Array]:
+    """Return the joints (L, 25, 3) of the first person and where both hands are beside the head (L, 2, 3)."""
+    x = joints(people_for(named(ntu), seed)[0].body, poses_of(named(ntu), seed)[0])
+    return x, x[:, [7, 11]] - x[:, [3]]
+
+
+@pytest.mark.parametrize(
+    ("ntu", "both"),
+    [
+        ("take off glasses", None), ("wipe face", None), ("put on headphone", True), ("hush (quite)", False),
+        ("sniff (smell)", None), ("apply cream on face", True), ("yawn", None),
+    ],
+)  # fmt: skip
+def test_a_hand_goes_to_the_head_and_back(ntu: str, both: bool | None) -> None:
+    for seed in range(6):
+        _, offset = hands(ntu, seed)
+        far = np.linalg.norm(offset, axis=-1)
+        near = far.min(axis=0) < 0.32
+        assert near.any()
+        assert both is None or near.all() == both
+        assert (far[[0, -1]] > 0.5).all()
+
+
+@pytest.mark.parametrize("ntu", ["tear up paper", "open a box"])
+def test_both_hands_meet_before_the_trunk_and_part(ntu: str) -> None:
+    for seed in range(6):
+        x, offset = hands(ntu, seed)
+        gap = np.linalg.norm(x[:, 6] - x[:, 10], axis=-1)
+        before = (offset[..., 1] < 0).all(axis=1) & (x[:, [6, 10], 1] > x[:, :1, 1]).all(axis=1)
+        met = np.flatnonzero(before & (gap < 0.2))
+        assert len(met)
+        assert gap[met[0] : int(0.8 * len(gap))].max() > 0.3
+
+
+def test_the_hands_of_the_other_novel_classes() -> None:
+    for seed in range(6):
+        x, _ = hands("reach into pocket", seed)
+        idle, low = x[0, [6, 10], 1], x[:, [6, 10], 1]
+        assert (low.max(axis=0) - low.min(axis=0) > 0.12).any()
+        assert abs(low.min() - idle.min()) < 0.2
+        x, _ = hands("staple book", seed)
+        gap = np.linalg.norm(x[:, 6] - x[:, 10], axis=-1)
+        assert gap.min() < 0.18
+        x, _ = hands("use a fan (with hand or paper)/feeling warm", seed)
+        speed = np.abs(np.diff(x[:, [7, 11]], n=2, axis=0)).sum(axis=(0, 2))
+        assert max(speed) > 3 * min(speed)
+
+
+def test_who_grabs_reaches_the_other_and_who_takes_a_photo_does_not() -> None:
+    def reach(ntu: str, seed: int) -> Array:
+        truth = perform(named(ntu), people_for(named(ntu), seed), generator(seed, "test"), 0.0)
+        hand, other = truth[:, 0, [7, 11]], truth[:, 1, [7, 11]]
+        return np.linalg.norm(hand[:, :, None] - other[:, None], axis=-1).min(axis=(1, 2))
+
+    for seed in range(6):
+        grab = reach("grab other person's stuff", seed)
+        assert grab.min() < 0.25
+        assert grab[-1] > 0.4
+        assert reach("take a photo of other person", seed).min() > 0.25
 
 
 def test_two_people_meet() -> None:
@@ -273,12 +347,29 @@ def test_the_design_is_balanced(dataset: str, clips: int) -> None:
     assert len(parsed) == clips
     assert all(name.setup in about.setups for name in parsed)
     assert all(name.camera in (1, 2, 3) and name.replication in (1, 2) for name in parsed)
-    count = np.bincount([name.action for name in parsed])[list(known(dataset))]
-    assert count.min() >= 2
+    count = np.bincount([name.action for name in parsed], minlength=121)[list(known(dataset))]
+    assert count.min() >= min(2, clips // len(known(dataset)))
     assert np.ptp(count) <= 3
     for split, train in about.train.items():
         share = np.mean([train(name) for name in parsed])
         assert 0.35 < share < 0.72, split
+
+
+@pytest.mark.parametrize(("dataset", "clips"), [("ntu60", 100), ("ntu120", 100), ("ntu120", 160)])
+def test_every_class_comes_early(dataset: str, clips: int) -> None:
+    labels = [int(name[-3:]) for name in design.ntu_names(dataset, clips)]
+    count = np.bincount(labels, minlength=121)[list(known(dataset))]
+    assert count.min() == clips // len(known(dataset))
+    assert np.ptp(count) <= 1
+
+
+def test_exemplars_come_first_and_once() -> None:
+    exemplars = list(datasets.get("ntu120").exemplars)
+    assert design.ntu_names("ntu120", 20) == exemplars
+    every = list(map(str, islice(design._names("ntu120"), 60_000)))
+    assert len(set(every)) == len(every)
+    assert not datasets.get("ntu60").exemplars
+    assert not set(exemplars) & set(design.ntu_names("ntu60", 20))
 
 
 @given(st.sampled_from(["ntu60", "ntu120"]), st.integers(1, 500), st.integers(1, 500))

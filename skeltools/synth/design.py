@@ -33,36 +33,43 @@ def _sides(dataset: str, subjects: range) -> tuple[list[int], list[int]]:
 def _names(dataset: str) -> Iterator[NtuName]:
     """Yield every clip of the design.
 
-    Round j gives each class one clip. Within a class, consecutive clips change sides of the cross-subject
-    split and cameras every time, then performers, replications and set-ups.
+    The exemplars of the dataset come first. Then round j gives each class one clip; an exemplar counts as its
+    class's clip of the first round and does not come again. Within a class, consecutive clips change sides of
+    the cross-subject split and cameras every time, then performers, replications and set-ups.
     """
-    actions = list(known(dataset))
+    about, actions = datasets.get(dataset), list(known(dataset))
     train, test = _sides(dataset, range(1, _SUBJECTS + 1))
     per_side = min(len(train), len(test))
     views = 2 * per_side * len(CAMERAS)
+    exemplars = {clip.action: clip for clip in map(datasets.parse_ntu_name, about.exemplars) if clip}
+    yield from exemplars.values()
     rooms = {action: _SETUPS if action <= _NTU60_ACTIONS else _LATER_SETUPS for action in actions}
-    for index in range(views * _REPLICATIONS * len(_SETUPS)):
+    for turns in range(views * _REPLICATIONS * len(_SETUPS) + 1):
         for order, action in enumerate(actions):
+            index = turns - (action in exemplars)
             total = views * _REPLICATIONS * len(rooms[action])
-            if index >= total:
+            if not 0 <= index < total:
                 continue
             turn = (index + 7 * order) % total
             person = (turn // 2) % per_side
             replication = 1 + (turn // 2 + turn // views) % _REPLICATIONS
             place = 5 * person + 3 * replication + turn // (views * _REPLICATIONS)
-            yield NtuName(
+            clip = NtuName(
                 setup=rooms[action][place % len(rooms[action])],
                 camera=CAMERAS[turn % len(CAMERAS)],
                 subject=(train, test)[turn % 2][person],
                 replication=replication,
                 action=action,
             )
+            if clip != exemplars.get(action):
+                yield clip
 
 
 def ntu_names(dataset: str, clips: int) -> list[str]:
     """Return the names of `clips` clips of `dataset` (ntu60 or ntu120), none of them officially incomplete.
 
-    From 100 clips on every class is there, and both sides of every split.
+    The exemplars of the dataset, if any, come first. From 100 clips on every class is there, and both sides
+    of every split.
 
     Raises:
         SettingError: The design has fewer clips than that.

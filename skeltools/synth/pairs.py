@@ -133,3 +133,51 @@ def walk_apart(a: Stage, b: Stage, gap: float) -> None:
         for where in (s.pose.root, s.pose.ankle[:, LEFT], s.pose.ankle[:, RIGHT]):
             where[:, 0] += ahead * np.sin(turn)
             where[:, 2] += ahead * np.cos(turn)
+
+
+def grab(a: Stage, b: Stage, gap: float) -> None:
+    """Step up, seize what the other person holds and pull it away; they reach after it."""
+    held = b.spot(0.06, b.vary(-0.26, -0.16), 0.26)
+    after = b.spot(0.06, b.vary(-0.16, -0.02), 0.48)
+    b.move(
+        RIGHT,
+        [(0, None), (0.12, held), (0.46, held), (0.6, after), (0.74, after), (1, None)],
+        hand=(-0.2, 0.2, 1),
+    )
+    b.pose.turn[:, 0] += 0.2 * b.amplitude * b.hold(0.46, 0.6, 0.74, 0.95)
+    near = min(gap, a.vary(0.75, 0.9))
+    seize, away = a.spot(-0.06, a.vary(-0.22, -0.12), 0.46), a.spot(0.16, -0.22, 0.10)
+    sides = (RIGHT, LEFT) if a.chance(0.3) else (RIGHT,)
+    for side in sides:
+        a.move(
+            side,
+            [(0, None), (0.36, seize), (0.46, seize), (0.62, away), (0.86, away), (1, None)],
+            elbow=(0.8, -0.8, -0.6),
+            hand=(-0.1, 0.1, 1),
+        )
+    a.walk((gap - near) * a.hold(0.0, 0.36) - a.vary(0.1, 0.35) * a.hold(0.48, 0.9), stride=0.4)
+    a.pose.turn[:, 0] += (
+        path(a.u, [0, 0.36, 0.46, 0.62, 1], np.array([0, 0.22, 0.22, -0.1, 0.0])) * a.amplitude
+    )
+
+
+def take_photo(a: Stage, b: Stage, gap: float) -> None:
+    """Hold a camera before the face and press the button; the other person poses."""
+    for side in (LEFT, RIGHT):
+        eye = a.spot(0.09, a.vary(0.02, 0.10), 0.28)
+        a.move(
+            side,
+            [(0, None), (0.26, eye), (0.84, eye), (1, None)],
+            elbow=(0.9, -0.9, 0.0),
+            hand=(-0.35, 0.9, 0.1),
+        )
+    a.pose.head[:, 0] += a.vary(0.0, 0.15) * a.hold(0.2, 0.35, 0.8, 0.95)
+    a.pose.bend[:, 0] += a.vary(-0.1, 0.15) * a.hold(0.2, 0.35, 0.8, 0.95)
+    sides = (RIGHT, LEFT) if b.chance(0.25) else (RIGHT,)
+    if b.chance(0.5):
+        pose, elbow, hand = b.spot(0.22, 0.12, 0.16), (0.9, -0.9, 0.0), (0.0, 1.0, 0.2)
+    else:
+        pose, elbow, hand = b.spot(0.24, -0.40, 0.0), (1.0, 0.0, -0.5), (-0.8, -0.5, 0.3)
+    for side in sides:
+        b.move(side, [(0, None), (0.3, pose), (0.8, pose), (1, None)], elbow=elbow, hand=hand)
+    b.pose.head[:, 2] += b.vary(-0.2, 0.2) * b.hold(0.2, 0.4, 0.8, 1.0)
