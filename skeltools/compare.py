@@ -77,6 +77,8 @@ def _coordinates(
     differ = (
         np.flatnonzero((a.digests[ours] != b.digests[theirs]).any(axis=1)) if common else np.zeros(0, int)
     )
+    if not len(differ):
+        return []
     progress.start("comparing", len(differ))
     found = []
     for start in range(0, len(differ), _BLOCK):

@@ -55,7 +55,9 @@ class Arrays:
     dtype: str
 
 
-def read_arrays(source: str | Path, chain: Chain | None = None) -> Arrays:
+def read_arrays(
+    source: str | Path, chain: Chain | None = None, *, unequal: str = "Give --prep to prepare them."
+) -> Arrays:
     """Read somebody's prepared clips.
 
     Args:
@@ -63,6 +65,7 @@ def read_arrays(source: str | Path, chain: Chain | None = None) -> Arrays:
             SkeAttnCLR, PSTL), or with these files themselves; or a pyskl pickle.
         chain: For a pyskl pickle, how to prepare its sequences; None takes them as they are, which asks for
             equal lengths.
+        unequal: What to do about a pickle with sequences of several lengths, for the message.
 
     Raises:
         SourceError: There is no such folder or file, or it is neither.
@@ -71,7 +74,7 @@ def read_arrays(source: str | Path, chain: Chain | None = None) -> Arrays:
     source = Path(source)
     if not source.exists():
         raise SourceError(f"{source} does not exist. Give a folder of .npy files or a pyskl pickle.")
-    return _read_aimclr(source) if source.is_dir() else _read_pyskl(source, chain)
+    return _read_aimclr(source) if source.is_dir() else _read_pyskl(source, chain, unequal)
 
 
 def _bare(name: str) -> str:
@@ -194,7 +197,7 @@ def _points(points: Any) -> NDArray[Any]:
     return points
 
 
-def _read_pyskl(path: Path, chain: Chain | None) -> Arrays:
+def _read_pyskl(path: Path, chain: Chain | None, unequal: str) -> Arrays:
     content = pickles.load(path)
     try:
         splits = {_name(name): set(map(_name, names)) for name, names in content["split"].items()}
@@ -228,9 +231,7 @@ def _read_pyskl(path: Path, chain: Chain | None) -> Arrays:
         raise FormatError(path, "a frame_dir occurs twice.")
     lengths = {clip.shape[1] for clip in clips}
     if len(lengths) > 1:
-        raise FormatError(
-            path, f"its sequences have {min(lengths)} to {max(lengths)} frames. Give --prep to prepare them."
-        )
+        raise FormatError(path, f"its sequences have {min(lengths)} to {max(lengths)} frames. {unequal}")
     order = sorted(range(len(names)), key=names.__getitem__)
     sides: dict[str, dict[str, set[str]]] = {part: {} for part in PARTITIONS}
     for key, members in splits.items():

@@ -290,7 +290,10 @@ def _theirs(path: Path) -> _Theirs:
                 for part in PARTITIONS
             ]
             return _Theirs(_Lazy(path, file.names), str(file.attrs["chain.dtype"]), *sides)
-    arrays = read_arrays(path)
+    arrays = read_arrays(
+        path,
+        unequal="These are recordings: no preparation has made them clips of one length.",
+    )
     clips = dict(zip(arrays.names, arrays.clips, strict=True))
     return _Theirs(clips, arrays.dtype, arrays.train, arrays.test)
 
@@ -306,6 +309,9 @@ class _Lazy(Mapping[str, NDArray[np.floating[Any]]]):
         with ClipFile(self._path) as file:
             clip: NDArray[np.floating[Any]] = file.clips([self._rows[name]])[0]
         return clip
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows  # without this, asking would read the clip
 
     def __iter__(self) -> Any:
         return iter(self._rows)

@@ -14,6 +14,7 @@ from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu
 from skeltools import datasets
 from skeltools.cli.main import main
 from skeltools.convert import convert
+from skeltools.identify import _theirs
 from skeltools.preparation import choose
 from skeltools.store import ClipFile
 
@@ -149,3 +150,25 @@ def test_sides_of_no_known_rule_are_told(ntu: Path, tmp_path: Path) -> None:
     result = run("identify", "ntu60", tmp_path / "o.h5", ntu, "--clips", 2)
     assert result.exit_code == 0
     assert "  splits: neither official nor camera   <- differs from the reference" in result.stdout
+
+
+def test_asking_whether_a_clip_is_there_reads_none(
+    ntu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5")
+    theirs = _theirs(tmp_path / "o.h5").clips
+    monkeypatch.setattr(ClipFile, "clips", None)
+    assert "S001C001P001R001A010" in theirs
+    assert "S001C001P001R001A011" not in theirs
+
+
+def test_recordings_that_were_never_prepared_are_told(ntu: Path, tmp_path: Path) -> None:
+    annotations = [
+        {"frame_dir": name, "label": 9, "keypoint": np.ones((1, frames, 25, 3), np.float16)}
+        for name, frames in (("S001C001P001R001A010", 40), ("S002C002P003R001A011", 41))
+    ]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"split": {}, "annotations": annotations}))
+    result = run("identify", "ntu60", tmp_path / "x.pkl", ntu)
+    assert result.exit_code == 2
+    assert "have 40 to 41 frames. These are recordings: no preparation" in result.stderr.replace("\n", " ")
+    assert "--prep" not in result.stderr

@@ -123,6 +123,7 @@ def test_diff_of_equal_files(converted: Path, copy: Path) -> None:
     result = run("diff", converted, copy)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == ["41 common clips, 41 of them with equal coordinates"]
+    assert result.stderr == "", "no bar of 0/0 clips"
 
 
 def test_diff_names_everything(raw: Path, converted: Path, tmp_path: Path) -> None:
