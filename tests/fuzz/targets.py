@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from rawfiles import body_of, ntu_bytes, pku_bytes
+from theirweights import theirs, under
 
 from fuzz.mutate import mutate
 from skeltools.errors import FormatError, SkeltoolsError
@@ -282,16 +283,16 @@ def _import(found: Any, source: Path) -> None:
                 file.clips()
 
 
-@cache
 def _whole_encoder() -> dict[str, Any]:
+    """An encoder that is imported: every entry there is, one channel wide, all in two storages to be small."""
     import torch
 
-    from skeltools.models.reference_names import translate_backbone
-    from skeltools.models.stgcn import STGCN
-
-    assert translate_backbone is not None
-    state = STGCN(1, 16, 0.0).state_dict()
-    return {f"encoder_q.{name}": torch.zeros_like(value) for name, value in state.items()}
+    numbers, counts = torch.ones(3 * 25 * 25), torch.ones(1, dtype=torch.int64)
+    return {
+        name: (numbers if value.is_floating_point() else counts)[: value.numel()].view(value.shape)
+        for name, value in theirs(width=1, dim=1).items()
+        if not name.startswith("fc.")
+    }
 
 
 def _weights_seeds() -> list[bytes]:
@@ -302,9 +303,12 @@ def _weights_seeds() -> list[bytes]:
         "encoder_q.st_gcn_networks.9.tcn.0.weight": torch.ones(4),
         "encoder_q.A": torch.zeros(3, 25, 25)[:, :1, :1].clone(),
     }
+    aimclr, skeattnclr = (under(prefix, _whole_encoder()) for prefix in ("encoder_q.", "encoder_q.backbone."))
     made = []
-    for state in (small, {"x": torch.zeros(1)}):
-        for new in (True, False):
+    for state, kinds in (
+        (small, (True, False)), ({"x": torch.zeros(1)}, (True, False)), (aimclr, (True,)), (skeattnclr, (False,))
+    ):  # fmt: skip
+        for new in kinds:
             target = io.BytesIO()
             torch.save(state, target, _use_new_zipfile_serialization=new)
             made.append(target.getvalue())
