@@ -21,6 +21,7 @@ from skeltools.training import checkpoint
 FORMATS = Path(__file__).parent / "fixtures" / "formats"
 CLIPS = sorted(path.name.removesuffix(".gz") for path in FORMATS.glob("clips-*.h5.gz"))
 RUNS = sorted(path.stem for path in FORMATS.glob("run-*.zip"))
+RESUMED = sorted(path.stem for path in FORMATS.glob("resume-*.zip"))
 REMEDY = "make one with 'python tests/fixtures/make_formats.py' and keep the old ones"
 
 
@@ -35,7 +36,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("formats")
     for name in CLIPS:
         (folder / name).write_bytes(gzip.decompress((FORMATS / f"{name}.gz").read_bytes()))
-    for name in RUNS:
+    for name in (*RUNS, *RESUMED):
         shutil.unpack_archive(FORMATS / f"{name}.zip", folder / name)
     return folder
 
@@ -45,6 +46,8 @@ def test_the_versions_of_the_code_have_fixtures() -> None:
     assert newest in CLIPS, f"no converted file of version {layout.VERSION}; {REMEDY}"
     run = f"run-{runs.VERSION}-checkpoint-{checkpoint.VERSION}-record-{results.RECORD_VERSION}"
     assert run in RUNS, f"no {run}; {REMEDY}"
+    resume = f"resume-{runs.VERSION}-checkpoint-{checkpoint.VERSION}"
+    assert resume in RESUMED, f"no {resume}; {REMEDY}"
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -122,3 +125,40 @@ def test_records_are_reported_and_evaluation_gives_them_again(
          "--device", "cpu")  # fmt: skip
     (new,) = results.read_all(folder / "results")
     assert (new.top1, new.top5, new.test_clips, new.key) == (old.top1, old.top5, old.test_clips, old.key)
+
+
+@pytest.mark.parametrize("name", RESUMED)
+@pytest.mark.parametrize("how", ["by its folder", "by its command"])
+def test_an_interrupted_run_goes_on_to_what_its_own_program_gave(
+    unpacked: Path, tmp_path: Path, name: str, how: str
+) -> None:
+    """Two checkpoints are kept, of one epoch each: without the second, it is made again."""
+    folder = tmp_path / name
+    shutil.copytree(unpacked / name, folder)
+    first, second = checkpoint.paths(folder / "checkpoints")
+    old = checkpoint.load(second)
+    second.unlink()
+    log = (folder / "log.jsonl").read_text().splitlines()
+    (folder / "log.jsonl").write_text("".join(f"{line}\n" for line in log[:2]))
+    note = json.loads((folder / "run.json").read_text())
+    note["data"] = str(unpacked / CLIPS[0])
+    (folder / "run.json").write_text(json.dumps(note))
+    if how == "by its folder":
+        call("pretrain", "--resume", folder, "--device", "cpu")
+    else:
+        words = note["command"].split()[3:]
+        words[words.index("--out") + 1] = str(folder)
+        call("pretrain", note["data"], *words, "--resume")
+    assert [path.name for path in checkpoint.paths(folder / "checkpoints")] == [first.name, second.name]
+    new = checkpoint.load(second)
+    assert (new.epoch, new.step) == (old.epoch, old.step) == (2, 2)
+    assert new.model.keys() == old.model.keys()
+    for key, value in old.model.items():
+        # A bias in front of batch norm has no gradient but rounding, which AdamW makes a whole step of.
+        if not key.endswith(("temporal.bias", "shortcut.conv.bias")):
+            torch.testing.assert_close(new.model[key], value, rtol=1e-3, atol=1e-4, msg=key)
+    losses = [
+        json.loads(line)["loss"] for line in (log[2], (folder / "log.jsonl").read_text().splitlines()[2])
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert losses[1] != json.loads(log[0])["loss"]
