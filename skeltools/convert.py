@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skeltools import pool
 from skeltools.datasets import Dataset
@@ -34,9 +35,9 @@ from skeltools.store.spool import (
     RAW_BYTES,
     Done,
     Left,
+    Results,
     Spool,
     UnitResult,
-    done_fates,
     folder_of,
     forget,
     new_raw_file,
@@ -167,19 +168,20 @@ def convert(
         progress.message("Numba is not installed: using the plain parser, which is about ten times slower.")
     job = Job(dataset.name, chain, folder, compiled, skip_damaged, keep_raw)
     header = _header(job, plan)
+    results = Results(len(plan.units), len(plan.names), keep_raw)
     spool = (
-        Spool.resume(folder, header, chain.clip_bytes)
+        Spool.resume(folder, header, chain.clip_bytes, results)
         if resume and folder.exists() and not replace
-        else Spool.begin(folder, header)
+        else Spool.begin(folder, header, results)
     )
     try:
         _work_off(job, plan, spool, workers, progress)
         contents, rows = _gather(job, plan, spool, prep_name)
-        if not rows:
+        if not len(rows):
             raise _nothing(shown, dataset, contents.excluded)
         _write(out, contents, rows, job)
     except Exception as error:
-        done = len(done_fates(spool.results))
+        done = results.count
         if done and isinstance(error, (OSError, OutputError, SourceError, pool.WorkerError)):
             spool.close()  # a full disk, a file out of reach, too little memory: the work done is kept
             progress.message(
@@ -192,7 +194,7 @@ def convert(
     except BaseException:
         spool.close()
         progress.message(
-            f"Interrupted with {len(done_fates(spool.results)):,} of {len(plan.names):,} clips done. "
+            f"Interrupted with {results.count:,} of {len(plan.names):,} clips done. "
             "Run the same command with --resume to continue."
         )
         raise
@@ -265,30 +267,29 @@ def _header(job: Job, plan: Plan) -> dict[str, Any]:
 
 def _work_off(job: Job, plan: Plan, spool: Spool, workers: int, progress: Progress) -> None:
     """Do every unit that is not done yet."""
-    finished = {result.unit for result in spool.results}
-    left = [(index, unit) for index, unit in enumerate(plan.units) if index not in finished]
-    if not left:
+    units = plan.units
+    left = np.flatnonzero(~spool.results.finished)
+    if not len(left):
         return
-    clips = sum(len(unit.spans) for _, unit in left)
-    if finished:
+    clips = sum(len(units[index].spans) for index in map(int, left))
+    if len(left) < len(units):
         progress.message(f"Resuming: {len(plan.names) - clips:,} of {len(plan.names):,} clips are done.")
     progress.start("converting", clips)
-    counts = {index: len(unit.spans) for index, unit in left}
-    size = sum(unit.entry.size for _, unit in left)
+    size = sum(units[index].entry.size for index in map(int, left))
     workers = min(workers, len(left), max(1, size // _WORKER_BYTES))
     try:
-        for results in pool.run(_batches(left), make_worker, (job,), workers):
+        for results in pool.run(_batches(units, left), make_worker, (job,), workers):
             spool.add(results)
-            progress.advance(sum(counts[result.unit] for result in results))
+            progress.advance(sum(len(units[result.unit].spans) for result in results))
     finally:
         progress.finish()
 
 
-def _batches(units: Sequence[tuple[int, Unit]]) -> Iterator[list[Work]]:
-    """Yield the work in batches of a few MB, files that must be streamed last and with their contents."""
+def _batches(units: Sequence[Unit], left: NDArray[np.intp]) -> Iterator[list[Work]]:
+    """Yield the units left in batches of a few MB, those that must be streamed last, with their contents."""
     batch: list[Work] = []
     clips = size = 0
-    for work in _works(units):
+    for work in _works(units, left):
         batch.append(work)
         clips += len(work.unit.spans)
         size += work.unit.entry.size
@@ -299,9 +300,10 @@ def _batches(units: Sequence[tuple[int, Unit]]) -> Iterator[list[Work]]:
         yield batch
 
 
-def _works(units: Sequence[tuple[int, Unit]]) -> Iterator[Work]:
+def _works(units: Sequence[Unit], left: NDArray[np.intp]) -> Iterator[Work]:
     streamed = {}
-    for index, unit in units:
+    for index in map(int, left):
+        unit = units[index]
         if unit.entry.streamed:
             streamed[unit.entry] = (index, unit)
         else:
@@ -381,60 +383,52 @@ class _Worker:
         return number, offset, len(recording.frame), zlib.crc32(block), recording.frames
 
 
-def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Contents, list[int]]:
+def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Contents, NDArray[np.intp]]:
     """Put the results of all units into name order; return the file's contents and each row's clip."""
     from skeltools import datasets
 
-    done = done_fates(spool.results)
-    excluded = [*plan.excluded]
-    for result in spool.results:
-        excluded += [
-            Excluded(plan.names[fate.clip], fate.reason) for fate in result.fates if isinstance(fate, Left)
-        ]
-    rows = sorted(done)
-    found = [done[row] for row in rows]
-    columns: dict[str, Sequence[int] | Sequence[str]] = {
-        "frames": [item.frames for item in found],
-        "length": [item.length for item in found],
-        "bodies": [item.bodies for item in found],
-        "gaps": [item.gaps for item in found],
+    results = spool.results
+    excluded = [
+        *plan.excluded,
+        *(Excluded(plan.names[clip], reason) for clip, reason in results.left.items()),
+    ]
+    rows = np.flatnonzero(results.done)
+    places: list[int] = rows.tolist()
+    found = results.values[rows]
+    columns: dict[str, Sequence[int] | Sequence[str] | NDArray[np.int64]] = {
+        column: found[:, place] for place, column in enumerate(("frames", "length", "bodies", "gaps"))
     }
     for column, values in plan.columns.items():
-        columns[column] = [values[row] for row in rows]  # type: ignore[assignment]
+        columns[column] = [values[row] for row in places]  # type: ignore[assignment]
     contents = Contents(
         dataset=datasets.get(job.dataset),
-        names=[plan.names[row] for row in rows],
-        labels=[plan.labels[row] for row in rows],
+        names=[plan.names[row] for row in places],
+        labels=[plan.labels[row] for row in places],
         columns=columns,
-        digests=np.frombuffer(bytes.fromhex("".join(item.digest for item in found)), np.uint8).reshape(
-            -1, 32
-        ),
+        digests=results.digests[rows],
         train={split: np.array(train, bool)[rows] for split, train in plan.train.items()},
         excluded=sorted(excluded),
         settings=job.chain.settings(),
         prep=prep_name,
         frames=job.chain.frames,
         dtype=job.chain.dtype,
-        source_digest=_source_digest(plan, spool.results),
-        raw=_raw_of(found, spool) if job.keep_raw else None,
+        source_digest=_source_digest(plan, results),
+        raw=None if results.raw is None else _raw_of(results.raw[rows], spool),
     )
     return contents, rows
 
 
-def _raw_of(found: Sequence[Done], spool: Spool) -> Raw:
-    places = [item.raw for item in found if item.raw is not None]
+def _raw_of(places: NDArray[np.int64], spool: Spool) -> Raw:
     numbers = {int(path.name.partition(".")[2]): path for path in spool.raw_files()}
     return Raw(
-        counts=[place[2] for place in places],
-        frames=[place[4] for place in places],
+        counts=places[:, 2],
+        frames=places[:, 4],
         read=partial(_read_raw, places, numbers),
     )
 
 
-def _read_raw(
-    places: Sequence[tuple[int, int, int, int, int]], files: dict[int, Path], row: int
-) -> RawBodies:
-    number, offset, observed, _, _ = places[row]
+def _read_raw(places: NDArray[np.int64], files: dict[int, Path], row: int) -> RawBodies:
+    number, offset, observed, _, _ = places[row].tolist()
     with files[number].open("rb") as file:
         file.seek(offset)
         block = file.read(observed * RAW_BYTES)
@@ -447,7 +441,7 @@ def _read_raw(
     )
 
 
-def _write(out: Path, contents: Contents, rows: Sequence[int], job: Job) -> None:
+def _write(out: Path, contents: Contents, rows: NDArray[np.intp], job: Job) -> None:
     with ExitStack() as stack:
         names = [CLIPS, MOTION] if job.chain.motion == "source" else [CLIPS]
         files = {name: stack.enter_context((job.spool / name).open("rb")) for name in names}
@@ -455,11 +449,12 @@ def _write(out: Path, contents: Contents, rows: Sequence[int], job: Job) -> None
         write_file(out, contents, arrays)
 
 
-def _source_digest(plan: Plan, results: Sequence[UnitResult]) -> str:
+def _source_digest(plan: Plan, results: Results) -> str:
     """Return the SHA-256 over (file name, SHA-256 of its content) of every file read, in name order."""
-    files = [(name, sha256(content)) for name, content in plan.small]
-    files += [(plan.units[result.unit].entry.name, result.source) for result in results]
+    files = [f"{name}\0{sha256(content)}\n" for name, content in plan.small]
+    for index in map(int, np.flatnonzero(results.finished)):
+        files.append(f"{plan.units[index].entry.name}\0{results.sources[index].tobytes().hex()}\n")
     total = hashlib.sha256()
-    for name, digest in sorted(files):
-        total.update(f"{name}\0{digest}\n".encode())
+    for line in sorted(files):
+        total.update(line.encode())
     return total.hexdigest()

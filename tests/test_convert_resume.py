@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,13 @@ from skeltools import convert as conversion
 from skeltools import datasets
 from skeltools.convert import Summary, convert
 from skeltools.errors import FormatError, OutputError
+from skeltools.formats.plan import make_plan
+from skeltools.formats.source import Entry
 from skeltools.pool import WorkerError
 from skeltools.pool import run as run_pool
+from skeltools.preparation import choose
 from skeltools.store import ClipFile
-from skeltools.store.spool import folder_of
+from skeltools.store.spool import Done, Results, UnitResult, folder_of
 
 NTU = datasets.get("ntu60")
 
@@ -262,3 +267,54 @@ def test_a_worker_that_dies_is_reported() -> None:
         "A worker process ended unexpectedly (exit status 3); was memory short? "
         "Try again with fewer --workers."
     )
+
+
+def test_a_journal_that_was_damaged_costs_no_more_than_its_files(
+    folder: Path, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that name no file there is, or no digest: what they speak of is done again."""
+    out = tmp_path / "o.h5"
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device", str(out))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "write_file", fail)
+        with pytest.raises(OSError, match="No space"):
+            convert(NTU, folder, out, keep_raw=True)
+    journal = folder_of(out) / "journal"
+    lines = journal.read_bytes().splitlines()
+    batches = [json.loads(line) for line in lines]
+    batches[0][0][0] = 10**6
+    batches[1][0][1] = "no digest"
+    journal.write_bytes(b"".join(json.dumps(batch).encode() + b"\n" for batch in batches))
+    convert(NTU, folder, out, keep_raw=True, resume=True)
+    assert content(out) == whole
+
+
+def test_what_a_conversion_keeps_of_a_clip_is_small() -> None:
+    """Plan and results of N clips in memory: 114,480 of them must not take a quarter of a gigabyte."""
+    names = [f"S{s:03d}C001P{p:03d}R001A{a:03d}" for s in (1, 2) for p in range(1, 21) for a in range(1, 61)]
+    tracemalloc.start()
+    try:
+        entries = [
+            Entry(
+                f"a/folder/with/clips/{name}.skeleton",
+                f"{name}.skeleton",
+                10**6 + number,
+                "clips",
+                10**18 + number,
+            )
+            for number, name in enumerate(names)
+        ]
+        plan = make_plan(NTU, entries, "clips", choose().values)
+        del entries
+        results = Results(len(plan.units), len(plan.names), raw=False)
+        for number in range(len(plan.names)):
+            fate = Done(number, 10**6 + number, 300, 1, 0, f"{number:064x}")
+            results.add(UnitResult(number, f"{number:064x}", (fate,)))
+        assert tracemalloc.get_traced_memory()[0] / len(plan.names) < 800
+    finally:
+        tracemalloc.stop()
+    assert (results.count, len(plan.units)) == (len(plan.names),) * 2
+    assert results.digests[9].tobytes().hex() == f"{9:064x}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from skeltools.datasets import Dataset, NtuName, incomplete_ntu_clips, parse_ntu_name
 from skeltools.errors import FormatError, SourceError
@@ -55,7 +55,7 @@ class Plan:
     labels: list[int]
     columns: dict[str, Sequence[int] | Sequence[str]]
     train: dict[str, list[bool]]
-    units: list[Unit]
+    units: Sequence[Unit]
     excluded: list[Excluded] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     small: list[tuple[str, bytes]] = field(default_factory=list)
@@ -157,8 +157,28 @@ def _duplicate(entry: Entry, kept: Entry) -> Excluded:
     return Excluded(entry.stem, f"duplicate: {entry.inside}, kept {kept.inside}")
 
 
-def _one_each(names: Iterable[str], entries: dict[str, Entry]) -> list[Unit]:
-    return [Unit(entries[name], (Span(index),)) for index, name in enumerate(names)]
+class _OneEach(Sequence[Unit]):
+    """Units of files with one clip each, made when asked for: kept, they would be half of the plan."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Unit: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Unit]: ...
+    def __getitem__(self, index: int | slice) -> Unit | list[Unit]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        place = range(len(self))[index]
+        return Unit(self._entries[place], (Span(place),))
+
+
+def _one_each(names: Iterable[str], entries: dict[str, Entry]) -> Sequence[Unit]:
+    return _OneEach([entries[name] for name in names])
 
 
 def _read_ntu(unit: Unit, data: bytes) -> list[Recording]:

@@ -39,7 +39,7 @@ _DIRECTORY = 1 << 28
 _JUNK = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One raw file of a source.
 
@@ -97,7 +97,7 @@ class Entry:
             raise FormatError(self.path, "the file does not fit into memory; it is no raw file.") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ZipEntry(Entry):
     """A member of a zip archive, read in place.
 
@@ -141,7 +141,7 @@ class ZipEntry(Entry):
         return data
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SevenZipEntry(Entry):
     """A member of a .7z archive, which is read in one sequential pass by `stream`.
 

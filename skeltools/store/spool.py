@@ -12,10 +12,12 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from skeltools.errors import OutputError
 from skeltools.files import lock
@@ -55,6 +57,54 @@ class UnitResult(NamedTuple):
     fates: tuple[Done | Left, ...]
 
 
+class Results:
+    """What is finished, in arrays: a tuple a clip would take a quarter of a gigabyte for a whole dataset.
+
+    Args:
+        units: How many raw files there are.
+        clips: How many clips they hold, N.
+        raw: Whether raw recordings are kept.
+
+    Attributes:
+        finished: bool (units,), which raw files are.
+        sources: uint8 (units, 32), SHA-256 of their contents.
+        done: bool (N,), which clips are prepared.
+        values: int64 (N, 4): frames, length, bodies and gaps of those.
+        digests: uint8 (N, 32), SHA-256 of their values.
+        raw: int64 (N, 5), as in `Done`, or None.
+        left: Why a clip that was read is left out, by its index.
+    """
+
+    def __init__(self, units: int, clips: int, raw: bool) -> None:
+        self.finished: NDArray[np.bool_] = np.zeros(units, bool)
+        self.sources: NDArray[np.uint8] = np.zeros((units, 32), np.uint8)
+        self.done: NDArray[np.bool_] = np.zeros(clips, bool)
+        self.values: NDArray[np.int64] = np.zeros((clips, 4), np.int64)
+        self.digests: NDArray[np.uint8] = np.zeros((clips, 32), np.uint8)
+        self.raw: NDArray[np.int64] | None = np.zeros((clips, 5), np.int64) if raw else None
+        self.left: dict[int, str] = {}
+
+    @property
+    def count(self) -> int:
+        """How many clips are prepared."""
+        return int(self.done.sum())
+
+    def add(self, result: UnitResult) -> None:
+        """Note what became of a raw file, in place of what was noted before."""
+        self.sources[result.unit] = np.frombuffer(bytes.fromhex(result.source), np.uint8)
+        for fate in result.fates:
+            self.done[fate.clip] = isinstance(fate, Done)
+            self.left.pop(fate.clip, None)
+            if isinstance(fate, Left):
+                self.left[fate.clip] = fate.reason
+                continue
+            self.values[fate.clip] = fate.frames, fate.length, fate.bodies, fate.gaps
+            self.digests[fate.clip] = np.frombuffer(bytes.fromhex(fate.digest), np.uint8)
+            if self.raw is not None and fate.raw is not None:
+                self.raw[fate.clip] = fate.raw
+        self.finished[result.unit] = True
+
+
 def folder_of(out: Path) -> Path:
     """Return the folder in which the conversion to `out` is kept while it is under way."""
     return out.with_name(f".{out.name}.partial")
@@ -68,14 +118,14 @@ class Spool:
         results: What is finished.
     """
 
-    def __init__(self, folder: Path, results: list[UnitResult], journal: BinaryIO) -> None:
+    def __init__(self, folder: Path, results: Results, journal: BinaryIO) -> None:
         self.folder = folder
         self.results = results
         self._journal = journal
 
     @classmethod
-    def begin(cls, folder: Path, header: dict[str, Any]) -> Spool:
-        """Start afresh, removing what is there.
+    def begin(cls, folder: Path, header: dict[str, Any], results: Results) -> Spool:
+        """Start afresh, removing what is there, with `results` that are empty.
 
         Raises:
             OutputError: Another process is at work there.
@@ -88,11 +138,11 @@ class Spool:
         for name in (CLIPS, MOTION):
             (folder / name).touch()
         (folder / HEADER).write_text(json.dumps(header), encoding="utf-8")
-        return cls(folder, [], journal)
+        return cls(folder, results, journal)
 
     @classmethod
-    def resume(cls, folder: Path, header: dict[str, Any], clip_bytes: int) -> Spool:
-        """Continue: read the journal and keep every result whose clips are what it says.
+    def resume(cls, folder: Path, header: dict[str, Any], clip_bytes: int, results: Results) -> Spool:
+        """Continue: read the journal and add to `results` every one whose clips are what it says.
 
         Raises:
             OutputError: The folder belongs to a conversion of another source or with other settings.
@@ -100,7 +150,7 @@ class Spool:
         try:
             found = json.loads((folder / HEADER).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return cls.begin(folder, header)  # killed before anything was done
+            return cls.begin(folder, header, results)  # killed before anything was done
         if found != json.loads(json.dumps(header)):
             differs = sorted(key for key in found.keys() | header.keys() if found.get(key) != header.get(key))
             raise OutputError(
@@ -110,9 +160,8 @@ class Spool:
         journal = _locked(folder)
         if not (folder / HEADER).exists():  # another process finished it meanwhile
             journal.close()
-            return cls.begin(folder, header)
+            return cls.begin(folder, header, results)
         journal.seek(0)
-        results: dict[int, UnitResult] = {}
         good = 0
         with (folder / CLIPS).open("rb") as clips:
             for line in journal:
@@ -122,16 +171,18 @@ class Spool:
                 good += len(line)
                 for result in batch:
                     if all(_intact(folder, clips, clip_bytes, fate) for fate in result.fates):
-                        results[result.unit] = result
+                        with suppress(ValueError, IndexError):  # a damaged line: that file is read again
+                            results.add(result)
         journal.truncate(good)
         journal.seek(good)
-        return cls(folder, list(results.values()), journal)
+        return cls(folder, results, journal)
 
     def add(self, batch: list[UnitResult]) -> None:
         """Record a finished batch, whose clips stand in the spool already."""
         self._journal.write(json.dumps(batch, separators=(",", ":")).encode() + b"\n")
         self._journal.flush()
-        self.results += batch
+        for result in batch:
+            self.results.add(result)
 
     def raw_files(self) -> list[Path]:
         """Return the files with raw recordings, by file number."""
@@ -239,8 +290,3 @@ def write_all(file: BinaryIO, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]
-
-
-def done_fates(results: Iterable[UnitResult]) -> dict[int, Done]:
-    """Return the finished clips by their index in the plan."""
-    return {fate.clip: fate for result in results for fate in result.fates if isinstance(fate, Done)}

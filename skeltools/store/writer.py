@@ -41,8 +41,8 @@ class Raw:
         read: Gives the observed bodies of a row.
     """
 
-    counts: Sequence[int]
-    frames: Sequence[int]
+    counts: Sequence[int] | NDArray[np.int64]
+    frames: Sequence[int] | NDArray[np.int64]
     read: Callable[[int], RawBodies]
 
 
@@ -69,7 +69,7 @@ class Contents:
     dataset: Dataset
     names: Sequence[str]
     labels: Sequence[int]
-    columns: Mapping[str, Sequence[int] | Sequence[str]]
+    columns: Mapping[str, Sequence[int] | Sequence[str] | NDArray[np.int64]]
     digests: NDArray[np.uint8]
     train: Mapping[str, NDArray[np.bool_]]
     excluded: Sequence[tuple[str, str]]
@@ -181,7 +181,7 @@ def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype
     return int(made.get_offset() or 0)
 
 
-def read_clips(source: BinaryIO, rows: Sequence[int], size: int) -> Iterator[bytes]:
+def read_clips(source: BinaryIO, rows: Sequence[int] | NDArray[np.intp], size: int) -> Iterator[bytes]:
     """Yield the clips of `size` bytes at places `rows` of a file, whole runs at a time."""
     index = np.asarray(rows, np.int64)
     starts = np.flatnonzero(np.diff(index, prepend=-2) != 1).tolist()
@@ -220,7 +220,7 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
     file.create_dataset("name", data=np.array(contents.names, object), dtype=TEXT, shape=(rows,))
     file.create_dataset("label", data=np.asarray(contents.labels, "<i8"), shape=(rows,))
     for column, values in sorted(contents.columns.items()):
-        if values and isinstance(values[0], str):
+        if len(values) and isinstance(values[0], str):
             file.create_dataset(column, data=np.array(values, object), dtype=TEXT)
         else:
             file.create_dataset(column, data=np.asarray(values, "<i8"), shape=(rows,))
