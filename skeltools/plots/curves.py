@@ -48,7 +48,7 @@ def draw(found: Curves, title: str) -> Figure:
         elif name == "monitor":
             axes.plot(found.monitor_steps, 100 * found.monitor, "o-", ms=3.5, color=palette.SERIES[2])
             axes.set_ylabel("kNN top-1\n(train clips, %)")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.08 * max(100 * float(np.nanmax(found.monitor)), 1.0))
         else:
             axes.plot(found.steps, found.values[name], color=palette.SERIES[0])
             axes.set_ylabel({"lr": "learning rate", "momentum": "key encoder\nmomentum"}[name])
