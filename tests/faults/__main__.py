@@ -84,6 +84,7 @@ def run() -> int:
     parser.add_argument("--others", type=int, default=6, help="trials of each other fault and command")
     parser.add_argument("--minutes", type=float, default=30, help="no trial is begun later")
     parser.add_argument("--log", type=Path, default=Path("build/faults.jsonl"), help="a JSON line a trial")
+    parser.add_argument("--go-on", action="store_true", help="count the trials of the log, and add to them")
     parser.add_argument("--only", default="", help="names of faults, such as kill,full_disk")
     parser.add_argument("--commands", default="convert,pretrain,eval,export", help="commands under test")
     parser.add_argument("--anew", action="store_true", help="start Python for every command")
@@ -92,22 +93,32 @@ def run() -> int:
     preload()
     options.log.parent.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
+    done: dict[tuple[str, str], list[Outcome]] = {}
+    if options.go_on and options.log.exists():
+        for line in options.log.read_text().splitlines():
+            entry = json.loads(line)
+            outcomes.append(Outcome(**{key: entry[key] for key in entry if key not in ("by", "good")}))
+            done.setdefault((entry["by"], entry["command"]), []).append(outcomes[-1])
     late = False
-    with tempfile.TemporaryDirectory() as root, options.log.open("w") as log:
+    with tempfile.TemporaryDirectory() as root, options.log.open("a" if options.go_on else "w") as log:
         bench = Bench(Path(root), fork=not options.anew)
         work = plan(bench, options.commands.split(","), options.kills, options.others)
         units = {command.name.split()[0]: (command.unit, command.interval) for _, command, _, _ in work}
         for fault, command, wanted, most in work:
             if options.only and fault.__name__ not in options.only.split(","):
                 continue
-            hits = 0
-            for trial in range(most):
-                if hits >= wanted or (late := time.monotonic() > deadline):
+            earlier = done.get((fault.__name__, command.name), [])
+            hits = sum(outcome.hit or fault is not inject.kill for outcome in earlier)
+            for trial in range(len(earlier), most):
+                if hits >= wanted:
+                    break
+                if time.monotonic() > deadline:
+                    late = True
                     break
                 outcome = fault(command, trial)
                 hits += outcome.hit or fault is not inject.kill
                 outcomes.append(outcome)
-                log.write(json.dumps(asdict(outcome) | {"good": outcome.good}) + "\n")
+                log.write(json.dumps(asdict(outcome) | {"by": fault.__name__, "good": outcome.good}) + "\n")
                 log.flush()
     bad = [outcome for outcome in outcomes if not outcome.good]
     print("\n".join(table(outcomes, units)))

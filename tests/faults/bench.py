@@ -185,17 +185,21 @@ class Command:
         name: What it is called in the table.
         unit: Unit of lost work.
         interval: Most work that may be lost.
+        copies: How often what it writes lies on the disk at once.
         seconds: What an undisturbed run takes.
+        written: Sizes of the files that it leaves new or changed.
     """
 
     name = unit = ""
     interval = 0
+    copies = 1
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.folder = bench.root / f"whole-{self.name.replace(' ', '-')}"
         self.folder.mkdir()
         self.prepare(self.folder)
+        before = _files(self.folder)
         began = time.monotonic()
         bench.must(*self.first(self.folder))
         self.seconds = time.monotonic() - began
@@ -208,7 +212,7 @@ class Command:
         self.seconds = min(self.seconds, time.monotonic() - began)
         assert self.result(again) == self.whole, f"two undisturbed runs of {self.name} differ"
         shutil.rmtree(again)
-        self.size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        self.written = [found[0] for path, found in _files(self.folder).items() if before.get(path) != found]
 
     def prepare(self, folder: Path) -> None:
         """Put into a trial's folder what the command needs there."""
@@ -234,6 +238,7 @@ class Convert(Command):
     """``convert``: lost is what stands in the spool and not in its journal."""
 
     name, unit, interval = "convert", "clips", 32
+    copies = 2  # the spool and the file
 
     def first(self, folder: Path) -> list[object]:
         return ["convert", "ntu60", self.bench.raw, folder / "o.h5", "--frames", 16]
@@ -385,6 +390,12 @@ class Export(Command):
             [] if found in (None, self.old, self.whole) else ["out (neither the old nor the new export)"]
         )
         return State(partial, int(found != self.whole), _left(folder))
+
+
+def _files(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """Size, inode and time of change of each file: one that is written anew differs in these."""
+    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {path: (item.st_size, item.st_ino, item.st_mtime_ns) for path, item in found.items()}
 
 
 def _left(folder: Path) -> list[str]:

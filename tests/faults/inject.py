@@ -24,6 +24,9 @@ time.time_ns = lambda: int(time.time() * 1e9)
 """
 """Code that makes the wall clock jump at every look."""
 
+PAGE = 4096
+"""What a disk in memory gives room in."""
+
 
 @dataclass
 class Outcome:
@@ -159,7 +162,7 @@ def can_mount(folder: Path) -> bool:
 
 
 def full_disk(command: Command, trial: int) -> Outcome:
-    """The disk is full at a random share of what the command writes; then there is room again."""
+    """There is room for a random share of what the command writes; then for all."""
     place = command.bench.root / f"{command.name}-disk-{trial}".replace(" ", "-")
     outcome = Outcome("disk full", command.name, trial)
     with disk(place, 1 << 30):
@@ -167,9 +170,9 @@ def full_disk(command: Command, trial: int) -> Outcome:
         folder.mkdir()
         command.prepare(folder)
         used = shutil.disk_usage(place).used
-        peak = 2 * command.size - used  # convert writes the spool and the file, export the old and the new
-        share = random.Random(f"disk {command.name} {trial}").uniform(0.02, 0.98)
-        mount("-o", f"remount,size={used + max(4096, int(share * peak))}", str(place))
+        pages = command.copies * sum(-(-size // PAGE) for size in command.written)
+        share = random.Random(f"disk {command.name} {trial}").uniform(0, 1)
+        mount("-o", f"remount,size={used + PAGE * int(share * pages)}", str(place))
         child = command.bench.start(command.first(folder))
         outcome.hit = child.wait() != 0
         refused(outcome, child)
@@ -186,8 +189,8 @@ def full_disk(command: Command, trial: int) -> Outcome:
 def file_limit(command: Command, trial: int) -> Outcome:
     """No file may grow beyond a random share of the largest that the command writes (ulimit -f)."""
     folder = trial_folder(command, "limit", trial)
-    largest = max(path.stat().st_size for path in command.folder.rglob("*") if path.is_file())
-    limit = max(1, int(random.Random(f"limit {command.name} {trial}").uniform(0.02, 0.98) * largest))
+    share = random.Random(f"limit {command.name} {trial}").uniform(0.02, 0.98)
+    limit = max(1, int(share * max(command.written)))
     child = command.bench.start(
         command.first(folder), before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     )
