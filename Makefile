@@ -3,6 +3,7 @@
 # make faults kill, fill the disk, and so on, and print a table; KILLS=5 OTHERS=1 MINUTES=5 for less
 # make check  lint, format and type checks
 # make fuzz   feed the readers mutated files: CASES and SECONDS bound each target, TARGETS chooses some
+# make versions  chosen tests with the oldest and the newest versions of what skeltools needs; AGES=oldest for one
 # make lock   remake requirements.lock with the newest releases
 #
 # TORCH chooses the torch build, and PIP_ARGS an index, for example:
@@ -31,7 +32,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test check fuzz docs lock clean faults
+.PHONY: demo test check fuzz docs lock clean faults versions
 
 demo: $(READY)
 	$(BIN)/skeltools demo $(DEMO) --replace
@@ -51,6 +52,9 @@ faults: $(READY)
 
 fuzz: $(READY)
 	cd tests && PYTHONPATH=. ../$(BIN)/python -m fuzz.run $(TARGETS) --cases $(CASES) --seconds $(SECONDS) --failures ../fuzz-failures
+
+versions:
+	PYTHON="$(PYTHON)" PIP_ARGS="$(PIP_ARGS)" .ci/versions $(AGES)
 
 docs: $(READY)
 	$(BIN)/python docs/make_cli.py
