@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-def official_names(count: int) -> list[str]:
+def official_names(count: int, classes: int = 120) -> list[str]:
     """Return NTU-120 clip names that are not officially incomplete, spread over all there can be.
 
-    Actions 1 to 60 are of setups 1 to 17, actions 61 to 120 of setups 18 to 32, as in the dataset.
+    Actions 1 to 60 are of setups 1 to 17, actions 61 to 120 of setups 18 to 32, as in the dataset. With fewer
+    `classes`, only names of the first actions.
     """
     from skeltools.datasets import NtuName, incomplete_ntu_clips
 
@@ -25,7 +26,8 @@ def official_names(count: int) -> list[str]:
         for subject in range(1, 107)
         for replication in (1, 2)
         for action in (range(1, 61) if setup < 18 else range(61, 121))
-        if (name := str(NtuName(setup, camera, subject, replication, action))) not in incomplete
+        if action <= classes
+        and (name := str(NtuName(setup, camera, subject, replication, action))) not in incomplete
     ]
     if count > len(names):
         raise SystemExit(f"{count} clips are more than NTU-120 has names for, {len(names)}")
@@ -40,10 +42,10 @@ def make_distinct(folder: Path, count: int) -> list[Path]:
     return sorted(folder.rglob("*.skeleton"))
 
 
-def link_clips(files: list[Path], folder: Path, count: int) -> None:
+def link_clips(files: list[Path], folder: Path, count: int, classes: int = 120) -> None:
     """Make `folder` with `count` hard links to `files`, taken in turn, under official names."""
     folder.mkdir()
-    for number, name in enumerate(official_names(count)):
+    for number, name in enumerate(official_names(count, classes)):
         os.link(files[number % len(files)], folder / f"{name}.skeleton")
 
 
