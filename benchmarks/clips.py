@@ -34,11 +34,11 @@ def official_names(count: int, classes: int = 120) -> list[str]:
     return [names[number * len(names) // count] for number in range(count)]
 
 
-def make_distinct(folder: Path, count: int) -> list[Path]:
-    """Write `count` synthetic NTU-120 files, as large as the dataset's (260 KB), and return them."""
+def make_distinct(folder: Path, count: int, frames: tuple[int, int] = (70, 90)) -> list[Path]:
+    """Write `count` synthetic NTU-120 files, by default as large as the dataset's, and return them."""
     from skeltools import synth
 
-    synth.write("ntu120", folder, clips=count, frames=(70, 90), seed=0, workers=os.cpu_count() or 1)
+    synth.write("ntu120", folder, clips=count, frames=tuple(frames), seed=0, workers=os.cpu_count() or 1)
     return sorted(folder.rglob("*.skeleton"))
 
 

@@ -5,6 +5,7 @@ on them, each in a process of its own. Example:
 
     python benchmarks/scale.py work/ --clips 28620 --clips 114480
     python benchmarks/scale.py work/ --clips 114480 --keep   # leaves work/ntu120-114480.h5
+    python benchmarks/scale.py work/ --frames 4 6 --prepared 4 --only-convert   # memory alone, in minutes
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def read(path: Path, how: str, workers: int) -> int:
         return sum(len(clips) for _, clips in feed.batches(places))
 
 
-def measure(folder: Path, files: list[Path], count: int, workers: int, keep: bool) -> list[dict[str, Any]]:
+def measure(folder: Path, files: list[Path], count: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Convert, verify and read `count` clips; return one row a step."""
+    workers = str(options.workers)
     source, out = folder / f"clips-{count}", folder / f"ntu120-{count}.h5"
     link_clips(files, source, count)
     rows = []
@@ -58,15 +60,16 @@ def measure(folder: Path, files: list[Path], count: int, workers: int, keep: boo
         )  # fmt: skip
         print(f"{count:,} clips, {step}: {cost.seconds:.0f} s", file=sys.stderr, flush=True)
 
-    convert = ["convert", "ntu120", str(source), str(out), "--workers", str(workers), "--json"]
-    note("convert", measured([*COMMAND, *convert]), count)
+    convert = ["convert", "ntu120", str(source), str(out), "--workers", workers, "--json"]
+    note("convert", measured([*COMMAND, *convert, "--frames", str(options.prepared)]), count)
     shutil.rmtree(source)
-    note("verify", measured([*COMMAND, "verify", str(out)]), count)
-    for how in ("ClipDataset", "training feed"):
-        again = [sys.executable, __file__, str(out), "--read", how, "--workers", str(workers)]
-        cost = measured(again)
-        note(how, cost, int(cost.output))
-    if not keep:
+    if not options.only_convert:
+        note("verify", measured([*COMMAND, "verify", str(out)]), count)
+        for how in ("ClipDataset", "training feed"):
+            again = [sys.executable, __file__, str(out), "--read", how, "--workers", workers]
+            cost = measured(again)
+            note(how, cost, int(cost.output))
+    if not options.keep:
         out.unlink()
     return rows
 
@@ -92,6 +95,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, action="append", help="a size; repeatable  [28620 and 114480]")
     parser.add_argument("--distinct", type=int, default=2000, help="clips really made; the rest are links")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--frames", type=int, nargs=2, default=(70, 90), help="length of the raw clips")
+    parser.add_argument("--prepared", type=int, default=64, help="frames of a prepared clip")
+    parser.add_argument("--only-convert", action="store_true", help="leave out verifying and reading")
     parser.add_argument("--keep", action="store_true", help="keep the converted files")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     parser.add_argument("--read", help=argparse.SUPPRESS)
@@ -100,16 +106,16 @@ def main() -> None:
         print(read(options.folder, options.read, options.workers))
         return
     options.folder.mkdir(parents=True, exist_ok=True)
-    raw = options.folder / f"distinct-{options.distinct}"
+    raw = options.folder / "-".join(map(str, ("distinct", options.distinct, *options.frames)))
     began = time.perf_counter()
-    files = sorted(raw.rglob("*.skeleton")) or make_distinct(raw, options.distinct)
+    files = sorted(raw.rglob("*.skeleton")) or make_distinct(raw, options.distinct, options.frames)
     size = sum(file.stat().st_size for file in files) / len(files)
     print(
         f"{len(files):,} files of {size / 1e3:.0f} KB, {time.perf_counter() - began:.0f} s", file=sys.stderr
     )
     rows: list[dict[str, Any]] = []
     for count in options.clips or [28620, 114480]:
-        rows += measure(options.folder, files, count, options.workers, options.keep)
+        rows += measure(options.folder, files, count, options)
     show(rows)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
