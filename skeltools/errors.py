@@ -11,8 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+def _one_line(text: str) -> str:
+    """Return a message with the line ends of names that stand in it written as escapes."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
 class SkeltoolsError(Exception):
     """Base of every error that bad input can cause."""
+
+    def __str__(self) -> str:
+        return _one_line(super().__str__())
 
 
 class FormatError(SkeltoolsError):
@@ -32,7 +40,7 @@ class FormatError(SkeltoolsError):
 
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}, line {self.line}"
-        return f"{where}: {self.problem}"
+        return _one_line(f"{where}: {self.problem}")
 
 
 class SourceError(SkeltoolsError):

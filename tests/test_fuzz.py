@@ -148,6 +148,15 @@ def test_an_encoder_too_wide_is_not_built(tmp_path: Path) -> None:
         imports.read(tmp_path / "x.pt")
 
 
+def test_an_error_is_one_line_whatever_a_name_in_it_holds(tmp_path: Path) -> None:
+    state = {f"encoder_q.st_gcn_networks.{block}.tcn.0.weight": torch.ones(1) for block in (0, 9)}
+    torch.save({"encoder_q.A\nError: none\r": torch.ones(1)} | state, tmp_path / "x.pt")
+    with pytest.raises(RunError, match="unknown entry") as caught:
+        imports.read(tmp_path / "x.pt")
+    assert str(caught.value).endswith("'encoder_q.A\\nError: none\\r'.")
+    assert str(FormatError(Path("a\nb"), "c\r", 1)) == "a\\nb, line 1: c\\r"
+
+
 def _soft(file: h5py.File) -> None:
     del file["gaps"]
     file["gaps"] = h5py.SoftLink("/length")
