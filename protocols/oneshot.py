@@ -46,7 +46,7 @@ def run(task: Task, settings: OneshotSettings) -> list[Outcome]:
     The split plays no part. Mean average precision (``map``) ranks the exemplars for each clip.
     """
     exemplars, queries = rows(task)
-    gallery, asked = task.features_of(exemplars, "exemplar"), task.features_of(queries, "query")
+    gallery, asked = task.compared(exemplars, "exemplar"), task.compared(queries, "query")
     labels = task.labels(queries)
     scores, precision = knn.retrieve(
         gallery.to(task.device),

@@ -182,12 +182,18 @@ class Task:
         Raises:
             RunError: The encoder's weights or statistics moved.
         """
-        train = self.features_of(self.train_rows, "train")
-        test = self.features_of(self.test_rows, "test")
-        if self.subject == results.STANDARDISED:
-            mean, sd = self._scale
-            train, test = (train - mean) / sd, (test - mean) / sd
-        return train, test
+        return self.compared(self.train_rows, "train"), self.compared(self.test_rows, "test")
+
+    def compared(self, rows: NDArray[np.int64], part: str) -> Tensor:
+        """Return the features of some clips as protocols compare them, float32 (n, D), on the CPU.
+
+        Those of `features_of`, standardised on the training clips where the subject says so.
+        """
+        found = self.features_of(rows, part)
+        if self.subject != results.STANDARDISED:
+            return found
+        mean, sd = self._scale
+        return (found - mean) / sd
 
     @cached_property
     def _scale(self) -> tuple[Tensor, Tensor]:

@@ -125,6 +125,20 @@ def test_oneshot_asks_every_other_clip_of_the_novel_classes() -> None:
     assert (outcome.scores[:, 1] == -torch.inf).all()  # A2 is no novel class
 
 
+def test_oneshot_standardises_where_the_subject_says_so() -> None:
+    file = _novel()
+    file._clips[:, 0] += 1000  # a feature whose mean drowns the others
+    plain, standardised = task(file, results.RANDOM), task(file, results.STANDARDISED)
+    (one,), (other,) = (oneshot.run(this, settings("oneshot")) for this in (plain, standardised))
+    exemplars, queries = oneshot.rows(plain)
+    mean, sd = (part.numpy() for part in standardised._scale)
+    known, asked = ((plain.features_of(rows, "clip").numpy() - mean) / sd for rows in (exemplars, queries))
+    cosine = (asked @ known.T) / np.outer(*(np.linalg.norm(part, axis=1) for part in (asked, known)))
+    expected = file.labels[exemplars][cosine.argmax(axis=1)]
+    np.testing.assert_array_equal(other.scores.argmax(dim=1).numpy(), expected)
+    assert not torch.allclose(one.scores[:, file.labels[exemplars]], other.scores[:, file.labels[exemplars]])
+
+
 @pytest.mark.parametrize("known", ["same", "elsewhere", "untrained"])
 def test_oneshot_says_what_pretraining_saw(known: str) -> None:
     this = task(_novel())
