@@ -53,11 +53,12 @@ PICTURES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Attention",
         "What the mask holds salient: of one clip, and averaged over the test clips of a class. Salience is "
-        "the share of a token's activation that the mask keeps; a token of ST-GCN spans four frames.",
+        "the share of a token's activation that the mask keeps; a token of ST-GCN spans four frames of a "
+        "joint, one of BiGRU is a frame of all joints.",
         (
-            ("attention.png", "plot attention demo/runs/motion-seed0 demo/ntu60.h5 S001C002P016R002A023"),
-            ("attention.gif", "plot attention demo/runs/motion-seed0 demo/ntu60.h5 S001C002P016R002A023"),
-            ("class.png", "plot attention demo/runs/motion-seed0 demo/ntu60.h5 --class 'hand waving'"),
+            ("attention.png", "plot attention stgcn demo/ntu60.h5 S001C002P016R002A023"),
+            ("attention.gif", "plot attention stgcn demo/ntu60.h5 S001C002P016R002A023"),
+            ("class.png", "plot attention stgcn demo/ntu60.h5 --class 'hand waving'"),
         ),
     ),
 )
@@ -67,8 +68,10 @@ INTRODUCTION = """\
 # Gallery
 
 Pictures of synthetic motion, drawn by `python docs/make_gallery.py work/`, which also writes this page.
-`skeltools demo demo` makes the runs; `clips.h5` is `skeltools synth ntu60 raw --clips 240`, converted with
-`--keep-raw`. The runs are of demo size: they show what the pictures look like, not what the method can do.
+`skeltools demo demo` makes the runs, with BiGRU; the attention is that of an ST-GCN, `skeltools pretrain
+demo/ntu60.h5 --split xsub --stream motion --recipe demo --out stgcn`; `clips.h5` is `skeltools synth ntu60
+raw --clips 240`, converted with `--keep-raw`. The runs are of demo size: they show what the pictures look
+like, not what the method can do.
 """
 
 PAGE = "page demo/runs --out report.html"
@@ -87,6 +90,9 @@ def make(work: Path) -> None:
     """Make the data and runs that are not there."""
     if not (work / "demo" / "runs" / "motion-seed2" / "results").exists():
         call(["demo", "demo", "--replace"])
+    if not (work / "stgcn" / "checkpoints").exists():
+        words = "pretrain demo/ntu60.h5 --split xsub --stream motion --recipe demo --out stgcn --replace"
+        call(words.split())
     if not (work / "clips.h5").exists():
         call(["synth", "ntu60", "raw", "--clips", "240", "--replace"])
         call(["convert", "ntu60", "raw", "clips.h5", "--keep-raw", "--replace"])
