@@ -13,20 +13,7 @@ from skeltools.cli import options
 @click.argument("dataset")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--prep",
-    default="skeattnclr",
-    show_default=True,
-    metavar="NAME",
-    help="Preparation: skeattnclr, aimclr, ctrgcn, cmd, or a TOML file.",
-)
-@click.option("--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the preparation's]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float16"]),
-    help="Type of the stored coordinates.  [default: float32]",
-)
-@options.settings
+@options.preparation
 @click.option("--keep-raw", is_flag=True, help="Also store the recordings, for 'skeltools derive'.")
 @click.option(
     "--on-error",

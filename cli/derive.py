@@ -12,20 +12,7 @@ from skeltools.cli import options
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--prep",
-    default="skeattnclr",
-    show_default=True,
-    metavar="NAME",
-    help="Preparation: skeattnclr, aimclr, ctrgcn, cmd, or a TOML file.",
-)
-@click.option("--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the preparation's]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float16"]),
-    help="Type of the stored coordinates.  [default: float32]",
-)
-@options.settings
+@options.preparation
 @options.replace
 def command(
     file: Path,

@@ -47,6 +47,26 @@ def settings(function: F) -> F:
     )(function)
 
 
+def preparation(function: F) -> F:
+    """Add what says how clips are prepared: ``--prep``, ``--frames``, ``--dtype`` and ``--set``."""
+    prep = click.option(
+        "--prep",
+        default="skeattnclr",
+        show_default=True,
+        metavar="NAME",
+        help="Preparation: skeattnclr, aimclr, ctrgcn, cmd, or a TOML file.",
+    )
+    frames = click.option(
+        "--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the preparation's]"
+    )
+    dtype = click.option(
+        "--dtype",
+        type=click.Choice(["float32", "float16"]),
+        help="Type of the stored coordinates.  [default: float32]",
+    )
+    return prep(frames(dtype(settings(function))))
+
+
 def data(function: F) -> F:
     """Add ``--data``: the converted file to use instead of the run's own."""
     return click.option(
