@@ -68,7 +68,7 @@ def _structure(file: ClipFile, found: Findings) -> None:
 
 
 def _labels_and_names(file: ClipFile, found: Findings) -> None:
-    labels = file.labels
+    labels = file.stored_labels
     bad = np.flatnonzero((labels < 0) | (labels >= len(file.classes)))
     for row in bad[:5].tolist():
         found.faults.append(f"{file.names[row]}: label {labels[row]} is not in 0 to {len(file.classes) - 1}")
@@ -149,7 +149,7 @@ def _values(file: ClipFile, found: Findings, progress: Progress) -> None:
         split: {part: file.stored_rows(f"splits/{split}/{part}") for part in PARTITIONS}
         for split in file.splits
     }
-    if content_digest(file.names, file.labels.tolist(), digests, splits) != file.digest:
+    if content_digest(file.names, file.stored_labels.tolist(), digests, splits) != file.digest:
         found.faults.append("names, labels, digests and splits do not match the content digest")
 
 

@@ -16,14 +16,13 @@ _RATIO = 1100
 
 
 def check(file: h5py.File, path: Path) -> None:
-    """Walk through a file's groups and datasets.
+    """Walk through a file's groups and datasets; for the attributes of its root see `attributes`.
 
     Raises:
         ValueError: A link leads out of its group, a dataset lies outside the file or claims more than it
             holds, or something is of a kind that a converted file never has.
     """
     length = path.stat().st_size
-    _attributes(file.attrs, length, "/")
     seen = {_place(file)}
     stack: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
     while stack:
@@ -86,15 +85,40 @@ def _dataset(data: h5py.Dataset, name: str, length: int) -> None:
     _attributes(data.attrs, length, name)
 
 
-def _attributes(attributes: Any, length: int, name: str) -> None:
-    if len(attributes) > _ATTRIBUTES:
-        raise ValueError(f"{name} has {len(attributes):,} attributes")
-    for key in attributes:
+def attributes(found: h5py.AttributeManager, path: Path) -> None:
+    """Look at the attributes of a file's root before any is read: some damaged ones end the process in HDF5.
+
+    Raises:
+        ValueError: One is of a type or size that a converted file never has.
+    """
+    _attributes(found, path.stat().st_size, "/")
+
+
+def text(found: h5py.AttributeManager, key: str, path: Path) -> str | None:
+    """Return an attribute that should be a text, None where it is not there or is something else."""
+    if key not in found:
+        return None
+    try:
+        _attribute(found, key, path.stat().st_size, "/")
+    except ValueError:
+        return None
+    value = found[key]
+    return value if isinstance(value, str) else None
+
+
+def _attributes(found: h5py.AttributeManager, length: int, name: str) -> None:
+    if len(found) > _ATTRIBUTES:
+        raise ValueError(f"{name} has {len(found):,} attributes")
+    for key in found:
         if not isinstance(key, str):
             raise ValueError(f"an attribute's name of {name} is no text")
-        found = attributes.get_id(key)
-        if found.shape is None:
-            raise ValueError(f"attribute {key} of {name} is empty")
-        _kind(found.dtype, f"attribute {key} of {name}")
-        if math.prod(found.shape) * found.get_type().get_size() > length:
-            raise ValueError(f"attribute {key} of {name} claims more than the file holds")
+        _attribute(found, key, length, name)
+
+
+def _attribute(attributes: h5py.AttributeManager, key: str, length: int, name: str) -> None:
+    found = attributes.get_id(key)
+    if found.shape is None:
+        raise ValueError(f"attribute {key} of {name} is empty")
+    _kind(found.dtype, f"attribute {key} of {name}")
+    if math.prod(found.shape) * found.get_type().get_size() > length:
+        raise ValueError(f"attribute {key} of {name} claims more than the file holds")

@@ -74,9 +74,10 @@ class ClipFile:
         return DataError(f"{self.path} is damaged ({told:.300}). Convert the source again.")
 
     def _check(self) -> None:
-        self.attrs: dict[str, object] = {key: decode(value) for key, value in self._file.attrs.items()}
-        if self.attrs.get("format") != FORMAT:
+        if guard.text(self._file.attrs, "format", self.path) != FORMAT:
             raise DataError(f"{self.path} was not written by skeltools. Make one with 'skeltools convert'.")
+        guard.attributes(self._file.attrs, self.path)  # before any is read
+        self.attrs: dict[str, object] = {key: decode(value) for key, value in self._file.attrs.items()}
         version = self.attrs.get("format_version")
         if version != VERSION:
             raise DataError(
@@ -174,7 +175,16 @@ class ClipFile:
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """0-based labels, int64 (N,)."""
+        """0-based labels, int64 (N,), each below the number of classes."""
+        labels = self.stored_labels
+        wrong = labels[(labels < 0) | (labels >= len(self.classes))]
+        if len(wrong):
+            raise self._damaged(ValueError(f"/label holds {wrong[0]}, of {len(self.classes)} classes"))
+        return labels
+
+    @cached_property
+    def stored_labels(self) -> NDArray[np.int64]:
+        """The labels whatever they are, for those who look for faults."""
         return np.asarray(self._values("label", "iu", rows=len(self)), np.int64)
 
     @property
