@@ -18,6 +18,9 @@ from pathlib import Path
 
 from fuzz.targets import TARGETS
 
+GRACE = 60.0
+"""Seconds after its time in which a process must end; one that does not is in a case without an end."""
+
 COLUMNS = ("cases", "accepted", "refused", "crashes", "timeouts")
 
 
@@ -33,15 +36,23 @@ def fuzz(name: str, cases: int, seconds: float, failures: Path, guided: bool) ->
             "--seconds", str(seconds), "--seed", str(seed), "--failures", str(folder),
             *(["--guided"] if guided else []),
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        late = False
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=seconds + GRACE
+            )
+            told, status, errors = done.stdout, done.returncode, done.stderr
+        except subprocess.TimeoutExpired as stopped:  # a loop in a compiled library, which no signal ends
+            late, status, errors = True, 1, ""
+            told = stopped.stdout.decode() if isinstance(stopped.stdout, bytes) else stopped.stdout or ""
+        lines = [line for line in told.splitlines() if line.startswith("{")]
         counts = json.loads(lines[-1]) if lines else dict.fromkeys((*COLUMNS, "megabytes"), 0)
         total.update({key: counts[key] for key in COLUMNS})
         peak = max(peak, counts["megabytes"])
-        if done.returncode == 0:
+        if status == 0:
             return total, peak
-        total["crashes"] += 1
-        (folder / f"died-{seed}.txt").write_text(done.stderr[-4000:])
+        total["timeouts" if late else "crashes"] += 1
+        (folder / f"died-{seed}.txt").write_text(errors[-4000:])
     return total, peak
 
 
