@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from clips import link_clips, make_distinct, measured
 
 COMMAND = [sys.executable, "-m", "skeltools"]
-FEW = 80
+FEW = 160
 BATCH = 32
 EPOCHS = 10
 STEPS = 8

@@ -121,7 +121,7 @@ def run() -> int:
                 log.write(json.dumps(asdict(outcome) | {"by": fault.__name__, "good": outcome.good}) + "\n")
                 log.flush()
     bad = [outcome for outcome in outcomes if not outcome.good]
-    print("\n".join(table(outcomes, units)))
+    print("\n".join(table([o for o in outcomes if o.command.split()[0] in units], units)))
     if late:
         print(f"Stopped after {options.minutes:g} minutes; give --minutes for more.")
     print(f"{len(outcomes)} trials, {len(bad)} not as promised.")
