@@ -8,6 +8,7 @@ every backbone on one stream.
 
     python benchmarks/backbones.py work/ --seeds 2 > results-pretraining.md
     python benchmarks/backbones.py work/ --backbones bigru --streams motion --seeds 1 --no-ablation
+    python benchmarks/backbones.py view/ --setting view --seeds 1 --no-ablation
     python benchmarks/backbones.py work/ --seeds 2 --only-table
 
 Runs and results stay in the folder; a second call goes on where the first one ended. The tables go to
@@ -29,6 +30,7 @@ import torch
 from skeltools import datasets, results, synth
 from skeltools.comparison import compare
 from skeltools.convert import convert
+from skeltools.preparation import choose
 from skeltools.progress import SILENT
 from skeltools.protocols import evaluate
 from skeltools.results import Record
@@ -37,12 +39,63 @@ from skeltools.training.launch import Request, launch
 
 RECIPE = Path(__file__).with_suffix(".toml")
 
-BACKBONES: dict[str, tuple[str, ...]] = {
-    "stgcn": ("train.epochs=20",),
-    "bigru": ("train.lr=0.005", "train.epochs=20"),
-    "dsta": ("model.subsets=1", "train.lr=0.003", "train.epochs=14"),
+
+@dataclass(frozen=True)
+class Setting:
+    """Data, split and what pretraining has besides the recipe.
+
+    Attributes:
+        split: Split.
+        clips: Synthetic clips.
+        frames: Frames a clip.
+        rotation: ``chain.rotation`` of the conversion.
+        common: Settings of every backbone.
+        own: What each backbone has of its own.
+    """
+
+    split: str
+    clips: int
+    frames: int
+    rotation: str
+    common: tuple[str, ...]
+    own: dict[str, tuple[str, ...]]
+
+
+SETTINGS = {
+    "subject": Setting(
+        split="xsub",
+        clips=1150,
+        frames=16,
+        rotation="yaw",
+        common=(),
+        own={
+            "stgcn": ("train.epochs=20",),
+            "bigru": ("train.lr=0.005", "train.epochs=20"),
+            "dsta": ("model.subsets=1", "train.lr=0.003", "train.epochs=14"),
+        },
+    ),
+    "view": Setting(
+        split="xview",
+        clips=1560,
+        frames=8,
+        rotation="none",
+        common=(
+            'augment.view="crop(3)|rotate(90,20)"',
+            "augment.swap_window=[2,3]",
+            "model.dim=64",
+            "queue.size=256",
+        ),
+        own={
+            "stgcn": ("train.lr=0.001", "train.epochs=36"),
+            "bigru": ("train.lr=0.005", "train.epochs=12"),
+            "dsta": ("model.subsets=1", "train.optimizer=sgd", "train.lr=0.05", "train.epochs=10"),
+        },
+    ),
 }
-"""What each backbone has of its own; the rest stands in the recipe."""
+"""``subject``: new performers, clips turned to the body's axes, the paper's views.
+``view``: a new camera, clips left in the axes of their camera, views that turn them."""
+
+BACKBONES = ("stgcn", "bigru", "dsta")
 
 STREAMS = ("joint", "motion", "bone")
 
@@ -82,7 +135,7 @@ class Trial:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        return (f"model.backbone={self.backbone}", *BACKBONES[self.backbone], *VARIANTS.get(self.variant, ()))
+        return (f"model.backbone={self.backbone}", *VARIANTS.get(self.variant, ()))
 
 
 def trials(options: argparse.Namespace) -> list[Trial]:
@@ -105,7 +158,8 @@ def prepare(folder: Path, options: argparse.Namespace) -> Path:
     data = folder / "ntu60.h5"
     if not data.exists():
         synth.write("ntu60", folder / "raw", options.clips, workers=1)
-        convert(datasets.get("ntu60"), folder / "raw", data, frames=options.frames)
+        chain = (f"chain.frames={options.frames}", f"chain.rotation={SETTINGS[options.setting].rotation}")
+        convert(datasets.get("ntu60"), folder / "raw", data, prep=choose(overrides=chain))
     return data
 
 
@@ -113,15 +167,16 @@ def do(trial: Trial, data: Path, folder: Path, options: argparse.Namespace) -> l
     """Pretrain and evaluate one run, as far as that is not done; return its records."""
     out = folder / "runs" / trial.folder
     began = time.perf_counter()
-    launch(
+    setting = SETTINGS[options.setting]
+    outcome = launch(
         Request(
             data=data,
-            split="xsub",
+            split=setting.split,
             stream=trial.stream,
             out=out,
             recipe=str(RECIPE),
             options={},
-            overrides=(*trial.overrides, *options.set),
+            overrides=(*setting.common, *setting.own[trial.backbone], *trial.overrides, *options.set),
             seed=trial.seed,
             replace=False,
             resume=True,
@@ -130,6 +185,8 @@ def do(trial: Trial, data: Path, folder: Path, options: argparse.Namespace) -> l
         torch.device("cpu"),
         SILENT,
     )
+    if outcome.signal is not None:
+        raise SystemExit(f"{trial.folder} was stopped at step {outcome.step}. Start again to go on.")
     there = {name_of(record) for record in results.read_all(out / "results")}
     for name, how in EVALUATIONS.items():
         if name not in there:
@@ -249,16 +306,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="where data, runs and tables go")
-    parser.add_argument("--clips", type=int, default=1150, help="synthetic clips; half of them test")
-    parser.add_argument("--frames", type=int, default=16, help="frames a clip")
+    parser.add_argument("--setting", default="subject", choices=SETTINGS, help="data, split and views")
+    parser.add_argument("--clips", type=int, help="synthetic clips, in place of the setting's number")
+    parser.add_argument("--frames", type=int, help="frames a clip, likewise")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=list(BACKBONES))
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=BACKBONES)
     parser.add_argument("--streams", nargs="+", default=list(STREAMS), choices=STREAMS)
     parser.add_argument("--ablation-stream", default="motion", choices=STREAMS)
     parser.add_argument("--no-ablation", dest="ablation", action="store_false")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in pretrain")
     parser.add_argument("--only-table", action="store_true", help="print what is finished, run nothing")
     options = parser.parse_args()
+    options.clips = options.clips or SETTINGS[options.setting].clips
+    options.frames = options.frames or SETTINGS[options.setting].frames
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     records: dict[Trial, list[Record]] = {}
@@ -271,7 +331,7 @@ def main() -> None:
         data = prepare(options.folder, options)
         records = {trial: do(trial, data, options.folder, options) for trial in trials(options)}
     with ClipFile(options.folder / "ntu60.h5") as file:
-        train, test = (len(file.rows("xsub", part)) for part in ("train", "test"))
+        train, test = (len(file.rows(SETTINGS[options.setting].split, part)) for part in ("train", "test"))
         frames = file.frames  # of the file, which may have been there before
     rows = list(main_rows(records, options))
     ablation = list(ablation_rows(records, options)) if options.ablation else []
