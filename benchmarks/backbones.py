@@ -87,7 +87,7 @@ SETTINGS = {
         ),
         own={
             "stgcn": ("train.lr=0.001", "train.epochs=36"),
-            "bigru": ("train.lr=0.005", "train.epochs=12"),
+            "bigru": ("train.lr=0.002", "train.epochs=60"),
             "dsta": ("model.subsets=1", "train.optimizer=sgd", "train.lr=0.05", "train.epochs=10"),
         },
     ),
