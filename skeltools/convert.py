@@ -33,6 +33,7 @@ from skeltools.store.spool import (
     CLIPS,
     MOTION,
     RAW_BYTES,
+    SPOOL_LAYOUT,
     Done,
     Left,
     Results,
@@ -43,7 +44,16 @@ from skeltools.store.spool import (
     new_raw_file,
     write_all,
 )
-from skeltools.store.writer import Contents, Raw, RawBodies, check_output, read_clips, write_file
+from skeltools.store.writer import (
+    Contents,
+    Raw,
+    RawBodies,
+    check_output,
+    read_clips,
+    room_in_front,
+    write_around,
+    write_file,
+)
 
 _BATCH_CLIPS = 32
 _BATCH_BYTES = 1 << 23
@@ -84,6 +94,7 @@ class Job:
         dataset: Name of the dataset.
         chain: Settings of the preparation.
         spool: Folder of the conversion under way.
+        room: Bytes in front of the clips there.
         compiled: Use the compiled parser.
         skip: Record damaged files instead of raising.
         keep_raw: Keep raw recordings.
@@ -92,6 +103,7 @@ class Job:
     dataset: str
     chain: Chain
     spool: Path
+    room: int
     compiled: bool
     skip: bool
     keep_raw: bool
@@ -166,11 +178,12 @@ def convert(
     compiled = len(plan.units) >= backend.COMPILE_FROM
     if compiled and not backend.available():
         progress.message("Numba is not installed: using the plain parser, which is about ten times slower.")
-    job = Job(dataset.name, chain, folder, compiled, skip_damaged, keep_raw)
+    room = room_in_front(len(plan.names))
+    job = Job(dataset.name, chain, folder, room, compiled, skip_damaged, keep_raw)
     header = _header(job, plan)
     results = Results(len(plan.units), len(plan.names), keep_raw)
     spool = (
-        Spool.resume(folder, header, chain.clip_bytes, results)
+        Spool.resume(folder, header, chain.clip_bytes, room, results)
         if resume and folder.exists() and not replace
         else Spool.begin(folder, header, results)
     )
@@ -179,7 +192,7 @@ def convert(
         contents, rows = _gather(job, plan, spool, prep_name)
         if not len(rows):
             raise _nothing(shown, dataset, contents.excluded)
-        _write(out, contents, rows, job)
+        _write(out, contents, rows, len(plan.names), job)
     except Exception as error:
         done = results.count
         if done and isinstance(error, (OSError, OutputError, SourceError, pool.WorkerError)):
@@ -261,6 +274,7 @@ def _header(job: Job, plan: Plan) -> dict[str, Any]:
         "settings": job.chain.settings(),
         "raw": job.keep_raw,
         "handling of damaged files": job.skip,
+        "layout": SPOOL_LAYOUT,
         "source": listing.hexdigest(),
     }
 
@@ -359,7 +373,7 @@ class _Worker:
         if isinstance(found, str):
             return Left(clip, found)
         stored = found.clip.astype(found.clip.dtype.newbyteorder("<"), copy=False).tobytes()
-        self._clips.seek(clip * len(stored))
+        self._clips.seek(self._job.room + clip * len(stored))
         write_all(self._clips, stored)
         if self._motion is not None and found.motion is not None:
             self._motion.seek(clip * len(stored))
@@ -441,11 +455,18 @@ def _read_raw(places: NDArray[np.int64], files: dict[int, Path], row: int) -> Ra
     )
 
 
-def _write(out: Path, contents: Contents, rows: NDArray[np.intp], job: Job) -> None:
+def _write(out: Path, contents: Contents, rows: NDArray[np.intp], planned: int, job: Job) -> None:
+    """Make the clips in the spool the output; copy them where some lack or others join them."""
+    alone = not job.keep_raw and job.chain.motion != "source"
+    if alone and len(rows) == planned and write_around(out, contents, job.spool / CLIPS, job.room):
+        return
     with ExitStack() as stack:
         names = [CLIPS, MOTION] if job.chain.motion == "source" else [CLIPS]
         files = {name: stack.enter_context((job.spool / name).open("rb")) for name in names}
-        arrays = {name: read_clips(file, rows, job.chain.clip_bytes) for name, file in files.items()}
+        arrays = {
+            name: read_clips(file, rows, job.chain.clip_bytes, job.room if name == CLIPS else 0)
+            for name, file in files.items()
+        }
         write_file(out, contents, arrays)
 
 

@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import h5py
 import pytest
 from clipfiles import content
 from rawfiles import write_ntu, write_pku
@@ -27,6 +28,7 @@ from skeltools.pool import run as run_pool
 from skeltools.preparation import choose
 from skeltools.store import ClipFile
 from skeltools.store.spool import Done, Results, UnitResult, folder_of
+from skeltools.store.writer import room_in_front
 
 NTU = datasets.get("ntu60")
 
@@ -48,6 +50,26 @@ def whole(folder: Path) -> dict[str, object]:
     """What an undisturbed conversion gives, raw recordings included."""
     convert(NTU, folder, folder.parent / "whole.h5", keep_raw=True)
     return content(folder.parent / "whole.h5")
+
+
+@pytest.fixture(scope="module")
+def complete(folder: Path) -> Path:
+    """The clips of `folder` that are converted, none of which is left out: their file becomes the output."""
+    source = folder.parent / "complete"
+    source.mkdir()
+    for path in folder.iterdir():
+        if path.stat().st_size > 10 and path.stem != "S001C002P005R002A008":
+            os.link(path, source / path.name)
+    return source
+
+
+@pytest.fixture(scope="module")
+def copied(complete: Path) -> dict[str, object]:
+    """What is got when the clips are copied into the output, as on a disk without second names for a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion, "write_around", lambda *_: False)
+        convert(NTU, complete, complete.parent / "copied.h5")
+    return content(complete.parent / "copied.h5")
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +189,58 @@ def test_interrupted_while_the_output_is_written(
     assert content(out) == whole
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clips_become_the_output_without_a_copy(
+    complete: Path, copied: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    out = tmp_path / "o.h5"
+    monkeypatch.setattr(conversion, "write_file", None)  # which would copy
+    convert(NTU, complete, out, workers=workers)
+    assert content(out) == copied
+    assert [path.name for path in tmp_path.iterdir()] == ["o.h5"]
+    assert out.stat().st_nlink == 1
+    with h5py.File(out) as file:
+        assert file["clips"].id.get_offset() == room_in_front(97)
+
+
+@pytest.mark.parametrize("why", ["no second names", "no room"])
+def test_clips_are_copied_where_they_cannot_become_the_output(
+    complete: Path, copied: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    if why == "no room":
+        monkeypatch.setattr(conversion, "room_in_front", lambda clips: 4096)
+    else:
+        monkeypatch.setattr(os, "link", refuse)
+    convert(NTU, complete, tmp_path / "o.h5")
+    assert content(tmp_path / "o.h5") == copied
+    assert [path.name for path in tmp_path.iterdir()] == ["o.h5"]
+
+
+@pytest.mark.parametrize("step", ["_write_small", "_reserve", "replacing", "flush", "after"])
+def test_interrupted_while_the_clips_become_the_output(
+    complete: Path, copied: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    out = tmp_path / "o.h5"
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    where = {"flush": "skeltools.files._flush", "after": "skeltools.store.spool.Spool.remove"}
+    with monkeypatch.context() as patch:
+        patch.setattr(where.get(step, f"skeltools.store.writer.{step}"), stop)
+        with pytest.raises(KeyboardInterrupt):
+            convert(NTU, complete, out)
+    assert out.exists() == (step == "after")
+    assert folder_of(out).is_dir()
+    convert(NTU, complete, out, resume=True)
+    assert content(out) == copied
+    assert [path.name for path in tmp_path.iterdir()] == ["o.h5"]
+    assert out.stat().st_nlink == 1
+
+
 def test_resuming_with_other_settings_or_sources_is_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,14 +298,18 @@ import sys
 from skeltools import convert as conversion, datasets
 if __name__ == "__main__":
     conversion._BATCH_CLIPS, conversion._WORKER_BYTES = 3, 1
-    source, out, workers = sys.argv[1:]
+    source, out, workers, raw = sys.argv[1:]
     print("begun", flush=True)
-    conversion.convert(datasets.get("ntu60"), source, out, workers=int(workers), keep_raw=True, resume=True)
+    raw = raw == "True"
+    conversion.convert(datasets.get("ntu60"), source, out, workers=int(workers), keep_raw=raw, resume=True)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 needs a POSIX system")
-def test_killed_at_twenty_random_moments(folder: Path, whole: dict[str, object], tmp_path: Path) -> None:
+@pytest.mark.parametrize("raw", [True, False])
+def test_killed_at_twenty_random_moments(request: pytest.FixtureRequest, tmp_path: Path, raw: bool) -> None:
+    source: Path = request.getfixturevalue("folder" if raw else "complete")
+    wanted: dict[str, object] = request.getfixturevalue("whole" if raw else "copied")
     script = tmp_path / "convert.py"
     script.write_text(KILLED)
     moments = random.Random(5)
@@ -240,7 +318,7 @@ def test_killed_at_twenty_random_moments(folder: Path, whole: dict[str, object],
         out = tmp_path / f"{attempt}.h5"
         for kill in range(4):
             workers = 1 + (kill == 3)
-            arguments = [sys.executable, str(script), str(folder), str(out), str(workers)]
+            arguments = [sys.executable, str(script), str(source), str(out), str(workers), str(raw)]
             with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None
                 assert process.stdout.readline() == b"begun\n"
@@ -248,9 +326,9 @@ def test_killed_at_twenty_random_moments(folder: Path, whole: dict[str, object],
                 process.kill()
                 killed += process.wait() == -signal.SIGKILL
             if out.exists():
-                assert content(out) == whole
-        convert(NTU, folder, out, keep_raw=True, resume=True)
-        assert content(out) == whole
+                assert content(out) == wanted
+        convert(NTU, source, out, keep_raw=raw, resume=True)
+        assert content(out) == wanted
         assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
     assert killed > 10
 

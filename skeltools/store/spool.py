@@ -1,7 +1,8 @@
 """A conversion under way: a folder beside the output that survives the process, so that it can be resumed.
 
 ``.OUT.partial/`` holds a header (what is being converted, and how), the journal (a line for each finished
-batch), the clips at their places, and raw recordings where they are kept. Clips are written before the
+batch), the clips at their places, and raw recordings where they are kept. In front of the clips is room for
+all else that a converted file holds, so that their file can become the output. Clips are written before the
 journal names them, and a resumed conversion checks each against its digest, so whatever the moment of a
 crash, only whole clips count.
 """
@@ -24,6 +25,9 @@ from skeltools.files import lock
 from skeltools.store.layout import sha256
 
 HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"
+
+SPOOL_LAYOUT = 2
+"""Where things stand in the folder; a conversion interrupted under another layout has to start over."""
 
 
 class Done(NamedTuple):
@@ -141,8 +145,17 @@ class Spool:
         return cls(folder, results, journal)
 
     @classmethod
-    def resume(cls, folder: Path, header: dict[str, Any], clip_bytes: int, results: Results) -> Spool:
+    def resume(
+        cls, folder: Path, header: dict[str, Any], clip_bytes: int, room: int, results: Results
+    ) -> Spool:
         """Continue: read the journal and add to `results` every one whose clips are what it says.
+
+        Args:
+            folder: The folder.
+            header: What is being converted, and how.
+            clip_bytes: Bytes of a clip.
+            room: Bytes in front of the clips.
+            results: Empty; gets what is finished.
 
         Raises:
             OutputError: The folder belongs to a conversion of another source or with other settings.
@@ -170,7 +183,7 @@ class Spool:
                     break
                 good += len(line)
                 for result in batch:
-                    if all(_intact(folder, clips, clip_bytes, fate) for fate in result.fates):
+                    if all(_intact(folder, clips, clip_bytes, room, fate) for fate in result.fates):
                         with suppress(ValueError, IndexError):  # a damaged line: that file is read again
                             results.add(result)
         journal.truncate(good)
@@ -252,10 +265,10 @@ def _fate(values: list[Any]) -> Done | Left:
     return Done(clip, frames, length, bodies, gaps, digest, None if raw is None else tuple(raw))
 
 
-def _intact(folder: Path, clips: BinaryIO, clip_bytes: int, fate: Done | Left) -> bool:
+def _intact(folder: Path, clips: BinaryIO, clip_bytes: int, room: int, fate: Done | Left) -> bool:
     if isinstance(fate, Left):
         return True
-    clips.seek(fate.clip * clip_bytes)
+    clips.seek(room + fate.clip * clip_bytes)
     if sha256(clips.read(clip_bytes)) != fate.digest:
         return False
     if fate.raw is None:

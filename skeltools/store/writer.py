@@ -181,12 +181,69 @@ def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype
     return int(made.get_offset() or 0)
 
 
-def read_clips(source: BinaryIO, rows: Sequence[int] | NDArray[np.intp], size: int) -> Iterator[bytes]:
-    """Yield the clips of `size` bytes at places `rows` of a file, whole runs at a time."""
+def room_in_front(clips: int) -> int:
+    """Return how many bytes to leave free in front of N clips for all else in their file (`write_around`)."""
+    return _PAGE * (16 + -(-_AROUND * clips // _PAGE))
+
+
+_PAGE = 4096
+_AROUND = 320
+"""Bytes a clip that everything beside the clips takes at most. A change needs another `SPOOL_LAYOUT`."""
+
+
+def write_around(path: Path, contents: Contents, clips: Path, room: int) -> bool:
+    """Make a file of clips a converted file without copying them: all else goes into the room in front.
+
+    `clips` then has a second name, `path`; remove the first. Whatever happens, the clips themselves stay.
+
+    Args:
+        path: The converted file, which appears under this name only when it is complete.
+        contents: What goes in beside the clips; no raw recordings.
+        clips: The file of N clips (3, T, 25, 2), little-endian, in row order, on the disk of `path`.
+        room: Bytes in front of them.
+
+    Returns:
+        False when the room is too small or the disk knows no second names; nothing has been done then.
+
+    Raises:
+        OutputError: The disk is full or the folder cannot be written.
+    """
+    shape = (len(contents.names), 3, contents.frames, NUM_JOINTS, NUM_BODIES)
+    dtype = np.dtype(contents.dtype).newbyteorder("<")
+    size = dtype.itemsize * int(np.prod(shape))
+    head, other = clips.with_name("head"), clips.with_name("other name")
+    with room_for(path):
+        aligned = {"alignment_threshold": size, "alignment_interval": room}
+        with h5py.File(head, "w", libver=("earliest", "v110"), **aligned) as file:
+            _write_small(file, contents)
+            offset = _reserve(file, "clips", shape, dtype)
+        try:
+            other.unlink(missing_ok=True)
+            os.link(clips, other)
+            other.unlink()
+        except OSError:
+            return False
+        if offset != room or clips.stat().st_size < room + size:
+            return False
+        with replacing(path) as temporary:
+            with head.open("rb") as source, clips.open("r+b") as target:
+                target.write(source.read(room))
+                source.seek(room + size)
+                target.seek(room + size)
+                target.write(source.read())
+                target.truncate()
+            os.link(clips, temporary)
+    return True
+
+
+def read_clips(
+    source: BinaryIO, rows: Sequence[int] | NDArray[np.intp], size: int, room: int = 0
+) -> Iterator[bytes]:
+    """Yield clips of `size` bytes at places `rows` of a file, the first at byte `room`, in whole runs."""
     index = np.asarray(rows, np.int64)
     starts = np.flatnonzero(np.diff(index, prepend=-2) != 1).tolist()
     for start, stop in zip(starts, [*starts[1:], len(index)], strict=True):
-        source.seek(int(index[start]) * size)
+        source.seek(room + int(index[start]) * size)
         left = (stop - start) * size
         while left:
             block = source.read(min(left, 1 << 22))

@@ -238,7 +238,6 @@ class Convert(Command):
     """``convert``: lost is what stands in the spool and not in its journal."""
 
     name, unit, interval = "convert", "clips", 32
-    copies = 2  # the spool and the file
 
     def first(self, folder: Path) -> list[object]:
         return ["convert", "ntu60", self.bench.raw, folder / "o.h5", "--frames", 16]
