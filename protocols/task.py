@@ -114,24 +114,11 @@ class Task:
         """Return the labels of some clips, int64 (n,), on the CPU.
 
         Raises:
-            DataError: A clip has no label, or one that is no class of the file.
+            DataError: The file has no labels, or some that are of no class.
         """
         if not self.file.has_labels:
             raise DataError(f"{self.file.path} has no labels, and every protocol needs them.")
-        labels = self.file.labels[rows]
-        if len(labels) and labels.min() < 0:
-            name = self.file.names[int(rows[int(labels.argmin())])]
-            raise DataError(
-                f"{self.file.path}: clip '{name}' has no label, and every protocol needs labels. "
-                "Convert the source with its label files."
-            )
-        if len(labels) and labels.max() >= self.num_classes:
-            name = self.file.names[int(rows[int(labels.argmax())])]
-            raise DataError(
-                f"{self.file.path}: clip '{name}' has label {int(labels.max())}, but the file names "
-                f"{self.num_classes} classes. Convert the source again."
-            )
-        return torch.from_numpy(np.ascontiguousarray(labels))
+        return torch.from_numpy(np.ascontiguousarray(self.file.labels[rows]))
 
     def subset(self, percent: float) -> NDArray[np.int64]:
         """Return the rows of the label subset of a percentage of the training clips, for the task's seed.

@@ -450,6 +450,6 @@ def test_a_file_without_good_labels_is_told(place: Path, tmp_path: Path, fault: 
     )
     assert {
         "missing": "has no labels, and every protocol needs them.",
-        "unlabelled": "has no label, and every protocol needs labels. Convert the source with its label",
-        "beyond": "has label 60, but the file names 60 classes. Convert the source again.",
+        "unlabelled": "is damaged (/label holds -1, of 60 classes). Convert the source again.",
+        "beyond": "is damaged (/label holds 60, of 60 classes). Convert the source again.",
     }[fault] in message
