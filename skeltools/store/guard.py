@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 
 _OBJECTS = 100_000
 _DEEPEST = 6
 _ATTRIBUTES = 10_000
+_LARGE = 1 << 20
+_BLOCK = 1 << 22
+_HEAP = b"GCOL\x01\0\0\0"
+_OBJECT = struct.Struct("<HHIQ")
 _RATIO = 1100
 """Deflate packs at most 1,032 bytes into one."""
 
@@ -23,6 +28,7 @@ def check(file: h5py.File, path: Path) -> None:
             holds, or something is of a kind that a converted file never has.
     """
     length = path.stat().st_size
+    large: list[tuple[int, int]] = []
     seen = {_place(file)}
     stack: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
     while stack:
@@ -39,10 +45,47 @@ def check(file: h5py.File, path: Path) -> None:
             seen.add(_place(item))
             if isinstance(item, h5py.Dataset):
                 _dataset(item, name, length)
+                if item.nbytes > _LARGE and item.id.get_offset() is not None:
+                    large.append((item.id.get_offset(), item.nbytes))
             elif isinstance(item, h5py.Group) and depth < _DEEPEST:
                 stack.append((name, item, depth + 1))
             else:
                 raise ValueError(f"{name} is neither a dataset nor a group near the root")
+    _heaps(path, sorted(large), length)
+
+
+def _heaps(path: Path, large: list[tuple[int, int]], length: int) -> None:
+    """Look at the heaps of texts outside large datasets: HDF5 runs for ever through some damaged ones."""
+    start = 0
+    with path.open("rb") as file:
+        for offset, size in [*large, (length, 0)]:
+            while start < offset:
+                file.seek(start)
+                block = file.read(min(offset - start, _BLOCK))
+                at = block.find(_HEAP)
+                while at >= 0:
+                    _heap(file, start + at, length)
+                    at = block.find(_HEAP, at + 1)
+                start += len(block) - len(_HEAP) if len(block) == _BLOCK else max(len(block), 1)
+            start = max(start, offset + size)
+
+
+def _heap(file: BinaryIO, at: int, length: int) -> None:
+    """Go through the objects of a global heap collection: number, references, size, content aligned to 8."""
+    file.seek(at + 8)
+    size = int.from_bytes(file.read(8), "little")
+    if not 16 <= size <= length - at:
+        raise ValueError("a heap of texts lies outside the file")
+    content = file.read(size - 16)
+    place = 0
+    while place + 16 <= len(content):
+        number, _, _, held = _OBJECT.unpack_from(content, place)
+        step = held if number == 0 else 16 + -(-held // 8) * 8
+        if step < 16 or step > len(content) - place:
+            raise ValueError("a heap of texts holds an object of impossible size")
+        if number == 0:  # what is free, to the end
+            return
+        place += step
 
 
 def _place(item: Any) -> Any:
@@ -92,18 +135,6 @@ def attributes(found: h5py.AttributeManager, path: Path) -> None:
         ValueError: One is of a type or size that a converted file never has.
     """
     _attributes(found, path.stat().st_size, "/")
-
-
-def text(found: h5py.AttributeManager, key: str, path: Path) -> str | None:
-    """Return an attribute that should be a text, None where it is not there or is something else."""
-    if key not in found:
-        return None
-    try:
-        _attribute(found, key, path.stat().st_size, "/")
-    except ValueError:
-        return None
-    value = found[key]
-    return value if isinstance(value, str) else None
 
 
 def _attributes(found: h5py.AttributeManager, length: int, name: str) -> None:

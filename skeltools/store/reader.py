@@ -73,18 +73,23 @@ class ClipFile:
         told = " ".join(str(error).split()) or type(error).__name__
         return DataError(f"{self.path} is damaged ({told:.300}). Convert the source again.")
 
+    def _foreign(self) -> DataError:
+        return DataError(f"{self.path} was not written by skeltools. Make one with 'skeltools convert'.")
+
     def _check(self) -> None:
-        if guard.text(self._file.attrs, "format", self.path) != FORMAT:
-            raise DataError(f"{self.path} was not written by skeltools. Make one with 'skeltools convert'.")
+        if "format" not in self._file.attrs:
+            raise self._foreign()
         guard.attributes(self._file.attrs, self.path)  # before any is read
+        guard.check(self._file, self.path)
         self.attrs: dict[str, object] = {key: decode(value) for key, value in self._file.attrs.items()}
+        if self.attrs["format"] != FORMAT:
+            raise self._foreign()
         version = self.attrs.get("format_version")
         if version != VERSION:
             raise DataError(
                 f"{self.path} has format version {version}, this skeltools reads version {VERSION}. "
                 "Convert the source again."
             )
-        guard.check(self._file, self.path)
         try:
             self.dataset = datasets.get(str(self.attrs["dataset"]))
             names = self.attrs["class_names"]
