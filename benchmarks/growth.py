@@ -4,8 +4,9 @@ Synthetic clips under official names, hard links to a few hundred distinct files
 at a time; the real commands run in one process on one thread. Shown is the cost of a clip, so that a level
 line means growth in proportion. What a few clips take, mostly the start of Python, is taken off.
 
-    python benchmarks/growth.py work/ --json growth.json --plot docs/scale.png
-    python benchmarks/growth.py --from growth.json --plot docs/scale.png
+    python benchmarks/growth.py work/ --costs pretrain,features --clips 800 --json a.json
+    python benchmarks/growth.py work/ --costs convert,verify --clips 4000 --json b.json
+    python benchmarks/growth.py --from a.json b.json --plot docs/scale.png
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def step_ms(data: Path, split: str, run: Path) -> float:
     return 1e3 / statistics.median(speeds[2:])
 
 
-def measure(case: Case, folder: Path, files: list[Path]) -> dict[str, float]:
+def measure(case: Case, folder: Path, files: list[Path], costs: list[str]) -> dict[str, float]:
     """Return seconds of each command, the pretraining's ms a clip, and the conversion's peak MiB."""
     from skeltools import datasets
 
@@ -99,6 +100,9 @@ def measure(case: Case, folder: Path, files: list[Path]) -> dict[str, float]:
     cost = measured([*COMMAND, *words])
     found["convert"], found["convert_mib"] = cost.seconds, cost.main_mib
     found["verify"] = measured([*COMMAND, "verify", str(out)]).seconds
+    if not {"pretrain", "features", "classifier"} & set(costs):
+        shutil.rmtree(folder)
+        return found
     found["pretrain"] = step_ms(out, split, run)
     linear = [
         *COMMAND, "eval", str(run), "--protocol", "linear", "--epochs", str(EPOCHS), "--device", "cpu",
@@ -112,7 +116,7 @@ def measure(case: Case, folder: Path, files: list[Path]) -> dict[str, float]:
     return found
 
 
-def run_all(folder: Path, clips: int, distinct: int, repeats: int) -> dict[str, object]:
+def run_all(folder: Path, clips: int, distinct: int, repeats: int, costs: list[str]) -> dict[str, object]:
     """Measure every case `repeats` times, in turn; return medians."""
     raw = folder / f"distinct-{distinct}"
     files = sorted(raw.rglob("*.skeleton")) or make_distinct(raw, distinct)
@@ -123,7 +127,7 @@ def run_all(folder: Path, clips: int, distinct: int, repeats: int) -> dict[str, 
     for turn in range(repeats):
         for case in wanted:
             began = time.perf_counter()
-            found[case].append(measure(case, folder / "case", files))
+            found[case].append(measure(case, folder / "case", files, costs))
             print(f"{turn + 1}: {case} {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     middle = {
         case: {key: statistics.median(row[key] for row in rows) for key in rows[0]}
@@ -134,9 +138,10 @@ def run_all(folder: Path, clips: int, distinct: int, repeats: int) -> dict[str, 
         table[panel] = []
         for case in of:
             row = {"clips": case.clips, "frames": case.frames, "classes": classes(case.dataset)}
-            for key in ("convert", "verify", "features", "classifier"):
-                row[key] = 1e3 * (middle[case][key] - middle[few][key]) / (case.clips - FEW)
-            row["pretrain"] = middle[case]["pretrain"]
+            for key in costs:
+                row[key] = middle[case][key]
+                if key != "pretrain":
+                    row[key] = 1e3 * (row[key] - middle[few][key]) / (case.clips - FEW)
             row["convert_mib"] = middle[case]["convert_mib"]
             table[panel].append(row)
     return {"repeats": repeats, "start": middle[few], "table": table}
@@ -144,20 +149,19 @@ def run_all(folder: Path, clips: int, distinct: int, repeats: int) -> dict[str, 
 
 def show(content: dict[str, object]) -> None:
     """Print the table: ms a clip."""
-    print(f"| clips | frames | classes | {' | '.join(COSTS.values())} | convert, peak MiB |")
-    print(f"| ---: | ---: | ---: |{' ---: |' * (len(COSTS) + 1)}")
     table = content["table"]
     assert isinstance(table, dict)
     rows = [row for panel in table.values() for row in panel]
+    costs = [key for key in COSTS if key in rows[0]]
+    print(f"| clips | frames | classes | {' | '.join(COSTS[key] for key in costs)} |")
+    print(f"| ---: | ---: | ---: |{' ---: |' * len(costs)}")
     for row in [row for number, row in enumerate(rows) if row not in rows[:number]]:
-        costs = " | ".join(f"{row[key]:.3g}" for key in COSTS)
-        print(
-            f"| {row['clips']:,} | {row['frames']} | {row['classes']} | {costs} | {row['convert_mib']:.0f} |"
-        )
+        shown = " | ".join(f"{row[key]:.3g}" for key in costs)
+        print(f"| {row['clips']:,} | {row['frames']} | {row['classes']} | {shown} |")
 
 
-def plot(content: dict[str, object], path: Path) -> None:
-    """Draw one panel for each thing that grows."""
+def plot(contents: list[dict[str, object]], path: Path) -> None:
+    """Draw one panel for each thing that grows, with the costs of every measurement."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -166,21 +170,26 @@ def plot(content: dict[str, object], path: Path) -> None:
     from skeltools.palette import SERIES
 
     plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
-    table = content["table"]
-    assert isinstance(table, dict)
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), sharey=True, layout="constrained")
-    for place, (axis, (panel, rows)) in enumerate(zip(axes, table.items(), strict=True)):
-        places = [row[panel] for row in rows]
-        for colour, (key, label) in zip(SERIES, COSTS.items(), strict=False):
-            axis.plot(places, [row[key] for row in rows], "o-", color=colour, label=label, markersize=4)
+    for axis, panel in zip(axes, ("clips", "frames", "classes"), strict=True):
+        ticks: set[float] = set()
+        for content in contents:
+            table = content["table"]
+            assert isinstance(table, dict)
+            rows = table[panel]
+            ticks |= {row[panel] for row in rows}
+            for colour, (key, label) in zip(SERIES, COSTS.items(), strict=False):
+                if key in rows[0]:
+                    places, costs = [row[panel] for row in rows], [row[key] for row in rows]
+                    axis.plot(places, costs, "o-", color=colour, label=label, markersize=4)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_xticks(places, [f"{value:,}" for value in places])
+        shown = [tick for tick in sorted(ticks) if not any(tick / 1.2 < near < tick for near in ticks)]
+        axis.set_xticks(shown, [f"{value:,}" for value in shown])
         axis.minorticks_off()
         axis.set_xlabel(panel)
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
-        if place == 0:
-            axis.set_ylabel("ms a clip")
+    axes[0].set_ylabel("ms a clip")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     figure.savefig(path, dpi=150)
 
@@ -193,23 +202,24 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2000, help="clips of the middle case")
     parser.add_argument("--distinct", type=int, default=500, help="clips really made; the rest are links")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--costs", default=",".join(COSTS), help="what to measure  [default: everything]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    parser.add_argument(
-        "--from", dest="source", type=Path, metavar="FILE", help="show figures measured before"
-    )
+    parser.add_argument("--from", dest="sources", type=Path, nargs="+", help="show figures measured before")
     parser.add_argument("--plot", type=Path, metavar="FILE")
     options = parser.parse_args()
-    if options.source:
-        content = json.loads(options.source.read_text(encoding="utf-8"))
+    if options.sources:
+        contents = [json.loads(path.read_text(encoding="utf-8")) for path in options.sources]
     elif options.folder:
-        content = run_all(options.folder, options.clips, options.distinct, options.repeats)
+        costs = options.costs.split(",")
+        contents = [run_all(options.folder, options.clips, options.distinct, options.repeats, costs)]
     else:
         parser.error("give a folder to work in, or --from")
     if options.json:
-        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    show(content)
+        options.json.write_text(json.dumps(contents[0], indent=1) + "\n", encoding="utf-8")
+    for content in contents:
+        show(content)
     if options.plot:
-        plot(content, options.plot)
+        plot(contents, options.plot)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -91,4 +92,6 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError(f"{item.filename!r:.60} does not hold what its header says")
     if need == 0:
         return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
+    if dtype.kind == "U" and (np.frombuffer(data, f"{dtype.byteorder}u4") > sys.maxunicode).any():
+        raise ValueError(f"{item.filename!r:.60} holds texts of characters that there are not")
     return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if fortran else "C")
