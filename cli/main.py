@@ -87,11 +87,31 @@ class _Commands(click.Group):
         except Exception as error:
             if os.environ.get("SKELTOOLS_DEBUG"):
                 raise
+            if _is_lack_of_memory(error):
+                raise _fault(
+                    "The memory of this machine, or what a limit leaves of it, was not enough "
+                    f"({type(error).__name__}: {_first_line(error)}). Give the command more, or let it need "
+                    "less: pretrain takes --batch-size and --workers, convert --workers, eval --limit."
+                ) from error
             raise _fault(
                 f"Internal error ({type(error).__name__}: {error}). This is a bug in skeltools; "
                 "run again with SKELTOOLS_DEBUG=1 and report what it prints.",
                 status=70,
             ) from error
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Tell whether Python, NumPy or torch, which has no type for it on the CPU, found no memory."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says, without the addresses torch may list below."""
+    return (str(error).strip() or "out of memory").splitlines()[0].rstrip(".")
 
 
 class _Terminated(KeyboardInterrupt):

@@ -58,7 +58,7 @@ def extract(
     """
     was_training = encoder.training
     encoder.eval()
-    parts: list[Tensor] = []
+    out: Tensor | None = None
     progress.start(label, len(rows))
     try:
         for begin in range(0, len(rows), batch_size):
@@ -73,12 +73,16 @@ def extract(
             if not torch.isfinite(features).all():
                 bad = chunk[int((~torch.isfinite(features)).any(dim=1).nonzero()[0])]
                 raise RunError(f"The encoder's feature of clip '{file.names[int(bad)]}' is not finite.")
-            parts.append(features.float().cpu())
+            if out is None:
+                out = torch.empty(len(rows), features.shape[1])
+            out[begin : begin + len(chunk)] = (
+                features  # a copy: kept as they are, views would keep whole maps
+            )
             progress.advance(len(chunk))
     finally:
         progress.finish()
         encoder.train(was_training)
-    return torch.cat(parts)
+    return torch.empty(0, 0) if out is None else out
 
 
 def state_digest(module: nn.Module) -> str:

@@ -53,6 +53,12 @@ def test_an_unknown_command_is_answered_with_the_nearest_one() -> None:
     assert "No such command 'pretrian'. Did you mean 'pretrain'? See 'skeltools --help'." in result.output
 
 
+_NO_MEMORY = (
+    "Error: The memory of this machine, or what a limit leaves of it, was not enough ({}). Give the command "
+    "more, or let it need less: pretrain takes --batch-size and --workers, convert --workers, eval --limit."
+)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
@@ -63,6 +69,16 @@ def test_an_unknown_command_is_answered_with_the_nearest_one() -> None:
             "Error: y.h5: No such file or directory.",
         ),
         (KeyboardInterrupt(), 130, "Error: Interrupted."),
+        (MemoryError(), 2, _NO_MEMORY.format("MemoryError: out of memory")),
+        (
+            RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.\nat 0x1"
+            ),
+            2,
+            _NO_MEMORY.format(
+                "RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+            ),
+        ),
         (
             ValueError("odd\nthing"),
             70,

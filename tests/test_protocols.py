@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,21 @@ def test_features_leave_the_encoder_as_it_was() -> None:
     assert torch.equal(features[0], features[2])
     assert encoder.training
     assert state_digest(encoder) == before
+
+
+def test_features_keep_no_map_alive() -> None:
+    maps: list[weakref.ref[torch.Tensor]] = []
+
+    class LastStep(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert sum(seen() is not None for seen in maps) <= 1  # at most the one before
+            steps = x.mean(dim=(3, 4)) + 0
+            maps.append(weakref.ref(steps))
+            return steps[:, :, -1]  # a view: whoever keeps it keeps all steps
+
+    file: Any = MemoryFile()
+    extract(LastStep(), file, np.arange(10), "joint", batch_size=2)
+    assert len(maps) == 5
 
 
 def test_an_encoder_that_moves_is_caught() -> None:
