@@ -57,12 +57,14 @@ class Cost:
         seconds: From its start to its end.
         main_mib: Peak resident memory of its first process.
         worker_mib: Peak resident memory of the largest of the processes it started; 0 without any.
+        space_mib: Peak address space of the largest of them all, which is what ``ulimit -v`` bounds.
         output: What it printed.
     """
 
     seconds: float
     main_mib: float
     worker_mib: float
+    space_mib: float
     output: str
 
 
@@ -75,12 +77,15 @@ def measured(command: list[str]) -> Cost:
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peaks: dict[int, int] = {}
+    spaces: dict[int, int] = {}
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.1):
             for pid in [process.pid, *_descendants(process.pid)]:
-                peaks[pid] = max(peaks.get(pid, 0), _peak(pid))
+                resident, space = _peak(pid)
+                peaks[pid] = max(peaks.get(pid, 0), resident)
+                spaces[pid] = max(spaces.get(pid, 0), space)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -91,7 +96,8 @@ def measured(command: list[str]) -> Cost:
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{errors}")
     main = peaks.pop(process.pid, 0)
-    return Cost(seconds, main / 1024, max(peaks.values(), default=0) / 1024, output)
+    worker = max(peaks.values(), default=0)
+    return Cost(seconds, main / 1024, worker / 1024, max(spaces.values(), default=0) / 1024, output)
 
 
 def _descendants(pid: int) -> list[int]:
@@ -108,10 +114,12 @@ def _descendants(pid: int) -> list[int]:
     return found[1:]
 
 
-def _peak(pid: int) -> int:
-    """Return the peak resident memory of a process in KiB, 0 when it is gone."""
+def _peak(pid: int) -> tuple[int, int]:
+    """Return the peaks of resident memory and of address space of a process in KiB, 0 when it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+        return 0, 0
+    facts = dict(line.split(":", 1) for line in status.splitlines())
+    resident, space = (int(facts.get(key, "0").split()[0]) for key in ("VmHWM", "VmPeak"))
+    return resident, space
