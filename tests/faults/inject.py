@@ -73,6 +73,11 @@ def trial_folder(command: Command, fault: str, trial: int) -> Path:
 def end(outcome: Outcome, command: Command, folder: Path) -> Outcome:
     """Look at what the fault left, run the command again, compare, and delete the folder."""
     look(outcome, command, folder)
+    return once_more(outcome, command, folder)
+
+
+def once_more(outcome: Outcome, command: Command, folder: Path) -> Outcome:
+    """Run the command again, compare, and delete the folder."""
     child = command.bench.start(command.again(folder))
     if child.wait() != 0:
         outcome.faults.append(f"next run ended with {child.status}: {child.said[-300:]}")
@@ -178,10 +183,7 @@ def full_disk(command: Command, trial: int) -> Outcome:
         refused(outcome, child)
         look(outcome, command, folder)
         mount("-o", f"remount,size={1 << 30}", str(place))
-        child = command.bench.start(command.again(folder))
-        if child.wait() != 0:
-            outcome.faults.append(f"next run ended with {child.status}: {child.said[-300:]}")
-        compare(outcome, command, folder)
+        once_more(outcome, command, folder)
     place.rmdir()
     return outcome
 
@@ -214,10 +216,7 @@ def read_only(command: Command, trial: int) -> Outcome:
         refused(outcome, child)
         look(outcome, command, folder)
         mount("-o", "remount,rw", str(place))
-        child = command.bench.start(command.again(folder))
-        if child.wait() != 0:
-            outcome.faults.append(f"next run ended with {child.status}: {child.said[-300:]}")
-        compare(outcome, command, folder)
+        once_more(outcome, command, folder)
     place.rmdir()
     return outcome
 
