@@ -30,7 +30,7 @@ from clips import link_clips, make_distinct, measured
 COMMAND = [sys.executable, "-m", "skeltools"]
 FEW = 160
 BATCH = 32
-EPOCHS = 10
+EPOCHS = 300
 STEPS = 8
 COSTS = {
     "convert": "convert",

@@ -128,9 +128,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--cases", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=1e9)
+    parser.add_argument("--until", type=float, default=float("inf"), help="where time.monotonic() ends it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--failures", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the input at hand")
     parser.add_argument("--guided", action="store_true")
     order = parser.parse_args()
     if order.guided:
@@ -138,23 +139,20 @@ def main() -> None:
 
         with atheris.instrument_imports(include=["skeltools"], enable_loader_override=False):
             _load_readers()
-    shared = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=shared) as folder:
-        tally = Tally(order.target, Path(folder), order.failures)
-        known = seeds(order.target)
-        for data in known:  # imports and caches stand before the memory is measured
-            tally.run(data, limit=0)
-        limit_memory()
-        tally.before = _megabytes()
-        stop = time.perf_counter() + order.seconds
-        if order.guided:
-            _guided(tally, known, order, stop)
-        rng = Random(f"{order.target} {order.seed}")
-        while tally.counts["cases"] < order.cases and time.perf_counter() < stop:
-            tally.run(case(rng, tally.target, known))
-            if tally.counts["cases"] % 500 == 0:
-                tally.report()
-        tally.report()
+    tally = Tally(order.target, order.work, order.failures)
+    known = seeds(order.target)
+    for data in known:  # imports and caches stand before the memory is measured
+        tally.run(data, limit=0)
+    limit_memory()
+    tally.before = _megabytes()
+    if order.guided:
+        _guided(tally, known, order)
+    rng = Random(f"{order.target} {order.seed}")
+    while tally.counts["cases"] < order.cases and time.monotonic() < order.until:
+        tally.run(case(rng, tally.target, known))
+        if tally.counts["cases"] % 500 == 0:
+            tally.report()
+    tally.report()
 
 
 def _load_readers() -> None:
@@ -173,12 +171,12 @@ def _load_readers() -> None:
     import skeltools.weights  # noqa: F401
 
 
-def _guided(tally: Tally, known: list[bytes], order: argparse.Namespace, stop: float) -> NoReturn:
+def _guided(tally: Tally, known: list[bytes], order: argparse.Namespace) -> NoReturn:
     """Let libFuzzer choose the inputs to go on from by the code they reach."""
     import atheris
 
     def one(data: bytes) -> None:
-        if tally.counts["cases"] >= order.cases or time.perf_counter() > stop:
+        if tally.counts["cases"] >= order.cases or time.monotonic() > order.until:
             tally.report()
             sys.stdout.flush()
             os._exit(0)
