@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skeltools.arrays import read_arrays
-from skeltools.files import replacing
+from skeltools.files import replacing, sweep
 
 _VERSION = 1
 
@@ -27,6 +27,8 @@ class FeatureCache:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        if folder is not None:  # what is found is not written again, so nobody else would remove these
+            sweep(folder)
         self._memory: dict[str, Tensor] = {}
 
     def load(self, key: str) -> Tensor | None:

@@ -256,3 +256,11 @@ def test_a_limit_takes_the_same_clips_by_name_whatever_their_order() -> None:
     other = task(shuffled)
     other.limit = 7
     assert {shuffled.names[row] for row in other.train_rows} == names
+
+
+def test_a_killed_writers_rest_is_removed_though_its_features_are_there(tmp_path: Path) -> None:
+    FeatureCache(tmp_path).store("k", torch.ones(2, 3))
+    left = tmp_path / ".k.npz.abc.part"  # killed between the new name and the end
+    left.mkdir()
+    assert FeatureCache(tmp_path).load("k") is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["k.npz"]

@@ -341,10 +341,11 @@ class Eval(Command):
 
     def state(self, folder: Path) -> State:
         partial = []
-        results = [path for path in (folder / "run").rglob("*") if path.suffix in (".json", ".npz")]
-        for path in results:
-            if path.name.startswith("."):
-                continue
+        run = folder / "run"
+        for path in run.rglob("*"):
+            hidden = any(part.startswith(".") for part in path.relative_to(run).parts)
+            if hidden or path.suffix not in (".json", ".npz"):
+                continue  # what is being written lies in a hidden folder, under the name it will have
             try:
                 json.loads(path.read_text()) if path.suffix == ".json" else _arrays(path)
             except Exception as error:
