@@ -94,7 +94,8 @@ SETTINGS = {
 }
 """``subject``: new performers, clips turned to the body's axes, the paper's views.
 ``view``: a new camera, clips left in the axes of their camera, views that turn them.
-``long``: the same data, views that turn clips less and shear them, lower temperature, thousands of steps."""
+``long``: the same data, views that turn clips less and shear them, lower temperature, thousands of steps.
+``batch``: the same data, batches of 128: in smaller ones batch statistics tell a clip's key from others."""
 
 SETTINGS["long"] = replace(
     SETTINGS["view"],
@@ -116,6 +117,21 @@ SETTINGS["long"] = replace(
             'augment.view="crop(3)|rotate(30,10)|shear(1)"',
         ),
     },
+)
+
+SETTINGS["batch"] = replace(
+    SETTINGS["view"],
+    common=(
+        'augment.view="crop(3)|rotate(30,10)|shear(0.5)"',
+        "augment.swap_window=[2,3]",
+        "model.dim=64",
+        "queue.size=512",
+        "loss.temperature=0.07",
+        "train.batch_size=128",
+        "train.lr=0.003",
+        "train.epochs=100",
+    ),
+    own={"stgcn": (), "bigru": (), "dsta": ("model.subsets=1",)},
 )
 
 BACKBONES = ("stgcn", "bigru", "dsta")

@@ -72,7 +72,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _ending_on_sigterm():
+            with _ending_on_signals():
                 return super().invoke(ctx)
         except _Terminated:
             raise _fault("Ended by SIGTERM.", status=128 + signal.SIGTERM) from None
@@ -119,33 +119,48 @@ class _Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Raise `_Terminated` at SIGTERM, where that would end the process at once."""
+def _ending_on_signals() -> Iterator[None]:
+    """Raise `_Terminated` at SIGTERM and KeyboardInterrupt at SIGINT, where these have their usual effect.
+
+    An import or compiled code under way may make an error of its own of what is raised within it
+    (SystemError, SyntaxError, "cannot be read"). So whatever error comes after a signal is taken for it.
+    """
+    asked: list[type[KeyboardInterrupt]] = []
 
     def end(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            asked.append(KeyboardInterrupt)
+        elif not asked:
+            asked.append(_Terminated)
         while frame is not None:
             code = frame.f_code
             dropped = code.co_name == "__del__" or code.co_filename == weakref.__file__
             if dropped and hasattr(signal, "setitimer"):
-                signal.setitimer(
-                    signal.ITIMER_REAL, 0.01
-                )  # Python drops what is raised here: once more later
+                # Python drops what is raised here: once more later.
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
                 return
             frame = frame.f_back
-        raise _Terminated
+        raise asked[-1]
 
-    main_thread = threading.current_thread() is threading.main_thread()
-    if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    kinds = [signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
-    for kind in kinds:
+    usual: dict[int, Any] = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGALRM"):
+        usual[signal.SIGALRM] = signal.SIG_DFL
+    if threading.current_thread() is not threading.main_thread():
+        usual = {}
+    usual = {kind: handler for kind, handler in usual.items() if signal.getsignal(kind) is handler}
+    for kind in usual:
         signal.signal(kind, end)
     try:
         yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        if asked:
+            raise asked[-1] from error
+        raise
     finally:
-        for kind in kinds:
-            signal.signal(kind, signal.SIG_DFL)
+        for kind, handler in usual.items():
+            signal.signal(kind, handler)
 
 
 class _Fault(click.ClickException):

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skeltools.errors import OutputError
+from skeltools.signals import held_back
 
 _PART = ".part"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -31,28 +32,18 @@ def replacing(path: Path, tidy: bool = True) -> Iterator[Path]:
     Raises:
         OutputError: The folder does not exist or cannot be written, or the disk is full.
     """
-    try:
-        if tidy:
-            sweep(path.parent, path.name)
-        place, lock = _private(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
-    part = place / path.name
-    try:
-        yield part
-        _flush(part)
-        if path.is_dir() and part.is_dir():
-            path.rename(place / f"{path.name}.old")  # one of the two is whole at every moment
-        part.replace(path)
-        sync_folder(path.absolute().parent)
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise OutputError(no_room(path, error)) from error
-        raise
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(place)
-        os.close(lock)
+    with _private(path, tidy) as place:
+        part = place / path.name
+        try:
+            yield part
+            _flush(part)
+            with held_back():
+                _exchange(path, part)
+            sync_folder(path.absolute().parent)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise OutputError(no_room(path, error)) from error
+            raise
 
 
 def no_room(path: Path, error: OSError) -> str:
@@ -108,7 +99,28 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _private(path: Path) -> tuple[Path, int]:
+@contextmanager
+def _private(path: Path, tidy: bool) -> Iterator[Path]:
+    """Yield a locked hidden folder beside `path`; it is gone afterwards, whenever a signal comes."""
+    made: list[tuple[Path, int]] = []
+    try:
+        try:
+            if tidy:
+                sweep(path.parent, path.name)
+            with held_back():
+                made.append(_make(path))
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+        yield made[0][0]
+    finally:
+        try:
+            _remove(made)
+        except KeyboardInterrupt:  # just before signals were held back, or at the end of that
+            _remove(made)
+            raise
+
+
+def _make(path: Path) -> tuple[Path, int]:
     """Make a locked folder beside `path`; return it and the handle that holds the lock."""
     while True:
         place = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PART, dir=path.parent))
@@ -121,6 +133,29 @@ def _private(path: Path) -> tuple[Path, int]:
         if place.exists():
             return place, handle
         os.close(handle)
+
+
+def _remove(made: list[tuple[Path, int]]) -> None:
+    """Remove the locked folder, if it was made, and unlock it; `made` is empty then."""
+    with held_back():
+        while made:
+            place, handle = made.pop()
+            with suppress(OSError):
+                shutil.rmtree(place)
+            os.close(handle)
+
+
+def _exchange(path: Path, part: Path) -> None:
+    """Rename `part` to `path`; a folder there is put beside `part`, and comes back on an error."""
+    old = part.with_name(f"{path.name}.old")
+    if path.is_dir() and part.is_dir():
+        path.rename(old)
+    try:
+        part.replace(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
 
 
 def _flush(part: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +102,33 @@ def test_every_fault_is_one_line(
     assert result.exit_code == status
     assert result.stderr == line + "\n"
     assert result.stdout == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.parametrize("made", [SystemError("odd"), SyntaxError("odd"), DataError("x.h5 cannot be read.")])
+@pytest.mark.parametrize(
+    ("kind", "status", "line"),
+    [(signal.SIGTERM, 143, "Error: Ended by SIGTERM."), (signal.SIGINT, 130, "Error: Interrupted.")],
+)
+def test_what_a_library_makes_of_a_signal_is_no_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch, kind: signal.Signals, status: int, line: str, made: Exception
+) -> None:
+    """Imports and compiled code raise an error of their own in place of what a signal raises in them."""
+
+    @click.command()
+    def failing() -> None:
+        try:
+            signal.raise_signal(kind)
+        except KeyboardInterrupt:
+            raise made from None
+
+    monkeypatch.setattr(type(main), "get_command", lambda *_: failing)
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
+    result = CliRunner().invoke(main, ["report"])
+    assert result.exit_code == status
+    assert result.stderr == line + "\n"
+    after = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
+    assert after == before
 
 
 def test_the_version_is_the_packages() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -90,6 +91,7 @@ def run() -> int:
     parser.add_argument("--anew", action="store_true", help="start Python for every command")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, and inherited
     preload()
     options.log.parent.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []

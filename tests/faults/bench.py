@@ -87,6 +87,8 @@ class Child:
                 main(self.words, prog_name="skeltools")
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            except KeyboardInterrupt:
+                status = 128 + signal.SIGINT  # outside the command line's own function
             sys.stdout.flush()
             sys.stderr.flush()
         except BaseException:
@@ -289,8 +291,9 @@ class Pretrain(Command):
         log = [json.loads(line) for line in (folder / "run/log.jsonl").read_text().splitlines()]
         for record in log:
             record.pop("clips_per_second", None)
-        weights = {path.name: _weights(path) for path in (folder / "run/checkpoints").glob("[!.]*")}
-        return {"log": log, "weights": weights}
+        # The last one alone: which of those before it are kept depends on where a run was interrupted.
+        last = max((folder / "run/checkpoints").glob("[!.]*"))
+        return {"log": log, "last": last.name, "weights": _weights(last)}
 
     def state(self, folder: Path) -> State:
         run, partial, saved, logged = folder / "run", [], 0, 0

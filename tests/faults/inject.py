@@ -129,13 +129,23 @@ def kill(command: Command, trial: int) -> Outcome:
 
 def terminate(command: Command, trial: int) -> Outcome:
     """SIGTERM at a random moment, to the whole group."""
-    folder = trial_folder(command, "term", trial)
+    return ask_to_end(command, trial, signal.SIGTERM)
+
+
+def interrupt(command: Command, trial: int) -> Outcome:
+    """SIGINT, as from Ctrl-C, at a random moment, to the whole group."""
+    return ask_to_end(command, trial, signal.SIGINT)
+
+
+def ask_to_end(command: Command, trial: int, kind: signal.Signals) -> Outcome:
+    """Send a signal that a command answers by cleaning up."""
+    folder = trial_folder(command, kind.name, trial)
     child = command.bench.start(command.first(folder))
-    time.sleep(random.Random(f"term {command.name} {trial}").uniform(0, command.seconds))
-    child.send(signal.SIGTERM)
-    outcome = Outcome("SIGTERM", command.name, trial, hit=child.wait() != 0)
-    refused(outcome, child, (128 + signal.SIGTERM, -signal.SIGTERM))
-    if isinstance(command, Convert) is False and outcome.status == 128 + signal.SIGTERM:
+    time.sleep(random.Random(f"{kind.name} {command.name} {trial}").uniform(0, command.seconds))
+    child.send(kind)
+    outcome = Outcome(kind.name, command.name, trial, hit=child.wait() != 0)
+    refused(outcome, child, (128 + kind, -kind))
+    if not isinstance(command, Convert) and outcome.status == 128 + kind:
         outcome.left = command.state(folder).left
         outcome.faults += [f"left {name}" for name in outcome.left]
     return end(outcome, command, folder)
@@ -322,6 +332,6 @@ Fault = Callable[[Command, int], Outcome]
 KILL: Fault = kill
 MOUNTED: tuple[Fault, ...] = (full_disk, read_only)
 """Faults that need root."""
-OTHERS: tuple[Fault, ...] = (terminate, file_limit, clock, two_writers)
+OTHERS: tuple[Fault, ...] = (terminate, interrupt, file_limit, clock, two_writers)
 READING: tuple[Fault, ...] = (vanishing_file, truncated_archive)
 """Faults of raw files, for `convert` alone."""

@@ -77,7 +77,8 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="without coverage guidance")
     order = parser.parse_args()
     guided = not order.plain and find_spec("atheris") is not None
-    print(f"coverage-guided: {'yes' if guided else 'no (pip install atheris)'}")
+    reason = "asked for with --plain" if order.plain else "pip install atheris"
+    print(f"coverage-guided: {'yes' if guided else f'no ({reason})'}")
     print("| target | cases | accepted | refused | crashes | time-outs | memory, MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     failed = False

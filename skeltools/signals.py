@@ -1,0 +1,47 @@
+"""Signals that must not fall between two steps that belong together."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_KINDS = [kind for kind in signal.Signals if kind.name in ("SIGINT", "SIGTERM", "SIGALRM")]
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Answer a signal that comes in this block at its end.
+
+    For a few steps that take no time, such as making a temporary folder and noting its name. Off the main
+    thread, where no signal is answered, nothing changes.
+    """
+    waiting: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+
+    before: dict[signal.Signals, Callable[[int, FrameType | None], Any]] = {}
+    if threading.current_thread() is threading.main_thread():
+        found = ((kind, signal.getsignal(kind)) for kind in _KINDS)
+        before = {kind: handler for kind, handler in found if callable(handler)}
+    try:
+        for kind in before:
+            signal.signal(kind, note)
+        yield
+    finally:
+        try:
+            _install(before)
+        except BaseException:  # a signal whose handler was back before the others
+            _install(before)
+            raise
+        if waiting:
+            signal.raise_signal(waiting[0])
+
+
+def _install(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]]) -> None:
+    for kind, handler in handlers.items():
+        signal.signal(kind, handler)

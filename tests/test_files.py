@@ -1,0 +1,86 @@
+"""Writing files and folders: whole or not at all, and nothing beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from skeltools import files, signals
+
+OURS = {files.__file__, signals.__file__}
+
+
+def write(path: Path) -> None:
+    with files.replacing(path) as part:
+        part.mkdir()
+        (part / "clips.npy").write_bytes(b"new")
+
+
+ANSWERING = ("RESUME", "JUMP_BACKWARD", "CALL")
+"""Instructions, by the beginnings of their names, after which Python answers signals."""
+
+
+def signalled(path: Path, kind: signal.Signals, moment: int) -> bool:
+    """Write `path` and send the signal when Python could answer one for the `moment`-th time in our modules.
+
+    Returns:
+        Whether there was such a moment.
+    """
+    count = 0
+    before: dict[FrameType, str] = {}
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal count
+        if frame.f_code.co_filename not in OURS:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            count += before.get(frame, "").startswith(ANSWERING)
+            if count == moment and before.get(frame, "").startswith(ANSWERING):
+                signal.raise_signal(kind)
+            before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+        return trace
+
+    sys.settrace(trace)
+    try:
+        write(path)
+    finally:
+        sys.settrace(None)
+        before.clear()  # frames hold what they are amid
+    return count >= moment
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_any_moment_leaves_the_old_folder_or_the_new_one_and_nothing_else(
+    tmp_path: Path, kind: signal.Signals
+) -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "clips"
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        met, moment, found = True, 0, set()
+        while met:
+            path.mkdir(exist_ok=True)
+            (path / "clips.npy").write_bytes(b"old")
+            moment += 1
+            interrupted = True
+            with contextlib.suppress(KeyboardInterrupt):
+                met, interrupted = signalled(path, kind, moment), False
+            assert interrupted == met, f"the signal at moment {moment} was lost"
+            assert [left.name for left in tmp_path.iterdir()] == ["clips"], f"at moment {moment}"
+            found.add((path / "clips.npy").read_bytes())
+            assert all(signal.getsignal(number) is end for number in before), f"at moment {moment}"
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert moment > 40
+    assert found == {b"old", b"new"}
