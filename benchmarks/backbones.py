@@ -122,7 +122,7 @@ SETTINGS["long"] = replace(
 SETTINGS["batch"] = replace(
     SETTINGS["view"],
     common=(
-        'augment.view="crop(3)|rotate(30,10)|shear(0.5)"',
+        'augment.view="crop(3)|rotate(90,20)|shear(0.3)"',
         "augment.swap_window=[2,3]",
         "model.dim=64",
         "queue.size=512",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from skeltools.texts import printable
@@ -123,7 +124,8 @@ class Lines:
         self._status = ""
 
     def _say(self, text: str) -> None:
-        print(printable(text), file=self._stream, flush=True)
+        with suppress(OSError):  # a full disk or a closed pipe behind stderr ends no work
+            print(printable(text), file=self._stream, flush=True)
 
     def start(self, label: str, total: int | None, unit: str = "clips") -> None:
         self.finish()

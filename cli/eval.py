@@ -60,7 +60,7 @@ from skeltools.cli import options
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=options.SEED,
     default=None,
     help="First seed of the classifier, and of an untrained encoder.  [default: the run's own]",
 )

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -70,6 +71,15 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        _open_closed_streams()
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # of what click itself prints, such as the help
+            with contextlib.suppress(OSError):
+                print(f"Error: Standard output: {error.strerror or error}.", file=sys.stderr)
+            sys.exit(2)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with _ending_on_signals():
@@ -78,8 +88,11 @@ class _Commands(click.Group):
             raise _fault("Ended by SIGTERM.", status=128 + signal.SIGTERM) from None
         except SkeltoolsError as error:
             raise _fault(str(error)) from error
+        except BrokenPipeError:  # whoever read the output has enough; click ends quietly
+            raise
         except OSError as error:
-            raise _fault(f"{error.filename or 'Input or output'}: {error.strerror or error}.") from error
+            where = error.filename or "Standard output, or a file that the system does not name"
+            raise _fault(f"{where}: {error.strerror or error}.") from error
         except KeyboardInterrupt:
             raise _fault("Interrupted.", status=130) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -98,6 +111,13 @@ class _Commands(click.Group):
                 "run again with SKELTOOLS_DEBUG=1 and report what it prints.",
                 status=70,
             ) from error
+
+
+def _open_closed_streams() -> None:
+    """Open what was closed before the start, as by ``>&-`` or a daemon, so that printing goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
 
 
 def _is_lack_of_memory(error: Exception) -> bool:

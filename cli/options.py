@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,22 @@ from typing import Any, TypeVar
 
 import click
 
+from skeltools.runs import MOST_SEED
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+SEED = click.IntRange(0, MOST_SEED)
+"""Type of every option that takes a seed."""
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds: click's own type, which also takes nan, and inf where a side is open."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def _cores() -> int:
@@ -35,9 +51,10 @@ def replace(function: F) -> F:
 
 def seed(function: F) -> F:
     """Add ``--seed``."""
-    return click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random draw."
-    )(function)
+    option = click.option(
+        "--seed", type=SEED, default=0, show_default=True, help="Seed of every random draw."
+    )
+    return option(function)
 
 
 def settings(function: F) -> F:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skeltools.store import ClipFile
 
 _RATE = click.option(
-    "--rate", type=click.FloatRange(1, 50), default=15.0, show_default=True, help="Frames a second."
+    "--rate", type=options.FiniteRange(1, 50), default=15.0, show_default=True, help="Frames a second."
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,9 +35,13 @@ def _out(default: str) -> Callable[[F], F]:
 def _camera(function: F) -> F:
     for option in (
         click.option(
-            "--elevation", type=click.FloatRange(-90, 90), help="Camera above the horizon, degrees."
+            "--elevation", type=options.FiniteRange(-90, 90), help="Camera above the horizon, degrees."
         ),
-        click.option("--azimuth", type=float, help="Camera about the vertical, degrees; 0 is the sensor."),
+        click.option(
+            "--azimuth",
+            type=options.FiniteRange(-360, 360),
+            help="Camera about the vertical, degrees; 0 is the sensor.",
+        ),
         click.option(
             "--view", default="front", show_default=True, help="Camera: front, side, back, top or corner."
         ),

@@ -9,6 +9,29 @@ import click
 
 from skeltools.cli import options
 
+_RESUMING = (
+    "Continue a run with 'skeltools pretrain --resume {run}', or give its first command again with --resume."
+)
+
+
+def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path | None) -> None:
+    """Check that --resume names a run, where DATA is none: by DATA alone, or by the whole first command.
+
+    Raises:
+        RunError: DATA stands alone and is no run folder.
+        SettingError: The run is at --out, but the rest of its first command is not there.
+    """
+    from skeltools.errors import RunError, SettingError
+
+    if (split, stream, out) == (None, None, None):
+        if not data.exists():
+            raise RunError(f"{data} does not exist. {_RESUMING.format(run='RUN')}")
+        what = "it has no run.json" if data.is_dir() else "it is a file"
+        raise RunError(f"{data} is no run folder: {what}. {_RESUMING.format(run='RUN')}")
+    if out is not None and (out / "run.json").exists() and None in (split, stream):
+        missing = "--split" if split is None else "--stream"
+        raise SettingError(f"{missing} is missing. {_RESUMING.format(run=out)}")
+
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
@@ -70,6 +93,8 @@ def command(
     if resume and replace:
         raise SettingError("--resume and --replace exclude each other. Give one of them.")
     if not (resume and (data / "run.json").exists()):
+        if resume:
+            _check_resumed(data, split, stream, out)
         for option, value in (("--split", split), ("--stream", stream), ("--out", out)):
             if value is None:
                 raise SettingError(

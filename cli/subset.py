@@ -17,7 +17,7 @@ from skeltools.cli import options
 @click.option(
     "--seed",
     "seeds",
-    type=click.IntRange(min=0),
+    type=options.SEED,
     multiple=True,
     help="Seed of a draw; repeatable.  [default: 0 to 4]",
 )

@@ -18,7 +18,7 @@ from skeltools.cli import options
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(min=0),
+    type=options.FiniteRange(0, 1000),
     default=0.01,
     show_default=True,
     help="Mean joint distance in metres under which two clips count as near duplicates.",

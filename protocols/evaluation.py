@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from skeltools.progress import SILENT, Progress
 from skeltools.protocols import registry
 from skeltools.protocols.base import DivergedError, Outcome
 from skeltools.protocols.cache import FeatureCache
-from skeltools.protocols.origins import Origin
+from skeltools.protocols.origins import Origin, check_home
 from skeltools.protocols.registry import Definition
 from skeltools.protocols.task import Task
 from skeltools.results import Record
@@ -108,6 +108,13 @@ class _Work:
         self.definitions = [registry.get(name) for name in names]
         if self.whole and request.recipe is not None:
             raise SettingError("--recipe fits one protocol; with all, use --set PROTOCOL.KEY=VALUE.")
+        if request.target is not None and all(item.family != "transfer" for item in self.definitions):
+            raise SettingError(
+                f"Protocol '{self.definitions[0].name}' goes to no other file, so it takes no --target; "
+                "transfer does. Give the file to evaluate on as --data."
+            )
+        for origin in request.origins:
+            check_home(origin)
         self.overrides = self._by_family(request.overrides)
         self.device = pick_device(request.device)
         self.done = Finished()
@@ -152,6 +159,11 @@ class _Work:
     def _open(self, path: Path | None, origin: Origin) -> ClipFile:
         if path is None:
             raise DataError(f"{origin.name} names no data of its own. Give the converted file: --data FILE")
+        if path == origin.data and not path.exists():
+            raise DataError(
+                f"{origin.name} needs the data it was pretrained on, and {path} does not exist. If the file "
+                "was moved, give its new place: --data FILE"
+            )
         file = ClipFile(path)
         trained = results.PRETRAINED in self.request.subjects
         if origin.misfit is not None and trained and not self.request.allow_mismatch:
@@ -190,7 +202,8 @@ class _Work:
         reason = self._reason(definition, task, section)
         if reason is not None:
             if not self.whole:
-                raise SettingError(f"{reason[0].upper()}{reason[1:]}.")
+                names = (str(task.file.path), *(one.source.name for one in (task, *task.members.values())))
+                raise SettingError(f"{_sentence(reason, names)}.")
             # That the supervised baseline is one of finetuning alone is no news about the data.
             if task.subject != results.SUPERVISED:
                 self._skip(definition, reason)
@@ -279,7 +292,7 @@ class _Work:
     def _no_group(self, definition: Definition, subject: str) -> None:
         reason = "an ensemble needs two or three streams. Give a run of each: RUN RUN RUN"
         if not self.whole:
-            raise RunError(reason[0].upper() + reason[1:])
+            raise RunError(_sentence(reason))
         self._skip(definition, reason)
 
     def _groups(self, subject: str) -> Iterator[dict[str, tuple[Origin, int]]]:
@@ -302,6 +315,15 @@ class _Work:
         for group in groups.values():
             if len(group) > 1:
                 yield dict(sorted(group.items(), key=lambda item: order[item[0]]))
+
+
+def _sentence(reason: str, names: Iterable[str] = ()) -> str:
+    """Return a reason that begins with a capital, unless its first word is a key or one of `names`."""
+    word = reason.partition(" ")[0]
+    plain = len(word) > 1 and word.replace("-", "").isalpha()
+    if not plain or any(reason.startswith(f"{name} ") for name in names):
+        return reason
+    return reason[0].upper() + reason[1:]
 
 
 def _context(task: Task) -> dict[str, str]:

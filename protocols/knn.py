@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skeltools import knn
+from skeltools.errors import SettingError
 from skeltools.protocols.base import Outcome
 from skeltools.protocols.task import Task
 from skeltools.settings import setting
@@ -15,6 +16,13 @@ class KnnSettings:
     k: tuple[int, ...] = setting("Numbers of neighbours, one result each.", low=1)
     temperature: float = setting("A neighbour votes with exp(similarity / temperature).", above=0)
 
+    def __post_init__(self) -> None:
+        if not self.k:
+            raise SettingError(
+                "Setting 'knn.k' must be a list of one whole number or more, each at least 1, not []. "
+                "Example: --set knn.k=[1,10]"
+            )
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -23,7 +31,7 @@ class Settings:
 
 def skip(task: Task, settings: KnnSettings) -> str | None:
     """Return why the task cannot be served: more neighbours than training clips."""
-    bank, most = len(task.train_rows), max(settings.k, default=0)
+    bank, most = len(task.train_rows), max(settings.k)
     if most > bank:
         return f"k = {most} neighbours asked for, but the bank holds {bank} clips. Lower k: --set knn.k=[1]"
     return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from skeltools.datasets import STREAMS
-from skeltools.errors import RunError
+from skeltools.errors import OutputError, RunError
 from skeltools.protocols import encoder as encoders
 from skeltools.protocols import sources
 from skeltools.protocols.sources import Source
@@ -107,6 +107,19 @@ def _from_run(run: Run) -> Origin:
 def moved(origin: Origin, home: Path) -> Origin:
     """Return an origin whose records go to another folder."""
     return replace(origin, home=home)
+
+
+def check_home(origin: Origin) -> None:
+    """Check that the folders of an origin's records and features are there or can be made.
+
+    Raises:
+        OutputError: One of them, or a folder above, is a file.
+    """
+    if origin.cache_dir is None:
+        return
+    there = next((path for path in (origin.cache_dir, *origin.cache_dir.parents) if path.exists()), None)
+    if there is not None and not there.is_dir():
+        raise OutputError(f"{there} is a file. Choose another --out.")
 
 
 def from_factory(

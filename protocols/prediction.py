@@ -101,10 +101,11 @@ def _clip(path: Path, record: Record) -> Tensor:
     """Read and prepare one raw file, float32 (3, T, 25, 2)."""
     if path.suffix != ntu.SUFFIX:
         raise FormatError(path, f"expected a raw NTU file named *{ntu.SUFFIX}")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise FormatError(path, "the file does not exist") from None
+    if not path.exists():
+        raise FormatError(path, "the file does not exist")
+    if not path.is_file():
+        raise FormatError(path, "it is not a file")
+    data = path.read_bytes()
     made = preparation.apply(ntu.read(data, str(path)), preparation.stored(record.preparation))
     if isinstance(made, str):
         raise FormatError(path, f"no clip can be made of it ({made})")

@@ -76,12 +76,17 @@ class Source:
         return self.build is not None and self.subject != results.STANDARDISED
 
 
+_BOTH = "--init and --baseline each name what is evaluated. Give one of them."
+
+
 def subject_of(init: str, baseline: str | None) -> str:
     """Return the subject that ``--init`` and ``--baseline`` name.
 
     Raises:
-        SettingError: Unknown words.
+        SettingError: Unknown words, or an untrained encoder and a baseline at once.
     """
+    if init == "random" and baseline is not None:
+        raise SettingError(_BOTH)
     word = init if baseline is None else baseline
     if word not in results.SUBJECT_WORDS:
         raise SettingError(f"Unknown subject '{word}'. Choose one of: {', '.join(results.SUBJECT_WORDS)}.")
@@ -93,8 +98,10 @@ def subjects_of(init: str | None, baseline: str | None, *, whole: bool) -> tuple
     with all protocols every subject.
 
     Raises:
-        SettingError: Unknown words.
+        SettingError: Unknown words, or both at once.
     """
+    if init is not None and baseline is not None:
+        raise SettingError(_BOTH)
     if init is None and baseline is None:
         return results.SUBJECTS if whole else (results.PRETRAINED,)
     return (subject_of(init or "pretrained", baseline),)

@@ -3,4 +3,4 @@
 from importlib import import_module
 
 if __name__ == "__main__":
-    import_module("skeltools.cli.main").main()
+    import_module("skeltools.cli.start").main()

@@ -164,7 +164,7 @@ def convert(
         summary = _finished(out, dataset, chain, progress)
         forget(folder)
         return summary
-    check_output(out, replace)
+    check_output(out, replace, *sources)
     if folder.exists() and not (resume or replace):
         raise OutputError(
             f"A conversion to {out} was interrupted. Use --resume to continue it or --replace to start over."

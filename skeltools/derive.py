@@ -56,7 +56,7 @@ def derive(
                 f"chain.{key} was '{getattr(before, key)}' and cannot be changed to '{getattr(chain, key)}' "
                 "without the raw files. Convert again."
             )
-    check_output(out, replace)
+    check_output(out, replace, file.path)
     recordings = (file.recording(row) for row in range(len(file)))
     with (
         tempfile.TemporaryFile(dir=out.absolute().parent) as clips,

@@ -9,6 +9,7 @@ import numpy as np
 
 from skeltools import subsets
 from skeltools.errors import DataError, SettingError, did_you_mean
+from skeltools.runs import check_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def project(features: NDArray[np.float32], method: str, seed: int = 0) -> NDArra
         seed: Seed of t-SNE.
 
     Raises:
-        SettingError: Unknown method.
+        SettingError: Unknown method, or a seed that t-SNE does not take.
         DataError: Fewer than three clips.
     """
     from sklearn.decomposition import PCA
@@ -86,6 +87,7 @@ def project(features: NDArray[np.float32], method: str, seed: int = 0) -> NDArra
     from threadpoolctl import threadpool_limits
 
     check_method(method)
+    check_seed(seed)
     if len(features) < 3:
         raise DataError(f"An embedding needs three clips at least, not {len(features)}.")
     values = np.asarray(features, np.float64)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from skeltools import pickles
 from skeltools.arrays import open_array
 from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
-from skeltools.errors import DataError, FormatError, OutputError, SourceError
+from skeltools.errors import DataError, FormatError, OutputError, SettingError, SourceError
 from skeltools.files import replacing
 from skeltools.formats.ntu import SUFFIX
 from skeltools.formats.recording import Recording
@@ -30,6 +31,8 @@ TARGETS = ("aimclr", "pyskl", "npz")
 _BLOCK = 256
 _SIDES = {"train": "train", "test": "val"}
 """Names of the sides of a split in AimCLR's and pyskl's files."""
+
+_WANTED = "Give a folder of AimCLR's .npy files or a pyskl pickle."
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,25 @@ def read_arrays(
         source: A folder with ``<split>/{train,val}_position.npy`` and ``_label.pkl`` (AimCLR, CrosSCLR,
             SkeAttnCLR, PSTL), or with these files themselves; or a pyskl pickle.
         chain: For a pyskl pickle, how to prepare its sequences; None takes them as they are, which asks for
-            equal lengths.
+            equal lengths. A folder takes none: its clips are prepared.
         unequal: What to do about a pickle with sequences of several lengths, for the message.
 
     Raises:
+        SettingError: `chain` is given for a folder.
         SourceError: There is no such folder or file, or it is neither.
         FormatError: A file in it is damaged or does not fit the others.
     """
     source = Path(source)
     if not source.exists():
-        raise SourceError(f"{source} does not exist. Give a folder of .npy files or a pyskl pickle.")
-    return _read_aimclr(source) if source.is_dir() else _read_pyskl(source, chain, unequal)
+        raise SourceError(f"{source} does not exist. {_WANTED}")
+    if not source.is_dir():
+        return _read_pyskl(source, chain, unequal)
+    if chain is not None:
+        raise SettingError(
+            f"--prep and its --set prepare a pyskl pickle's sequences; {source} is a folder of prepared "
+            "clips. Leave them out."
+        )
+    return _read_aimclr(source)
 
 
 def _bare(name: str) -> str:
@@ -198,7 +209,12 @@ def _points(points: Any) -> NDArray[Any]:
 
 
 def _read_pyskl(path: Path, chain: Chain | None, unequal: str) -> Arrays:
-    content = pickles.load(path)
+    try:
+        content = pickles.load(path)
+    except FormatError as error:
+        if h5py.is_hdf5(path):
+            raise SourceError(f"{path} is an HDF5 file, which is converted already. {_WANTED}") from None
+        raise FormatError(path, f"{error.problem} {_WANTED}") from None
     try:
         splits = {_name(name): set(map(_name, names)) for name, names in content["split"].items()}
         annotations = [
@@ -280,11 +296,11 @@ def import_arrays(
         The number of clips.
 
     Raises:
-        SourceError, FormatError: See `read_arrays`; also a label that the dataset has not.
+        SettingError, SourceError, FormatError: See `read_arrays`; also a label that the dataset has not.
         OutputError: `out` exists and `replace` is not set, or it cannot be written there.
     """
     out = Path(out)
-    check_output(out, replace)
+    check_output(out, replace, Path(source))
     arrays = read_arrays(source, chain)
     bad = next((label for label in arrays.labels if not 0 <= label < len(dataset.classes)), None)
     if bad is not None:
@@ -377,7 +393,7 @@ def export(
         if not out.absolute().parent.is_dir():
             raise OutputError(f"{out.parent} does not exist. Create it.")
     else:
-        check_output(out, replace)
+        check_output(out, replace, file.path)
     if to != "npz" and not file.splits:
         raise DataError(f"{file.path} holds no split, which {to} needs.")
     with replacing(out) as part:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skeltools.errors import OutputError, RunError
-from skeltools.files import replacing
+from skeltools.files import check_replaceable, replacing
 from skeltools.progress import SILENT, Progress
 from skeltools.transforms.streams import to_stream
 
@@ -140,5 +140,6 @@ def check_target(path: Path, *, replace: bool) -> None:
     """
     if path.suffix != ".npz":
         raise OutputError(f"{path}: features are written as .npz. Give a name that ends so.")
+    check_replaceable(path)
     if path.exists() and not replace:
         raise OutputError(f"{path} already exists. Use --replace to write it again.")

@@ -17,6 +17,21 @@ _PART = ".part"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def check_replaceable(path: Path, *sources: Path) -> None:
+    """Refuse an output that is no file or folder, or is one of the inputs.
+
+    Raises:
+        OutputError: `path` is a device, a pipe or a socket, or the same file as one of `sources`.
+    """
+    if not path.exists():
+        return
+    if not (path.is_file() or path.is_dir()):
+        raise OutputError(f"{path} is a device or a pipe, which is not replaced. Choose another output.")
+    for source in sources:
+        if source.exists() and path.samefile(source):
+            raise OutputError(f"{path} is the input as well. Choose another output.")
+
+
 @contextmanager
 def replacing(path: Path, tidy: bool = True) -> Iterator[Path]:
     """Yield a temporary name on the disk of `path`; on success flush what lies there and rename it to `path`.
@@ -30,8 +45,9 @@ def replacing(path: Path, tidy: bool = True) -> Iterator[Path]:
         tidy: Whether to look for what killed writers left. It costs a listing of the folder.
 
     Raises:
-        OutputError: The folder does not exist or cannot be written, or the disk is full.
+        OutputError: The folder does not exist or cannot be written, the disk is full, or `path` is a device.
     """
+    check_replaceable(path)
     with _private(path, tidy) as place:
         part = place / path.name
         try:

@@ -100,7 +100,9 @@ def read(path: Path) -> Found:
 
 
 def _plain(path: Path) -> dict[str, Tensor]:
-    content = weights.load(path, "state dict", "Save model.state_dict() and import that.")
+    content = weights.load(
+        path, "state dict", "Give a .pt or .pth file that torch.save wrote of model.state_dict()."
+    )
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
         raise RunError(f"{path} is not a plain state dict: save model.state_dict() and import that.")
     return {str(name).removeprefix("module."): value for name, value in content.items()}

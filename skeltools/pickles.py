@@ -353,4 +353,4 @@ def load(path: Path) -> Any:
     except (OSError, MemoryError, RecursionError) as error:
         raise FormatError(path, f"the pickle cannot be read ({type(error).__name__}).") from None
     except Exception as error:  # the pickle machine raises nearly anything on damaged input
-        raise FormatError(path, f"the pickle is damaged ({type(error).__name__}).") from None
+        raise FormatError(path, f"not a pickle, or a damaged one ({type(error).__name__}).") from None

@@ -7,7 +7,7 @@ import json
 import platform
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -298,7 +298,24 @@ def read(path: Path) -> Record:
         wrong = ["scores"]  # a name in the record's own folder, never a path
     if wrong:
         raise RunError(f"{path}: missing, unknown or misfit entry '{wrong[0]:.60}'. Run the protocol again.")
+    for key, value in _shares(content):
+        if not 0 <= value <= 1:
+            raise RunError(
+                f"{path}: '{key:.60}' must be from 0 to 1, not {value:.6g}. Run the protocol again."
+            )
     return Record(**content, folder=path.parent)
+
+
+def _shares(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the key and value of every measure of a record's content; all are shares."""
+    for key in ("top1", "top5", "mean_class", "best_top1"):
+        if content[key] is not None:
+            yield key, content[key]
+    for value in content["per_class"]:
+        if value is not None:
+            yield "per_class", value
+    for name, value in content["metrics"].items():
+        yield f"metrics.{name}", value
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skeltools.errors import OutputError, RunError, SkeltoolsError
+from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
 from skeltools.files import lock, write_text
 from skeltools.texts import read_json
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from skeltools.training.recipe import PretrainSettings
 
 VERSION = 1
+
+MOST_SEED = 2**32 - 1
+"""Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
+
 _OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard")
 
 
@@ -319,7 +323,7 @@ _PLAIN = (
 
 
 def _typed(name: str, value: Any) -> Any:
-    """Return an entry of ``run.json`` that is of its type.
+    """Return an entry of ``run.json`` that is of its type, and a seed within its bounds.
 
     Raises:
         TypeError: It is not.
@@ -327,7 +331,19 @@ def _typed(name: str, value: Any) -> Any:
     kind = {"seed": int, "frames": int, "preparation": dict, "versions": dict}.get(name, str)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")
+    if name == "seed" and value not in range(MOST_SEED + 1):
+        raise TypeError(f"seed must be a whole number from 0 to {MOST_SEED}, not {value}")
     return value
+
+
+def check_seed(seed: int) -> None:
+    """Check that every generator takes a seed.
+
+    Raises:
+        SettingError: It is negative or above `MOST_SEED`.
+    """
+    if not 0 <= seed <= MOST_SEED:
+        raise SettingError(f"--seed must be a whole number from 0 to {MOST_SEED}, not {seed}.")
 
 
 def preparation_of(attrs: Mapping[str, Any]) -> dict[str, Any]:

@@ -203,31 +203,37 @@ def _chain(recipe: str, package: str) -> list[_Layer]:
     while following is not None:
         if following in seen:
             raise SettingError(f"Recipes extend one another in a circle: {' -> '.join([*seen, following])}.")
+        content = _read(following, package, seen[-1] if seen else None)
         seen.append(following)
-        content = _read(following, package)
         chain.insert(0, _Layer(following, content))
         following = content.get("extends")
         if following is not None and not isinstance(following, str):
-            raise SettingError(f"Recipe '{recipe}': extends must be a recipe's name.")
+            raise SettingError(f"Recipe '{seen[-1]}': extends must be a recipe's name.")
         if len(chain) > _LONGEST:
             raise SettingError(f"Recipe '{recipe}' extends more than {_LONGEST} others.")
     return chain
 
 
-def _read(recipe: str, package: str) -> dict[str, Any]:
+def _read(recipe: str, package: str, by: str | None = None) -> dict[str, Any]:
+    """Return the content of a recipe that the recipe `by` extends, or that was asked for where it is None."""
     if recipe.endswith(".toml"):
         path = Path(recipe)
         try:
             text = read_text(path, LARGEST)
         except FileNotFoundError:
+            if by is not None:
+                raise SettingError(f"{by}: extends names {recipe}, which does not exist.") from None
             raise SettingError(f"Recipe file {recipe} does not exist.") from None
         except (OSError, ValueError) as error:
             raise SettingError(f"Recipe file {recipe} cannot be read: {error}.") from None
     else:
         known = packaged_recipes(package)
         if recipe not in known:
+            problem = f"Unknown recipe '{recipe}'."
+            if by is not None:
+                problem = f"{by}: extends names '{recipe}', which is no recipe that fits here."
             raise SettingError(
-                f"Unknown recipe '{recipe}'. Choose one of: {', '.join(known)}, or give the path of a "
+                f"{problem} Choose one of: {', '.join(known)}, or give the path of a "
                 f".toml file.{did_you_mean(recipe, known)}"
             )
         text = (files(package) / f"{recipe}.toml").read_text(encoding="utf-8")

@@ -37,8 +37,11 @@ def read_json(path: Path, largest: int = LARGEST) -> Any:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is too large, no JSON, nested too deeply, or holds a number that JSON does not have.
+        ValueError: It is no file, too large, no JSON, nested too deeply, or holds a number that JSON does not
+            have.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a file")
     return parse_json(read_text(path, largest))
 
 

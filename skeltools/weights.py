@@ -195,12 +195,20 @@ def _check_zip(path: Path) -> None:
             _refuse(f"storage '{storage.key:.40}' of {need:,} bytes, {max(held, 0):,} are there")
 
 
+def _begins(file: Any, length: int) -> bool:
+    """Tell whether a file begins with torch's magic number and protocol."""
+    try:
+        return bool(_Reader(file, length).load() == _MAGIC and _Reader(file, length).load() == 1001)
+    except Exception:  # the pickle machine raises nearly anything on what is no pickle
+        return False
+
+
 def _check_rows(path: Path) -> None:
     """Check a file of torch before 1.6: magic number, protocol, system, content, keys, storages."""
     length = path.stat().st_size
     with Clipped(path) as file:
-        if _Reader(file, length).load() != _MAGIC or _Reader(file, length).load() != 1001:
-            _refuse("no magic number of torch")
+        if not _begins(file, length):
+            _refuse("torch did not save it")
         _Reader(file, length).load()
         reader = _Reader(file, length)
         reader.load()
@@ -233,5 +241,7 @@ def load(path: Path, what: str, remedy: str) -> Any:
         raise RunError(f"{path} does not exist.") from None
     except Exception as error:
         # torch, zipfile and the pickle machine raise nearly anything on damaged input
-        told = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        told = next(iter(str(error).strip().splitlines()), "")
+        if not told or isinstance(error, LookupError):  # a key or an index alone tells nothing
+            told = type(error).__name__
         raise RunError(f"{path} is not a readable {what} ({told:.200}). {remedy}") from None

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
+from clipfiles import make_clips
 
 from skeltools.cli import main as cli_main
+from skeltools.cli import start
 from skeltools.cli.main import COMMANDS, main
+from skeltools.cli.options import SEED, FiniteRange
 from skeltools.errors import DataError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -134,3 +141,91 @@ def test_what_a_library_makes_of_a_signal_is_no_error_of_ours(
 def test_the_version_is_the_packages() -> None:
     result = CliRunner().invoke(main, ["--version"])
     assert result.output == f"skeltools, version {cli_main.skeltools.__version__}\n"
+
+
+FULL = Path("/dev/full")
+
+
+def started(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "skeltools", *map(str, words)], text=True, check=False, timeout=60, **more
+    )
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["convert", "--help"]])
+def test_a_full_disk_behind_standard_output_is_one_line(words: list[str]) -> None:
+    with FULL.open("w") as full:
+        done = started(*words, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Standard output")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_error_ends_no_work(tmp_path: Path) -> None:
+    with FULL.open("w") as full:
+        done = started("synth", "ntu60", tmp_path / "raw", "--clips", 2, stdout=subprocess.PIPE, stderr=full)
+    assert done.returncode == 0
+    assert len(list((tmp_path / "raw").glob("*.skeleton"))) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file descriptors are POSIX")
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_closed_stream_is_nowhere(tmp_path: Path, number: int) -> None:
+    """As ``>&-`` or a daemon closes it."""
+    done = started(
+        "synth", "ntu60", tmp_path / "raw", "--clips", 2, preexec_fn=lambda: os.close(number),
+        stdout=None if number == 1 else subprocess.PIPE, stderr=None if number == 2 else subprocess.PIPE,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "rror" not in (done.stdout or "") + (done.stderr or "")
+    assert len(list((tmp_path / "raw").glob("*.skeleton"))) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that close are POSIX")
+@pytest.mark.parametrize("words", [["--help"], ["subset", "--json"]])
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, words: list[str]) -> None:
+    data = [make_clips(tmp_path, train=8)] if words[0] != "--help" else []
+    read, write = os.pipe()
+    os.close(read)
+    done = started(*words, *data, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_main, "main", interrupted)
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 130
+    assert errors.getvalue() == "Error: Interrupted.\n"
+
+
+def _commands() -> Iterator[click.Command]:
+    for name in COMMANDS:
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        yield from command.commands.values() if isinstance(command, click.Group) else [command]
+
+
+def test_options_take_finite_numbers_and_seeds_that_every_generator_takes() -> None:
+    found = [option for command in _commands() for option in command.params]
+    numbers = [option.type for option in found if isinstance(option.type, click.types.FloatParamType)]
+    assert len(numbers) >= 4
+    assert {type(kind) for kind in numbers} == {FiniteRange}
+    seeds = [option for option in found if "--seed" in option.opts]
+    assert len(seeds) >= 7
+    assert {option.type for option in seeds} == {SEED}
+    assert SEED.convert(str(2**32 - 1), None, None) == 2**32 - 1
+    for text in ("-1", str(2**32), str(2**64)):
+        with pytest.raises(click.BadParameter, match=r"is not in the range 0<=x<=4294967295"):
+            SEED.convert(text, None, None)
+    assert FiniteRange(min=0).convert("1e300", None, None) == 1e300
+    for text in ("nan", "inf", "1e999"):
+        with pytest.raises(click.BadParameter, match=rf"^{text} is not a finite number\.$"):
+            FiniteRange(min=0).convert(text, None, None)

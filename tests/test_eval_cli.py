@@ -287,6 +287,19 @@ def test_predict_gives_the_scores_of_the_recorded_classifier(
     assert "score" in _ok("predict", run, raw, "--top", 2)
 
 
+def test_data_that_were_moved_are_asked_for(place: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place / "runs" / "joint", run, ignore=shutil.ignore_patterns("results"))
+    note = json.loads((run / "run.json").read_text())
+    data, note["data"] = note["data"], str(tmp_path / "gone.h5")
+    (run / "run.json").write_text(json.dumps(note))
+    assert _error("eval", run, "--protocol", "linear", "--epochs", 1) == (
+        f"{run} needs the data it was pretrained on, and {tmp_path / 'gone.h5'} does not exist. If the file "
+        "was moved, give its new place: --data FILE"
+    )
+    _ok("eval", run, "--protocol", "linear", "--epochs", 1, "--data", data)
+
+
 def test_predict_says_what_it_lacks(place: Path, tmp_path: Path) -> None:
     run = tmp_path / "fresh"
     shutil.copytree(place / "runs" / "joint", run, ignore=shutil.ignore_patterns("results"))
@@ -453,3 +466,61 @@ def test_a_file_without_good_labels_is_told(place: Path, tmp_path: Path, fault: 
         "unlabelled": "is damaged (/label holds -1, of 60 classes). Convert the source again.",
         "beyond": "is damaged (/label holds 60, of 60 classes). Convert the source again.",
     }[fault] in message
+
+
+def test_options_that_would_do_nothing_are_refused(place: Path) -> None:
+    run = place / "runs" / "joint"
+    for protocol in ("linear", "knn", "semi:5", "ensemble"):
+        assert _error("eval", run, "--protocol", protocol, "--target", place / "pku2.h5") == (
+            f"Protocol '{protocol}' goes to no other file, so it takes no --target; transfer does. "
+            "Give the file to evaluate on as --data."
+        )
+    for protocol in ("linear", "all"):
+        for init in ("random", "pretrained"):
+            assert _error("eval", run, "--protocol", protocol, "--init", init, "--baseline", "raw") == (
+                "--init and --baseline each name what is evaluated. Give one of them."
+            )
+    assert _error("eval", run, "--protocol", "knn", "--set", "knn.k=[]") == (
+        "Setting 'knn.k' must be a list of one whole number or more, each at least 1, not []. "
+        "Example: --set knn.k=[1,10]"
+    )
+
+
+def test_python_refuses_an_untrained_encoder_and_a_baseline_at_once(place: Path) -> None:
+    from skeltools.errors import SettingError
+    from skeltools.protocols import evaluate
+
+    with pytest.raises(SettingError, match="Give one of them"):
+        evaluate(place / "runs" / "joint", "knn", init="random", baseline="raw")
+
+
+def test_a_message_keeps_the_names_it_begins_with(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    assert _error("eval", "runs/joint", "--protocol", "transfer", "--target", "ntu60.h5") == (
+        "ntu60.h5 is the file the encoder was pretrained on. Give another: --target FILE."
+    )
+    shutil.copy("ntu60.h5", "plain")
+    assert _error("eval", "runs/joint", "--protocol", "transfer", "--target", "plain").startswith("plain is")
+    assert _error("eval", "runs/joint", "--protocol", "knn", "--set", "knn.k=[1000]").startswith("k = 1000 ")
+    assert _error("eval", "runs/joint", "--protocol", "ensemble").startswith("An ensemble needs")
+
+
+@pytest.mark.parametrize("inside", ["", "below", "results"])
+def test_an_out_that_is_a_file_is_told_before_the_work(place: Path, tmp_path: Path, inside: str) -> None:
+    plain = tmp_path / "results" if inside == "results" else tmp_path / "plain"
+    plain.write_text("")
+    out = {"": plain, "below": plain / "below", "results": tmp_path}[inside]
+    # The data is missing too; nothing was opened before the message.
+    assert _error(
+        "eval", place / "runs" / "joint", "--protocol", "linear", "--data", tmp_path / "none", "--out", out
+    ) == (f"{plain} is a file. Choose another --out.")
+    assert plain.read_text() == ""
+
+
+def test_a_protocol_recipe_that_extends_one_of_pretraining_is_told(place: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "my.toml"
+    recipe.write_text('extends = "skeattnclr"\n')
+    message = _error("eval", place / "runs" / "joint", "--protocol", "linear", "--recipe", recipe)
+    assert message.startswith(
+        f"{recipe}: extends names 'skeattnclr', which is no recipe that fits here. Choose one of: ensemble, "
+    )

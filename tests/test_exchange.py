@@ -349,3 +349,47 @@ def test_identify_says_when_nothing_fits(raw: Path, converted: Path, tmp_path: P
     assert result.stderr.splitlines()[-1] == (
         f"Error: No clip of {converted} has its raw file in {tmp_path / 'other'}: compare the names."
     )
+
+
+def test_a_folder_of_prepared_clips_takes_no_preparation(converted: Path, tmp_path: Path) -> None:
+    theirs, out = tmp_path / "theirs", tmp_path / "out.h5"
+    run("export", converted, theirs, "--to", "aimclr")
+    result = run("import", "ntu60", theirs, out, "--prep", "ctrgcn", "--set", "chain.frames=32")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: --prep and its --set prepare a pyskl pickle's sequences; {theirs} is a folder of prepared clips. "
+        "Leave them out."
+    )
+    assert not out.exists()
+
+
+def test_no_command_replaces_its_input(converted: Path, tmp_path: Path) -> None:
+    clips = tmp_path / "clips.h5"
+    shutil.copy(converted, clips)
+    before = clips.read_bytes()
+    pickled = tmp_path / "clips.pkl"
+    run("export", clips, pickled, "--to", "pyskl")
+    for words in (("export", clips, clips, "--to", "npz"), ("import", "ntu60", pickled, pickled)):
+        result = run(*words, "--replace")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1] == (
+            f"Error: {words[2]} is the input as well. Choose another output."
+        )
+    assert clips.read_bytes() == before
+    assert pickled.exists()
+
+
+def test_a_file_of_another_kind_is_told(converted: Path, tmp_path: Path) -> None:
+    other, garbage = tmp_path / "other.bin", tmp_path / "garbage"
+    shutil.copy(converted, other)
+    garbage.write_bytes(bytes(range(186, 256)))
+    for path, problem in (
+        (converted, " is an HDF5 file, which is converted already."),
+        (other, " is an HDF5 file, which is converted already."),
+        (garbage, ": not a pickle, or a damaged one (KeyError)."),
+    ):
+        result = run("import", "ntu60", path, tmp_path / "out.h5")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1] == (
+            f"Error: {path}{problem} Give a folder of AimCLR's .npy files or a pyskl pickle."
+        )

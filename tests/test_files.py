@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import os
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import Any
 import pytest
 
 from skeltools import files, signals
+from skeltools.errors import DataError, OutputError
+from skeltools.store.reader import ClipFile
+from skeltools.store.writer import check_output
+from skeltools.texts import read_json
 
 OURS = {files.__file__, signals.__file__}
 
@@ -84,3 +89,36 @@ def test_a_signal_at_any_moment_leaves_the_old_folder_or_the_new_one_and_nothing
             signal.signal(number, handler)
     assert moment > 40
     assert found == {b"old", b"new"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
+def test_a_device_or_a_pipe_is_never_replaced_nor_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "clips.h5"
+    os.mkfifo(pipe)
+    for replace in (False, True):
+        with pytest.raises(OutputError, match="is a device or a pipe, which is not replaced"):
+            check_output(pipe, replace)
+    with pytest.raises(OutputError, match="is a device or a pipe"), files.replacing(pipe) as part:
+        part.write_bytes(b"new")
+    with pytest.raises(DataError, match="is a device or a pipe, not a file"):
+        ClipFile(pipe)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_the_input_is_never_replaced_by_the_output(tmp_path: Path) -> None:
+    source, link = tmp_path / "clips.h5", tmp_path / "link.h5"
+    source.write_bytes(b"clips")
+    link.symlink_to(source)
+    for out in (source, link):
+        with pytest.raises(OutputError, match="is the input as well"):
+            check_output(out, True, tmp_path / "absent", source)
+    check_output(tmp_path / "other.h5", True, source)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
+def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "linear.json"
+    os.mkfifo(pipe)
+    with pytest.raises(ValueError, match="it is not a file"):
+        read_json(pipe)

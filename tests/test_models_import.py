@@ -231,3 +231,14 @@ def test_eval_refuses_clips_the_encoder_was_not_trained_on(tmp_path: Path) -> No
     assert allowed.exit_code == 0, allowed.output
     untrained = CliRunner().invoke(main, [*words, "--init", "random"])
     assert untrained.exit_code == 0, untrained.output
+
+
+@pytest.mark.parametrize("content", [b"", bytes(range(186, 256)), b"garbage\n", b"\x80\x02]."])
+def test_a_file_that_torch_did_not_save_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(RunError) as caught:
+        read(tmp_path / "x")
+    assert str(caught.value) == (
+        f"{tmp_path / 'x'} is not a readable state dict (torch did not save it). "
+        "Give a .pt or .pth file that torch.save wrote of model.state_dict()."
+    )

@@ -419,3 +419,29 @@ def test_faults_are_one_line_and_leave_nothing(made: tuple[Path, Path], tmp_path
         assert result.stderr.count("\n") == 1, result.stderr
     assert list(tmp_path.iterdir()) == [there]
     assert there.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("option", ["--azimuth", "--elevation", "--rate"])
+@pytest.mark.parametrize("kind", ["clip", "attention"])
+def test_cameras_and_rates_that_are_no_finite_number_are_refused(
+    made: tuple[Path, Path], tmp_path: Path, kind: str, option: str
+) -> None:
+    data, run = map(str, made)
+    where = (data, "0") if kind == "clip" else (run, data, "0")
+    for value in ("nan", "inf", "-inf", "1e300"):
+        words = (*where, "--out", str(tmp_path / "o.gif"), option, value)
+        result = invoke("plot", kind, *words)
+        assert result.exit_code == 2, result.output
+        assert f"Invalid value for '{option}': " in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_seed_that_t_sne_does_not_take_is_refused(made: tuple[Path, Path], tmp_path: Path) -> None:
+    data, run = map(str, made)
+    result = invoke("plot", "embedding", run, data, "--seed", str(2**32), "--out", str(tmp_path / "o.png"))
+    assert result.exit_code == 2, result.output
+    assert f"{2**32} is not in the range 0<=x<=4294967295." in result.stderr
+    points = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    assert embedding.project(points, "tsne", 2**32 - 1).shape == (12, 2)
+    with pytest.raises(SettingError, match=r"^--seed must be a whole number from 0 to 4294967295, not 429"):
+        embedding.project(points, "tsne", 2**32)

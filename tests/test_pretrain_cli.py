@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from clipfiles import TINY, make_clips
 
 from skeltools.cli.main import main
+from skeltools.errors import SettingError
+from skeltools.progress import SILENT
 from skeltools.runs import Run
+from skeltools.training.launch import Request, launch
 
 SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]
 
@@ -147,3 +152,59 @@ def test_a_signal_writes_a_checkpoint_and_ends_the_run_cleanly(
     assert int(saved.stem.removeprefix("step-")) >= 1
     assert not list(out.rglob("*.part"))
     assert json.loads(run.log_path.read_text().splitlines()[-1])["step"] == int(saved.stem[5:])
+
+
+def test_the_largest_seed_trains_and_one_more_leaves_nothing(tmp_path: Path, data: Path) -> None:
+    most = pretrain(*asked(data, tmp_path / "most", "--seed", 2**32 - 1))
+    assert most.exit_code == 0, most.output
+    assert Run.open(tmp_path / "most").seed == 2**32 - 1
+    out = tmp_path / "run"
+    for seed in (2**32, 2**64):
+        result = pretrain(*asked(data, out, "--seed", seed))
+        assert result.exit_code == 2, result.output
+        assert f"{seed} is not in the range 0<=x<=4294967295." in result.stderr
+    request = Request(
+        data=data, split="xsub", stream="joint", out=out, recipe=None, options={"train.batch_size": 6},
+        overrides=TINY, seed=2**64, replace=False, resume=False, command="",
+    )  # fmt: skip
+    with pytest.raises(SettingError, match=r"^--seed must be a whole number from 0 to 4294967295, not 184"):
+        launch(request, torch.device("cpu"), SILENT)
+    assert not out.exists()
+
+
+def test_resuming_what_is_no_run_says_so(tmp_path: Path, data: Path) -> None:
+    remedy = "Continue a run with 'skeltools pretrain --resume RUN', or give its first command again with"
+    remedy += " --resume."
+    none, empty = tmp_path / "nope", tmp_path / "empty"
+    empty.mkdir()
+    fails(pretrain("--resume", none), f"{none} does not exist. {remedy}")
+    fails(pretrain("--resume", empty), f"{empty} is no run folder: it has no run.json. {remedy}")
+    fails(pretrain("--resume", data), f"{data} is no run folder: it is a file. {remedy}")
+    missing = "is missing. Example: --split xsub --stream joint --out runs/joint"
+    fails(pretrain(data, "--resume", "--out", none), f"--split {missing}")
+    fails(pretrain(data, "--resume", "--split", "xsub", "--stream", "joint"), f"--out {missing}")
+    assert not none.exists()
+    assert not list(empty.iterdir())
+
+
+def test_data_that_moved_is_told_with_the_run_and_the_remedy(tmp_path: Path, data: Path) -> None:
+    old, new, out = tmp_path / "old.h5", tmp_path / "new.h5", tmp_path / "run"
+    shutil.copy(data, old)
+    first = pretrain(*asked(old, out))
+    assert first.exit_code == 0, first.output
+    for more, option in (([], "--split"), (["--split", "xsub"], "--stream")):
+        fails(
+            pretrain(old, "--out", out, "--resume", *more),
+            f"{option} is missing. Continue a run with 'skeltools pretrain --resume {out}', or give its "
+            "first command again with --resume.",
+        )
+    old.rename(new)
+    fails(
+        pretrain("--resume", out),
+        f"{out} needs the data it was started on, and {old} does not exist. If the file was moved, give the "
+        f"run's first command again with the new path and --resume; {out / 'run.json'} has it under "
+        "'command'.",
+    )
+    again = pretrain(*asked(new, out, "--resume"))
+    assert again.exit_code == 0, again.output
+    assert again.stdout == first.stdout

@@ -362,3 +362,24 @@ def test_the_views_of_pretraining_are_shown_as_written_where_all_share_them() ->
     (grid,) = report.grids(report.rows([one, other]))
     assert not [note for note in grid.notes if "views" in note]
     assert {f"[view={text}]", "[view=flip(0.5)]"} == {row.mark for row in report.rows([one, other])}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"top1": 2.5}, "'top1' must be from 0 to 1, not 2.5."),
+        ({"top5": -0.1}, "'top5' must be from 0 to 1, not -0.1."),
+        ({"mean_class": 50.0}, "'mean_class' must be from 0 to 1, not 50."),
+        ({"best_top1": 1.5}, "'best_top1' must be from 0 to 1, not 1.5."),
+        ({"per_class": [0.5, None, 7.0]}, "'per_class' must be from 0 to 1, not 7."),
+        ({"metrics": {"map": 3.0}}, "'metrics.map' must be from 0 to 1, not 3."),
+    ],
+)
+def test_a_measure_that_is_no_share_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    path = _write(BASE, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RunError) as caught:
+        results.read(path)
+    assert str(caught.value) == f"{path}: {message} Run the protocol again."

@@ -155,3 +155,18 @@ def test_only_runs_are_replaced_and_only_when_asked(tmp_path: Path, trained: Pat
         with pytest.raises(OutputError, match=r"exists and is not a run folder. Choose another --out"):
             create(stranger, file, replace=True)
         assert (stranger / "a.jpg").exists()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**64])
+def test_a_stored_seed_out_of_bounds_is_named(tmp_path: Path, trained: Path, seed: int) -> None:
+    content = json.loads((trained / "run.json").read_text())
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(content | {"seed": 2**32 - 1}))
+    assert Run.open(tmp_path).seed == 2**32 - 1
+    file.write_text(json.dumps(content | {"seed": seed}))
+    with pytest.raises(RunError) as caught:
+        Run.open(tmp_path)
+    assert str(caught.value) == (
+        f"{file} is damaged (seed must be a whole number from 0 to 4294967295, not {seed}). "
+        "Make the run again."
+    )

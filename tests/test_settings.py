@@ -150,3 +150,25 @@ def test_override_values_are_read_as_toml_or_as_a_word() -> None:
 
 def test_packaged_recipes_are_listed() -> None:
     assert {"knn", "linear"} <= set(packaged_recipes("skeltools.protocols.recipes"))
+
+
+@pytest.mark.parametrize(
+    ("extends", "message"),
+    [
+        ("skeatnclr", r"mine\.toml: extends names 'skeatnclr', .*Did you mean 'skeattnclr'"),
+        ("nowhere.toml", r"mine\.toml: extends names nowhere\.toml, which does not exist\."),
+    ],
+)
+def test_a_recipe_that_extends_an_unknown_one_is_named(extends: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'extends = "{extends}"\n')
+    with pytest.raises(SettingError, match=message):
+        resolve(_Schema, str(path))
+
+
+def test_the_recipe_that_extends_no_name_is_named(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text(f'extends = "{two}"\n')
+    two.write_text("extends = 1\n")
+    with pytest.raises(SettingError, match=r"two\.toml': extends must be a recipe's name\."):
+        resolve(_Schema, str(one))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,15 @@ def test_a_batch_is_divided_evenly_or_refused() -> None:
     assert slices == [(0, 4), (4, 8), (8, 12)]
     with pytest.raises(SettingError, match=r"^train.batch_size 7 is not a multiple of the 2 processes\.$"):
         World(0, 2).slice(7)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
+def test_every_process_reads_data_that_moved_at_its_new_place(tmp_path: Path, data: Path) -> None:
+    old, new = tmp_path / "old.h5", tmp_path / "new.h5"
+    shutil.copy(data, old)
+    first = pretrain(old, tmp_path / "run", 2)
+    assert first.returncode == 0, first.stderr
+    old.rename(new)
+    again = pretrain(new, tmp_path / "run", 2, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == first.stdout

@@ -209,3 +209,27 @@ def test_subset_draws_further_ones(copy: Path) -> None:
     assert result.exit_code == 2
     assert "not 'all'" in result.stderr
     assert [path.name for path in copy.parent.iterdir()] == ["c.h5"]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [
+        ("nan", "nan is not a finite number."),
+        ("inf", "inf is not in the range"),
+        ("1e300", "1e+300 is not in"),
+    ],
+)
+def test_a_threshold_that_is_no_finite_number_of_metres_is_refused(
+    converted: Path, threshold: str, said: str
+) -> None:
+    result = run("verify", converted, "--near-duplicates", "--threshold", threshold)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Invalid value for '--threshold': {said}" in result.stderr
+
+
+@pytest.mark.parametrize("threshold", ["0", "1000"])
+def test_the_extreme_thresholds_find_no_pair_and_every_clip(converted: Path, threshold: str) -> None:
+    result = run("verify", converted, "--near-duplicates", "--threshold", threshold, "--json")
+    assert result.exit_code == 0, result.output
+    pairs = json.loads(result.stdout)["near_duplicates"]
+    assert bool(pairs["xsub"]) == (threshold != "0")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeltools.errors import OutputError, SettingError
-from skeltools.files import replacing
+from skeltools.files import check_replaceable, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,6 +106,7 @@ def check_target(path: Path, suffixes: Sequence[str], *, replace: bool) -> None:
         raise OutputError(f"{path}: give a name that ends in {', '.join(suffixes)}.")
     if path.is_dir():
         raise OutputError(f"{path} is a folder. Give the name of the file to write.")
+    check_replaceable(path)
     if path.exists() and not replace:
         raise OutputError(f"{path} already exists. Use --replace to write it again.")
     if not path.absolute().parent.is_dir():

@@ -52,6 +52,10 @@ class ClipFile:
             raise DataError(
                 f"{self.path} is a folder, not a converted file. Make one with 'skeltools convert'."
             )
+        if not self.path.is_file():
+            raise DataError(
+                f"{self.path} is a device or a pipe, not a file. Make one with 'skeltools convert'."
+            )
         try:
             self._file = h5py.File(self.path, "r")
         except (OSError, RuntimeError, ValueError) as error:

@@ -18,7 +18,7 @@ import skeltools
 from skeltools import subsets
 from skeltools.datasets import Dataset
 from skeltools.errors import OutputError
-from skeltools.files import no_room, replacing
+from skeltools.files import check_replaceable, no_room, replacing
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
 from skeltools.store.layout import EXCLUDED, FORMAT, TEXT, VERSION, content_digest
 
@@ -81,14 +81,16 @@ class Contents:
     raw: Raw | None = None
 
 
-def check_output(path: Path, replace: bool) -> None:
-    """Refuse an output that exists or has no folder to lie in.
+def check_output(path: Path, replace: bool, *sources: Path) -> None:
+    """Refuse an output that exists, is one of the inputs `sources`, or has no folder to lie in.
 
     Raises:
-        OutputError: `path` exists and `replace` is not set, is a folder, or its folder does not exist.
+        OutputError: `path` exists and `replace` is not set, is a folder, a device or an input, or its folder
+            does not exist.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder. Give the name of the file to write.")
+    check_replaceable(path, *sources)
     if path.exists() and not replace:
         raise OutputError(f"{path} already exists. Use --replace to rebuild it.")
     if not path.absolute().parent.is_dir():

@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from skeltools.errors import DataError, RunError, counted
 from skeltools.models.skeattnclr import Branch, Losses, SkeAttnCLR, key_momentum
 from skeltools.progress import SILENT, Progress
+from skeltools.runs import check_seed
 from skeltools.training import board
 from skeltools.training import checkpoint as checkpoints
 from skeltools.training.distributed import World
@@ -205,8 +206,9 @@ class Trainer:
 
         Raises:
             DataError: No such split, or fewer training clips than one batch.
-            SettingError: Settings that do not fit together or the data.
+            SettingError: Settings that do not fit together or the data, or a seed out of bounds.
         """
+        check_seed(seed)
         rows, batch = file.rows(split, "train"), settings.train.batch_size
         if len(rows) < batch:
             raise DataError(

@@ -128,10 +128,10 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
     with joined(device) as (world, device), stop_on_signals() as stop, ExitStack() as stack:
         if world.is_main:
             run, file = _open(request, world, stack)
-            world.share(run.path)
+            world.share((run.path, file.path))
         else:
-            run = Run.open(world.share(None))
-            file = ClipFile(run.data or Path())
+            path, data = world.share(None)
+            run, file = Run.open(path), ClipFile(data)
             progress = SILENT
         with file:
             trainer = Trainer(
@@ -153,7 +153,7 @@ def _open(request: Request, world: World, stack: ExitStack) -> tuple[Run, ClipFi
     if request.resume and (request.data / "run.json").exists():
         run = Run.open(request.data)
         stack.enter_context(held(run.path))
-        return run, _data_of(run, run.data or Path())
+        return run, _data_of(run)
     assert request.split is not None
     assert request.stream is not None
     assert request.out is not None
@@ -183,7 +183,7 @@ def _open(request: Request, world: World, stack: ExitStack) -> tuple[Run, ClipFi
                         f"Continue it with 'skeltools pretrain --resume {run.path}', or use --replace."
                     )
             stack.enter_context(held(run.path))
-            return run, _data_of(run, file.path, file)
+            return run, _data_of(run, file)
         Trainer.check(resolved.values, file, request.split, request.seed)
         world.slice(resolved.values.train.batch_size)
         stack.enter_context(held(request.out))
@@ -203,9 +203,17 @@ def _open(request: Request, world: World, stack: ExitStack) -> tuple[Run, ClipFi
     return run, file
 
 
-def _data_of(run: Run, path: Path, file: ClipFile | None = None) -> ClipFile:
+def _data_of(run: Run, file: ClipFile | None = None) -> ClipFile:
+    """Return the open data of a run that goes on: `file`, or else the file that the run names."""
     if run.kind != "pretrain":
         raise RunError(f"{run.path} holds imported weights; there is no training to continue.")
+    path = file.path if file else run.data or Path()
+    if not path.exists():
+        raise RunError(
+            f"{run.path} needs the data it was started on, and {path} does not exist. If the file was moved, "
+            "give the run's first command again with the new path and --resume; "
+            f"{run.path / 'run.json'} has it under 'command'."
+        )
     file = file or ClipFile(path)
     if file.digest != run.digest:
         file.close()

@@ -55,7 +55,7 @@ class TrainSettings:
     sync_bn: bool = setting("Whether processes share batch norm statistics.")
     save_every: int = setting("Epochs between checkpoints.", low=1)
     keep: int = setting("Checkpoints kept, the last ones.", low=1)
-    log_every: int = setting("Steps between lines of the log.", low=1)
+    log_every: int = setting("Steps between writes of the log, which has a line for every step.", low=1)
     tensorboard: bool = setting("Whether to write TensorBoard files too (extra 'tensorboard').")
     feed: str = setting(
         "Where clips lie: on the device, streamed from the file, or whichever fits.",

@@ -1,0 +1,99 @@
+"""Does an encoder know a clip's key by the batch it was computed in?
+
+Query and key of a step share batch norm statistics, which the queue's keys, of other steps, do not. An
+encoder that learns to tell these apart lowers its loss without learning anything of the clips. For each run:
+the share of training clips whose key is the nearest of all keys to the query, once with keys computed in the
+batches of their queries, once in batches of other clips; batches as large as the run's, both encoders in
+training mode. Runs of the global branch alone.
+
+    python benchmarks/batchnorm.py runs/a runs/b --data ntu60.h5
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from skeltools.runs import Run
+from skeltools.store import ClipFile
+from skeltools.training import checkpoint
+from skeltools.training.engine import ViewMaker, make_model
+
+UNSEEN = 1_000_000
+"""The epoch that views are drawn of."""
+
+
+def shares(run: Run, file: ClipFile, count: int, repeats: int) -> tuple[float, float]:
+    """Return the shares (own batches, other batches), means over `repeats` draws of `count` clips."""
+    if run.settings.loss.local:
+        raise SystemExit(f"{run.path} has the local branch; give runs with loss.local=false.")
+    size = run.settings.train.batch_size
+    model = make_model(run.settings, run.seed)
+    model.load_state_dict(checkpoint.load(run.last_checkpoint()).model)
+    model.train()
+
+    def query(x: Tensor) -> Tensor:
+        return model.predict_whole(model.query.head(model.query.backbone.features(x)))
+
+    def key(x: Tensor) -> Tensor:
+        return model.key.head(model.key.backbone.features(x))
+
+    views = ViewMaker(run.settings, run.stream, run.seed)
+    rows = torch.from_numpy(file.rows(run.split, "train"))
+    generator = torch.Generator().manual_seed(0)
+    hits = [0.0, 0.0]
+    for repeat in range(repeats):
+        chosen = rows[torch.randperm(len(rows), generator=generator)[: count // size * size]]
+        clips = torch.from_numpy(file.clips(chosen.numpy()))
+        made = views(clips, chosen, UNSEEN + repeat, None)
+        same = torch.arange(len(chosen))
+        other = torch.randperm(len(chosen), generator=generator)
+
+        queries = by_batches(query, made.first, same, size)
+        for number, order in enumerate((same, other)):
+            nearest = (queries @ by_batches(key, made.second, order, size).T).argmax(dim=1)
+            hits[number] += (nearest == same).double().mean().item() / repeats
+    return hits[0], hits[1]
+
+
+@torch.no_grad()
+def by_batches(encode: Callable[[Tensor], Tensor], x: Tensor, order: Tensor, size: int) -> Tensor:
+    """Return unit vectors of `x`, computed in batches that follow `order`."""
+    parts = [(places, F.normalize(encode(x[places]), dim=1)) for places in order.split(size)]
+    out = torch.empty(len(x), parts[0][1].shape[1])
+    for places, values in parts:
+        out[places] = values
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders, loss.local=false")
+    parser.add_argument("--data", type=Path, help="the converted file, where it was moved")
+    parser.add_argument("--clips", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    rows = []
+    print("| run | batch | steps | own batches, % | other batches, % |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for path in options.runs:
+        run = Run.open(path)
+        with ClipFile(options.data or run.data) as file:
+            own, other = shares(run, file, options.clips, options.repeats)
+        step = int(run.last_checkpoint().stem.removeprefix("step-"))
+        size = run.settings.train.batch_size
+        rows.append({"run": path.name, "batch": size, "step": step, "own": own, "other": other})
+        print(f"| {path.name} | {size} | {step} | {100 * own:.1f} | {100 * other:.1f} |")
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
