@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RECORD_VERSION = 2
+ROUNDING = 1e-6
+"""By which a mean of shares may leave 0 to 1."""
 
 PRETRAINED = "pretrained"
 RANDOM = "random"
@@ -299,7 +301,7 @@ def read(path: Path) -> Record:
     if wrong:
         raise RunError(f"{path}: missing, unknown or misfit entry '{wrong[0]:.60}'. Run the protocol again.")
     for key, value in _shares(content):
-        if not 0 <= value <= 1:
+        if not -ROUNDING <= value <= 1 + ROUNDING:
             raise RunError(
                 f"{path}: '{key:.60}' must be from 0 to 1, not {value:.6g}. Run the protocol again."
             )
