@@ -179,6 +179,8 @@ def _ending_on_signals() -> Iterator[None]:
             raise asked[-1] from error
         raise
     finally:
+        if hasattr(signal, "setitimer") and asked:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # what was put off is over, and would now end the process
         for kind, handler in usual.items():
             signal.signal(kind, handler)
 

@@ -149,6 +149,23 @@ def test_the_version_is_the_packages() -> None:
     assert result.output == f"skeltools, version {cli_main.skeltools.__version__}\n"
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers are POSIX")
+def test_a_signal_at_the_very_end_does_not_end_the_process_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that falls upon ``__del__`` is put off by a timer, which must not outlive the command."""
+
+    class Dropped:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    @click.command()
+    def ending() -> None:
+        Dropped()
+
+    monkeypatch.setattr(type(main), "get_command", lambda *_: ending)
+    assert CliRunner().invoke(main, ["report"]).exit_code == 0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
 FULL = Path("/dev/full")
 
 
