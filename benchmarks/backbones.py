@@ -95,7 +95,8 @@ SETTINGS = {
 """``subject``: new performers, clips turned to the body's axes, the paper's views.
 ``view``: a new camera, clips left in the axes of their camera, views that turn them.
 ``long``: the same data, views that turn clips less and shear them, lower temperature, thousands of steps.
-``batch``: the same data, batches of 128: in smaller ones batch statistics tell a clip's key from others."""
+``batch``: the same data, batches of 128: in smaller ones batch statistics tell a clip's key from others.
+``wide``: batches of 512 and width 32 in place of 8, for a GPU."""
 
 SETTINGS["long"] = replace(
     SETTINGS["view"],
@@ -132,6 +133,17 @@ SETTINGS["batch"] = replace(
         "train.epochs=100",
     ),
     own={"stgcn": (), "bigru": (), "dsta": ("model.subsets=1",)},
+)
+
+SETTINGS["wide"] = replace(
+    SETTINGS["batch"],
+    common=(
+        *SETTINGS["batch"].common,
+        'augment.view="crop(3)|rotate(30,10)|shear(0.5)"',
+        "model.width=32",
+        "train.batch_size=512",
+        "train.epochs=250",
+    ),
 )
 
 BACKBONES = ("stgcn", "bigru", "dsta")
@@ -221,7 +233,7 @@ def do(trial: Trial, data: Path, folder: Path, options: argparse.Namespace) -> l
             resume=True,
             command=f"benchmarks/backbones.py {trial.folder}",
         ),
-        torch.device("cpu"),
+        torch.device(options.device),
         SILENT,
     )
     if outcome.signal is not None:
@@ -229,7 +241,7 @@ def do(trial: Trial, data: Path, folder: Path, options: argparse.Namespace) -> l
     there = {name_of(record) for record in results.read_all(out / "results")}
     for name, how in EVALUATIONS.items():
         if name not in there:
-            evaluate(out, "linear", device="cpu", **how)
+            evaluate(out, "linear", device=options.device, **how)
     records = results.read_all(out / "results")
     tops = {name_of(record): f"{100 * record.top1:.1f}" for record in records}
     print(f"{trial.folder}: {tops}, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
@@ -354,6 +366,7 @@ def main() -> None:
     parser.add_argument("--ablation-stream", default="motion", choices=STREAMS)
     parser.add_argument("--no-ablation", dest="ablation", action="store_false")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in pretrain")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--only-table", action="store_true", help="print what is finished, run nothing")
     options = parser.parse_args()
     options.clips = options.clips or SETTINGS[options.setting].clips

@@ -6,46 +6,64 @@ other programs take from them. Example:
 
     python benchmarks/pretrain.py --width 64 --batch 32 --rounds 5
     python benchmarks/pretrain.py --width 16 --variants plain,float32,bf16
-    python benchmarks/pretrain.py --device cuda --batch 128 --variants bf16,bf16+compile
+    python benchmarks/pretrain.py --device cuda --batch 128 --variants plain,float32,bf16,bf16+compile
+    python benchmarks/pretrain.py --device cuda --batch 128 --variants bf16 --profile
     python benchmarks/pretrain.py --width 8 --memory 1000
 
-Clips are random walks of two bodies; nothing is read from disk.
+Clips are random walks of two bodies; nothing is read from disk. A GPU works behind the program: there clips/s
+is of stretches of steps without waiting in between, the parts are of steps that wait after each part, and
+--profile says which kernels take the time, beside what the card reaches in a large product and a large copy.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing as mp
+import re
 import resource
 import statistics
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+
+POOL = 4
+"""Batches of clips there are, spread over each other."""
+
+STRETCH = 20
+"""Steps without waiting between, on a GPU."""
 
 PARTS = ("views", "forward", "backward", "optimiser", "momentum and queue")
 
 
-def make(options: argparse.Namespace, variant: str) -> Callable[[int], dict[str, float]]:
-    """Return a function that does one training step and returns seconds by part."""
+class Step(Protocol):
+    """One training step; with `timed` it waits after each part and returns seconds by part."""
+
+    def __call__(self, number: int, timed: bool = True) -> dict[str, float]: ...
+
+
+def make(options: argparse.Namespace, variant: str) -> Step:
+    """Return a function that does one training step."""
+    from skeltools.hardware import pick_device
     from skeltools.models.skeattnclr import key_momentum
     from skeltools.training.engine import ViewMaker, make_model, make_optimizer
     from skeltools.training.memory import keep_freed_memory
     from skeltools.training.recipe import resolve_recipe
 
-    device = torch.device(options.device)
+    device, plain = pick_device(options.device), variant.startswith("plain")
+    torch.backends.cudnn.benchmark = True  # as the engine does
     torch.set_num_threads(options.threads)
     overrides = [f"model.width={options.width}", f"train.batch_size={options.batch}", "loss.mu=0.5"]
     settings = resolve_recipe(None, dataset="", split="", stream="joint", overrides=overrides).values
-    clips = torch.randn(options.batch, 3, 64, 25, 2, generator=torch.Generator().manual_seed(0)).cumsum(2)
-    clips = (clips * 0.02).to(device)
-    rows = torch.arange(options.batch, device=device)
+    clips = torch.randn(POOL * options.batch, 3, 64, 25, 2, generator=torch.Generator().manual_seed(0))
+    clips = (clips.cumsum(2) * 0.02).to(device)
+    places = torch.arange(len(clips), device=device).view(-1, POOL).T
     views = ViewMaker(settings, "joint", 0)
     ours = make_model(settings, 0).to(device).train()
-    if variant == "plain":
+    if plain:
         from plain import Plain
 
         from skeltools.models.reference_names import translate
@@ -65,20 +83,21 @@ def make(options: argparse.Namespace, variant: str) -> Callable[[int], dict[str,
         model = ours
     network = torch.compile(model) if "compile" in variant else model
     optimizer = make_optimizer(settings, model)
-    if variant == "plain":
+    if plain:
         optimizer = torch.optim.SGD(
             [p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9, weight_decay=1e-4
         )
 
-    def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
+    def step(number: int, timed: bool = True) -> dict[str, float]:
+        def now() -> float:
+            if timed and device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.perf_counter()
 
-    def step(number: int) -> dict[str, float]:
         busy = time.process_time()
         times = [now()]
-        made = views(clips, rows, number, views.drawn(number, options.batch, 64))
+        rows = places[number % POOL]
+        made = views(clips[rows], rows, number, views.drawn(number, options.batch, 64))
         times.append(now())
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in variant):
@@ -89,7 +108,7 @@ def make(options: argparse.Namespace, variant: str) -> Callable[[int], dict[str,
         optimizer.step()
         times.append(now())
         momentum = key_momentum(0.996, number, 10**6)
-        if variant == "plain":
+        if plain:
             model.after(momentum, out[1])
         else:
             model.update_key(momentum)
@@ -99,7 +118,7 @@ def make(options: argparse.Namespace, variant: str) -> Callable[[int], dict[str,
         return found | {
             "step": times[-1] - times[0],
             "cpu": time.process_time() - busy,
-            "loss": out[0].item(),
+            "loss": out[0].item() if timed else math.nan,
         }
 
     return step
@@ -116,12 +135,92 @@ def work(options: argparse.Namespace, variant: str, pipe: Connection) -> None:
     """Do a step whenever asked; the first ones warm up."""
     step = make(options, variant)
     first = step(0)
+    for number in range(1, 4 if options.device.startswith("cuda") else 1):
+        step(number)
+    if options.profile:
+        profile(step, variant, options)
     pipe.send(first)
-    number = 0
+    number = 3
     while pipe.recv():
         number += 1
-        pipe.send(step(number))
+        found = step(number)
+        if options.device.startswith("cuda"):
+            found["step"], found["cpu"] = stretch(step, number)
+        pipe.send(found)
     pipe.send(peak(options.device))
+
+
+def stretch(step: Step, number: int) -> tuple[float, float]:
+    """Return seconds and CPU seconds a step of `STRETCH` steps without waiting."""
+    torch.cuda.synchronize()
+    began, busy = time.perf_counter(), time.process_time()
+    for ahead in range(STRETCH):
+        step(number + ahead, timed=False)
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / STRETCH, (time.process_time() - busy) / STRETCH
+
+
+KINDS = {
+    "matrix products and convolutions": "gemm|nvjet|cutlass|xmma|conv|cudnn|wgrad|dgrad|splitk|bmm",
+    "attention": "flash|fmha|attention",
+    "batch norm": "batch_norm|bn_",
+    "compiled by torch": "triton_",
+    "dropout": "dropout",
+    "copies": "memcpy|memset|copy",
+    "sums": "reduce",
+}
+"""Kinds of GPU kernels and a pattern their names match, the first that does; the others are elementwise."""
+
+
+def profile(step: Step, variant: str, options: argparse.Namespace) -> None:
+    """Print which kinds of kernels take a step's time, the arithmetic done, and what the card reaches."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    steps = 5
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as found:
+        for number in range(steps):
+            step(number, timed=False)
+        torch.cuda.synchronize()
+    kernels = [e for e in found.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    times: dict[str, list[float]] = {}
+    longest: dict[str, list[float]] = {}
+    for kernel in kernels:
+        name = kernel.name.lower()
+        kind = next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), "elementwise")
+        times.setdefault(kind, []).append(kernel.device_time_total / 1e3)
+        longest.setdefault(kernel.name, []).append(kernel.device_time_total / 1e3)
+    busy, count = sum(map(sum, times.values())) / steps, len(kernels) / steps
+    print(f"kernels of {variant}, batch {options.batch}: {busy:.2f} ms, {count:.0f} a step")
+    for kind, each in sorted(times.items(), key=lambda item: -sum(item[1])):
+        took = sum(each) / steps
+        print(f"  {kind}: {took:.2f} ms, {100 * took / busy:.1f} %, {len(each) / steps:.0f} a step")
+    for name, each in sorted(longest.items(), key=lambda item: -sum(item[1]))[:12]:
+        print(f"    {sum(each) / steps:.3f} ms  {len(each) / steps:.0f} x  {name[:110]}")
+    if variant == "bf16":
+        with FlopCounterMode(display=False) as counter:
+            step(0)
+        print(f"arithmetic: {counter.get_total_flops() / options.batch / 1e9:.2f} GFLOP a clip and step")
+        ceilings()
+
+
+def ceilings() -> None:
+    """Print what the card reaches in one large bf16 product and in one large copy."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    big = torch.randn(2**30, device="cuda")
+    for label, work, amount, unit in (
+        ("product of 8192 x 8192 in bf16", lambda: a @ b, 2 * 8192**3 / 1e12, "TFLOP/s"),
+        ("copy of 4 GiB, read and written", lambda: big.clone(), 2 * 4 * 2**30 / 1e12, "TB/s"),
+    ):
+        times = []
+        for _ in range(8):
+            events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+            events[0].record()
+            work()
+            events[1].record()
+            events[1].synchronize()
+            times.append(events[0].elapsed_time(events[1]) / 1e3)
+        print(f"{label}: {amount / statistics.median(times):.2f} {unit}")
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -142,8 +241,11 @@ def compare(options: argparse.Namespace) -> None:
         for variant, pipe in pipes.items():
             pipe.send(True)
             times[variant].append(pipe.recv())
+    where = options.device
+    if where.startswith("cuda"):
+        where = torch.cuda.get_device_name(where)
     print(
-        f"{options.device}, {options.threads} threads, torch {torch.__version__}, width {options.width}, "
+        f"{where}, {options.threads} threads, torch {torch.__version__}, width {options.width}, "
         f"batch {options.batch}, medians of {options.rounds} rounds"
     )
     base = statistics.median(t["step"] for t in times[variants[0]])
@@ -220,6 +322,7 @@ def main() -> None:
     parser.add_argument(
         "--memory", type=int, default=0, metavar="STEPS", help="watch memory over so many steps"
     )
+    parser.add_argument("--profile", action="store_true", help="on a GPU: what its kernels do")
     parser.add_argument("--views", action="store_true", help="time the views alone, on one core")
     options = parser.parse_args()
     if options.views:

@@ -10,11 +10,13 @@ from skeltools.errors import SettingError
 def pick_device(word: str) -> torch.device:
     """Return the torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
+    With a GPU, float32 is full float32 from then on (`full_float32`).
+
     Raises:
         SettingError: The word is none of these, or the device is not there.
     """
     if word == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        word = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(word)
     except RuntimeError:
@@ -25,7 +27,14 @@ def pick_device(word: str) -> torch.device:
         raise SettingError(
             f"Device '{word}' is not there: torch finds {torch.cuda.device_count()} CUDA devices."
         )
+    if device.type == "cuda":
+        full_float32()
     return device
+
+
+def full_float32() -> None:
+    """Let float32 be float32 on a GPU, where cuDNN by default convolves and runs GRUs in TF32, of 10 bits."""
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def device_name(device: torch.device) -> str:

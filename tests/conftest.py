@@ -1,12 +1,42 @@
-"""Fixtures that many tests share."""
+"""Fixtures that many tests share, and the device that tests see."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let CUDA find its devices before a test hides them: it looks once in a process."""
+    if any(item.get_closest_marker("gpu") for item in session.items):
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.init()
+            torch.cuda.device_count()  # kept by torch from now on
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Hide GPUs from tests not marked `gpu`: they are of the CPU, to the bit.
+
+    Around the whole protocol, so that fixtures of every scope and the programs that they start are included.
+    """
+    if item.get_closest_marker("gpu"):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        torch = sys.modules.get("torch")  # where it is not imported yet, the variable is enough
+        if torch is not None:
+            patch.setattr(torch.cuda, "is_available", lambda: False)
+            patch.setattr(torch.cuda, "device_count", lambda: 0)
+        return (yield)
 
 
 @pytest.fixture(scope="session")

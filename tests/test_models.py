@@ -17,12 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skeltools.errors import SettingError
+from skeltools.models import stgcn
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone, initialise
 from skeltools.models.dropout import dropout
 from skeltools.models.dsta import plan
 from skeltools.models.encoder import FeatureEncoder
+from skeltools.models.gather import gather
 from skeltools.models.norm import BatchNorm
 from skeltools.models.reference_names import translate
 from skeltools.models.registry import BACKBONES, build_backbone
@@ -522,3 +524,63 @@ def test_a_fourth_backbone_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatc
 def test_dsta_has_the_blocks_of_the_paper() -> None:
     expected = [(64, 64, 16, 1)] * 2 + [(64, 128, 32, 2), (128, 128, 32, 1), (128, 256, 64, 2)]
     assert plan(64, 256) == expected + [(256, 256, 64, 1)] * 3
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 24])
+@pytest.mark.parametrize("channels", [3, 8])
+def test_gathering_in_bf16_is_the_product_of_every_frame(count: int, channels: int) -> None:
+    """With its gradients, for frames that fill groups of eight and that do not."""
+    torch.manual_seed(0)
+    frames = torch.randn(count, 25, channels).bfloat16().requires_grad_()
+    matrix = torch.rand(75, 25).bfloat16().float().requires_grad_()
+    exact = [tensor.detach().double().requires_grad_() for tensor in (frames, matrix)]
+    out, want = gather(frames, matrix), torch.einsum("rv,nvc->nrc", exact[1], exact[0])
+    slope = torch.randn(want.shape).bfloat16()
+    found = [out, *torch.autograd.grad(out, (frames, matrix), slope)]
+    wanted = [want, *torch.autograd.grad(want, exact, slope.double())]
+    assert [tensor.dtype for tensor in found] == [torch.bfloat16, torch.bfloat16, torch.float32]
+    for a, b in zip(found, wanted, strict=True):
+        assert (
+            float((a.detach().double() - b.detach()).norm() / b.detach().norm()) < 5e-3
+        )  # bf16 has 8 bits: 2^-9 at most, an entry
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
+def test_st_gcn_computes_the_same_as_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, precision: torch.dtype
+) -> None:
+    """The steps it takes on a GPU, taken on the CPU."""
+    torch.manual_seed(0)
+    model = STGCN(8, 16, dropout=0.0)
+    initialise(model)
+    for part in model.modules():  # weights of 0.02 would leave gradients to rounding
+        if getattr(part, "is_convolution", False) or isinstance(part, torch.nn.Conv2d):
+            part.weight.data.mul_(10)
+    model.train().to(torch.float64 if precision == torch.float64 else torch.float32)
+    x = torch.randn(2, 3, 16, 25, 2).to(next(model.parameters()).dtype)
+    found = []
+    for gpu in (False, True):
+        monkeypatch.setattr(stgcn, "_on_gpu", lambda h, gpu=gpu: gpu)
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            tokens = model(x)
+        tokens.double().square().mean().backward()
+        grads = [weight.grad.double() for weight in model.parameters() if weight.dim() > 1]
+        found.append([tokens.detach().double(), *grads])
+    bound, compared = (
+        (1e-9, None) if precision == torch.float64 else (0.05, 1)
+    )  # bf16 gradients are noise here
+    for a, b in list(zip(*found, strict=True))[:compared]:
+        assert float((a - b).norm() / a.norm()) < bound
+
+
+@pytest.mark.parametrize(("backbone", "gpu"), [("stgcn", False), ("stgcn", True), ("dsta", False)])
+def test_torch_compile_sees_one_graph(monkeypatch: pytest.MonkeyPatch, backbone: str, gpu: bool) -> None:
+    """A break would compile every block apart, of which torch soon has enough and goes on uncompiled."""
+    monkeypatch.setattr(stgcn, "_on_gpu", lambda h: gpu)
+    model = tiny(backbone=backbone, width=2, dim=8, dropout=0.5).train()
+    x = torch.randn(3, 3, 8, 25, 2)
+    torch._dynamo.reset()
+    found = torch._dynamo.explain(model)(x, x, x)
+    torch._dynamo.reset()
+    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons

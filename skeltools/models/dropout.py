@@ -18,11 +18,11 @@ def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     torch's own CPU dropout draws one float an entry on one thread, several times the price of a 9x1
     convolution's forward pass. Here an entry takes one bit of torch's generator where the probability is 1/2,
     8 bits where it is a multiple of 1/256, and else 16, which makes it exact to 1/65536. Other devices use
-    torch's.
+    torch's, and so does torch.compile, which can fuse that but not this.
     """
     if not training or probability == 0:
         return x
-    if x.device.type != "cpu" or probability == 1:
+    if x.device.type != "cpu" or probability == 1 or torch.compiler.is_compiling():
         return F.dropout(x, probability, training)
     if probability == 0.5:
         mask, scale = _half(x.numel()), 1.0

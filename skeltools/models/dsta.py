@@ -6,6 +6,7 @@ Activations are (B, T, V, C), channels last, so that 1x1 convolutions are linear
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import cast
 
 import torch
@@ -20,12 +21,15 @@ SLOPE = 0.1
 """Of the leaky ReLU."""
 
 
-def codes(count: int, channels: int, like: Tensor) -> Tensor:
+def codes(count: int, channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return sine and cosine codes (count, channels) of the numbers 0..count-1, interleaved."""
-    place = torch.arange(count, device=like.device, dtype=torch.float64)[:, None]
-    rate = 10000.0 ** (-torch.arange(0, channels, 2, device=like.device, dtype=torch.float64) / channels)
+    place = torch.arange(count, device=device, dtype=torch.float64)[:, None]
+    rate = 10000.0 ** (-torch.arange(0, channels, 2, device=device, dtype=torch.float64) / channels)
     table = torch.stack([torch.sin(place * rate), torch.cos(place * rate)], dim=2).flatten(1)
-    return table[:, :channels].to(like.dtype)
+    return table[:, :channels].to(dtype)
+
+
+_kept_codes = cache(codes)
 
 
 class Projection(nn.Module):
@@ -64,7 +68,9 @@ class Attention(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """Return h mixed by each map, (B, T, V, S * C), from h (B, T, V, C)."""
         batch, frames, joints, channels = h.shape
-        place = codes(h.shape[self.over], channels, h)
+        # torch.compile sees through a cache, but warns of it.
+        table = codes if torch.compiler.is_compiling() else _kept_codes
+        place = table(h.shape[self.over], channels, h.dtype, h.device)
         place = place if self.over == 2 else place[:, None]
         both = self.query_key(h + place).view(batch, frames, joints, 2, self.subsets, -1)
         axes = (3, 0, 4, self.over, 3 - self.over, 5)

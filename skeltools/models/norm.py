@@ -15,7 +15,7 @@ class BatchNorm(nn.BatchNorm1d):
     On the CPU in training mode it does not use torch's channels-last kernel as it stands: that one adds up
     all rows in one float32 running sum, an error that ten blocks amplify to 0.2 % in gradients. Here short
     sums are taken by that kernel and then combined. With bf16 activations that error drowns in theirs, and
-    torch's kernel is used.
+    torch's kernel is used. So it is by torch.compile, which makes its own code of it, with other sums.
 
     Attributes:
         synchronised: Whether statistics are those of all processes together, in training mode. Unlike
@@ -26,6 +26,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, h: Tensor) -> Tensor:
         own = h.device.type == "cpu" and h.dtype in (torch.float32, torch.float64)
+        own = own and not torch.compiler.is_compiling()
         if not (self.training and (own or self.synchronised)):
             return super().forward(h.reshape(-1, h.shape[-1])).view(h.shape)
         h = h.contiguous()

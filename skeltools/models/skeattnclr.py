@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 import torch
@@ -106,6 +107,12 @@ def _unit(x: Tensor) -> Tensor:
     return F.normalize(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x, dim=1)
 
 
+def _state(module: nn.Module) -> Iterator[Tensor]:
+    """Yield every entry of a module's state, weights first; cheaper than `nn.Module.state_dict`."""
+    yield from (weight.detach() for weight in module.parameters())
+    yield from module.buffers()
+
+
 class SkeAttnCLR(nn.Module):
     """The whole method.
 
@@ -195,11 +202,11 @@ class SkeAttnCLR(nn.Module):
     def enqueue(self, keys: Tensor) -> None:
         """Put keys (N, E) into the queue in place of the oldest; of more than K, the last K are kept."""
         size, count = len(self.queue), len(keys)
-        begin = int(self.pointer)
         kept = keys[max(0, count - size) :]
-        places = (torch.arange(count - len(kept), count, device=keys.device) + begin) % size
+        # The pointer stays a tensor: reading it would wait for the GPU.
+        places = (torch.arange(count - len(kept), count, device=keys.device) + self.pointer) % size
         self.queue[places] = kept.to(self.queue.dtype)
-        self.pointer.fill_((begin + count) % size)
+        self.pointer.add_(count).remainder_(size)
 
     @torch.no_grad()
     def update_key(self, momentum: float) -> None:
@@ -207,10 +214,9 @@ class SkeAttnCLR(nn.Module):
 
         key = momentum * key + (1 - momentum) * query, batch norm statistics included.
         """
-        keys, queries = self.key.state_dict(), self.query.state_dict()
-        floats = [name for name, value in keys.items() if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [keys[name] for name in floats], [queries[name] for name in floats], 1 - momentum
-        )
-        for name in keys.keys() - set(floats):
-            keys[name].copy_(queries[name])
+        pairs = list(zip(_state(self.key), _state(self.query), strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        others = [pair for pair in pairs if not pair[0].is_floating_point()]
+        torch._foreach_lerp_([key for key, _ in floats], [query for _, query in floats], 1 - momentum)
+        if others:
+            torch._foreach_copy_([key for key, _ in others], [query for _, query in others])

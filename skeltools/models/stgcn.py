@@ -4,7 +4,7 @@ Activations are kept as (B, T, V, C) with channels last. In that layout the grap
 one batched product with a (3V, V) matrix, after which the 1x1 convolution over the three parts is a single
 matrix product and the token map is a view; the temporal convolution runs in channels_last. It is
 the same mathematics as convolving to 3 x out channels first and contracting after, in fewer passes.
-Narrow blocks do both in one dense product.
+Narrow blocks do both in one dense product. A GPU wants the same in other steps, see `_on_gpu`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from skeltools.models.contract import Backbone, ModelSettings
 from skeltools.models.dropout import dropout
+from skeltools.models.gather import gather
 from skeltools.models.norm import BatchNorm
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS, graph
 
@@ -29,6 +30,15 @@ PARTS = 3
 
 _NARROW = 128
 """Channels in times channels out up to which one dense product is faster than two steps on the CPU."""
+
+
+def _on_gpu(h: Tensor) -> bool:
+    """Return whether to compute as a GPU wants it.
+
+    There, in-place work on views makes autograd copy whole gradients, and torch.compile fuses what is written
+    as plain elementwise operations.
+    """
+    return h.device.type != "cpu"
 
 
 class GraphConv(nn.Module):
@@ -54,7 +64,9 @@ class GraphConv(nn.Module):
         adjacency = graph * self.edge  # (3, V, W)
         offset = adjacency.sum(dim=1).T @ self.bias  # (W, out)
         outputs = offset.shape[1]
-        if inputs * outputs <= _NARROW and h.device.type == "cpu":
+        if _on_gpu(h):
+            return self._apart(h, adjacency, offset)
+        if inputs * outputs <= _NARROW:
             # One frame of all joints times a (V * in, W * out) matrix: more arithmetic, in one large product.
             dense = torch.einsum("kvw,koi->viwo", adjacency, self.weight)
             frame = h.reshape(batch * frames, -1)
@@ -69,16 +81,39 @@ class GraphConv(nn.Module):
         maps = gathered.view(batch, frames, joints, PARTS * inputs).permute(0, 3, 1, 2)
         return F.conv2d(maps, kernel).permute(0, 2, 3, 1).add_(offset)
 
+    def _apart(self, h: Tensor, adjacency: Tensor, offset: Tensor) -> Tensor:
+        """The same on a GPU: the joints' product, a linear layer, the offset."""
+        kind = h.device.type
+        if torch.is_autocast_enabled(kind):
+            h = h.to(torch.get_autocast_dtype(kind))
+        batch, frames, joints, inputs = h.shape
+        rows = adjacency.permute(2, 0, 1).reshape(joints * PARTS, joints)  # row w * 3 + k
+        stacked = h.reshape(batch * frames, joints, inputs)
+        if h.dtype in (torch.bfloat16, torch.float16):
+            gathered = gather(stacked, rows)
+        else:
+            gathered = torch.bmm(rows.expand(batch * frames, -1, -1), stacked)
+        kernel = self.weight.permute(1, 0, 2).reshape(-1, PARTS * inputs)
+        out = F.linear(gathered.view(batch, frames, joints, PARTS * inputs), kernel)
+        return out + offset.to(out.dtype)
+
 
 class TemporalConv(nn.Conv2d):
-    """9x1 convolution with a stride over frames of (B, T, V, C)."""
+    """ReLU, then 9x1 convolution with a stride over frames, of (B, T, V, C); on the CPU in place."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__(channels, channels, (KERNEL, 1), (stride, 1), (KERNEL // 2, 0))
 
     def forward(self, h: Tensor) -> Tensor:
         # The permuted tensors are channels_last views; no data moves.
-        return super().forward(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        if not _on_gpu(h):
+            return super().forward(F.relu(h, inplace=True).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        # ReLU after the permutation: torch.compile then keeps one tensor for both backward passes, not two.
+        # The bias apart: it goes into the batch norm that follows.
+        assert self.bias is not None
+        active = F.relu(h.permute(0, 3, 1, 2))
+        out = F.conv2d(active, self.weight, None, self.stride, self.padding).permute(0, 2, 3, 1)
+        return out + self.bias.to(out.dtype)
 
 
 class Shortcut(nn.Module):
@@ -116,12 +151,13 @@ class Block(nn.Module):
         self.shortcut = Shortcut(inputs, outputs, stride) if inputs != outputs or stride != 1 else None
 
     def forward(self, h: Tensor, graph: Tensor) -> Tensor:
-        out = F.relu(self.norm1(self.spatial(h, graph)), inplace=True)
-        out = self.norm2(self.temporal(out))
+        out = self.norm2(self.temporal(self.norm1(self.spatial(h, graph))))
         out = dropout(out, self.dropout, self.training)
+        in_place = not _on_gpu(out)
         if self.residual:
-            out = out.add_(h if self.shortcut is None else self.shortcut(h))
-        return F.relu(out, inplace=True)
+            residual = h if self.shortcut is None else self.shortcut(h)
+            out = out.add_(residual) if in_place else out + residual
+        return F.relu(out, inplace=in_place)
 
 
 class STGCN(Backbone):

@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from skeltools.errors import DataError, RunError, counted
+from skeltools.hardware import full_float32
 from skeltools.models.skeattnclr import Branch, Losses, SkeAttnCLR, key_momentum
 from skeltools.progress import SILENT, Progress
 from skeltools.runs import check_seed
@@ -31,6 +31,7 @@ from skeltools.training.distributed import World
 from skeltools.training.feed import make_feed
 from skeltools.training.monitor import Monitor
 from skeltools.training.schedule import learning_rate
+from skeltools.training.timer import StepTimer
 from skeltools.transforms import augment, partswap
 from skeltools.transforms.draws import Draws, permutation
 from skeltools.transforms.streams import to_stream
@@ -246,8 +247,12 @@ class Trainer:
         rank = self.world.rank
         if f"cpu {rank}" in saved.rng:
             torch.set_rng_state(saved.rng[f"cpu {rank}"])
-        if self.device.type == "cuda" and f"cuda {rank}" in saved.rng:
-            torch.cuda.set_rng_state(saved.rng[f"cuda {rank}"], self.device)
+        if self.device.type == "cuda":
+            if f"cuda {rank}" in saved.rng:
+                torch.cuda.set_rng_state(saved.rng[f"cuda {rank}"], self.device)
+            else:  # the run comes from the CPU
+                with torch.cuda.device(self.device):
+                    torch.cuda.manual_seed(self.run.seed + self.step + rank * 2**32)
 
     def save(self) -> None:
         """Write a checkpoint of this very moment."""
@@ -288,7 +293,7 @@ class Trainer:
         feed = make_feed(self.file, self.rows, self.device, train.feed, self.workers)
         self.progress.start("Pretraining", (self.total_steps - self.step) * train.batch_size)
         try:
-            with _deterministic(train.deterministic):
+            with _arithmetic(train.deterministic):
                 while not self.finished:
                     for clips, x in feed.batches(self._places()):
                         self._step(clips, x)
@@ -369,7 +374,7 @@ class Trainer:
 
     def _step(self, clips: Tensor, x: Tensor) -> None:
         """Do one optimiser step on joint clips `x` of rows `clips`, as `_places` chose them."""
-        began = time.perf_counter()
+        timer = StepTimer(self.device)
         train = self.settings.train
         rate = learning_rate(train, self.step, self.steps_per_epoch)
         momentum = key_momentum(self.settings.queue.momentum, self.step, self.total_steps)
@@ -381,23 +386,25 @@ class Trainer:
         keys = []
         for number, part in enumerate(_parts(views, train.accumulate), start=1):
             with self._without_sync() if number < train.accumulate else contextlib.nullcontext():
-                losses = self._losses(*part)
-                (losses.total / train.accumulate).backward()  # type: ignore[no-untyped-call]
-            sums += torch.stack([losses.total.detach(), losses.whole, losses.salient, losses.nonsalient])
-            keys.append(losses.keys)
+                found = self._losses(*part)
+                (found.total / train.accumulate).backward()  # type: ignore[no-untyped-call]
+            sums += torch.stack([found.total.detach(), found.whole, found.salient, found.nonsalient])
+            keys.append(found.keys)
         self.optimizer.step()
         self.model.update_key(momentum)
         for part_keys in keys:
             self.model.enqueue(self.world.gather(part_keys))
         self.step += 1
         self.batch += 1
+        losses = self.world.mean(sums / train.accumulate)
+        timer.stop()
         self._log.step(
             self.step,
             self.epoch,
-            self.world.mean(sums / train.accumulate),
+            losses,
             clips[: len(views.first)],
             {"lr": rate, "momentum": momentum},
-            train.batch_size / (time.perf_counter() - began),
+            lambda: train.batch_size / timer.seconds(),
         )
         if self.step % train.log_every == 0 or self.step == self.total_steps:
             self._show(self._flush(), rate, momentum)
@@ -453,7 +460,10 @@ def _parts(views: Views, count: int) -> Iterator[tuple[Tensor, Tensor | None, Te
 
 
 @contextlib.contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
+def _arithmetic(deterministic: bool) -> Iterator[None]:
+    """Train with full float32, and on request with deterministic operations alone."""
+    full_float32()
+    wanted = deterministic
     if wanted:  # what cuBLAS asks for, before its first product
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
@@ -481,7 +491,7 @@ class Log:
     def __init__(self, path: Path, folder: Path, names: list[str]) -> None:
         self.path, self.folder, self.names = path, folder, names
         self.board: board.Board | None = None
-        self._waiting: list[tuple[int, int, Tensor, Tensor, dict[str, Any]]] = []
+        self._waiting: list[tuple[int, int, Tensor, Tensor, dict[str, Any], Callable[[], float]]] = []
 
     def rewind(self, step: int) -> None:
         """Drop lines of later steps than `step`, left by a run that went on after its last checkpoint."""
@@ -495,11 +505,16 @@ class Log:
             write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def step(
-        self, step: int, epoch: int, losses: Tensor, clips: Tensor, values: dict[str, Any], speed: float
+        self,
+        step: int,
+        epoch: int,
+        losses: Tensor,
+        clips: Tensor,
+        values: dict[str, Any],
+        speed: Callable[[], float],
     ) -> None:
-        """Note the losses (4,) of a step, of clips in rows `clips`, at `speed` clips a second."""
-        values = values | {"clips_per_second": round(speed, 2)}
-        self._waiting.append((step, epoch, losses, clips, values))
+        """Note the losses (4,) and clips' rows of a step; `speed`, asked at the flush, is clips a second."""
+        self._waiting.append((step, epoch, losses, clips, values, speed))
 
     def flush(self, write: bool = True) -> dict[str, float]:
         """Write what waits, or only check it; return the losses of the last step by name.
@@ -510,7 +525,7 @@ class Log:
         waiting, self._waiting = self._waiting, []
         latest: dict[str, float] = {}
         records: list[dict[str, Any]] = []
-        for step, epoch, losses, clips, values in waiting:
+        for step, epoch, losses, clips, values, speed in waiting:
             latest = dict(zip(LOSS_NAMES, losses.tolist(), strict=True))
             if not all(math.isfinite(value) for value in latest.values()):
                 self._append(records if write else [])
@@ -521,7 +536,8 @@ class Log:
                     f"The loss of step {step} is not finite; training stopped. {last} Lower train.lr, or "
                     f"look at the clips of the batch: {names}."
                 )
-            records.append({"kind": "step", "step": step, "epoch": epoch + 1} | latest | values)
+            record = {"kind": "step", "step": step, "epoch": epoch + 1} | latest | values
+            records.append(record | {"clips_per_second": round(speed(), 2)})
         self._append(records if write else [])
         return latest
 

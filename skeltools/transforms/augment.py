@@ -143,7 +143,7 @@ class Rotate(Operation):
         return {"angles": unit * torch.where(is_main, main, other)}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        angles = torch.deg2rad(drawn["angles"])
+        angles = torch.deg2rad(drawn["angles"].to(x.dtype))
         cos, sin = torch.cos(angles), torch.sin(angles)
         zero, one = torch.zeros_like(cos[:, 0]), torch.ones_like(cos[:, 0])
 
@@ -240,7 +240,7 @@ class Blur(Operation):
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
         clips, channels, frames = x.shape[:3]
-        kernel = self.kernel(drawn["sigma"]).to(x.dtype)  # (N, K)
+        kernel = self.kernel(drawn["sigma"].to(x.dtype))  # (N, K)
         radius = kernel.shape[1] // 2
         time = torch.arange(frames, device=x.device)
         taps = torch.arange(-radius, radius + 1, device=x.device)

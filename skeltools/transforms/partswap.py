@@ -102,6 +102,12 @@ def draw(seed: int, step: int, batch: int, frames: int, limits: SwapRange) -> Pa
     return PartSwap(pick("shift", 1, batch - 2), tuple(joints), begin, begin + length * limits.unit)
 
 
+def _on(device: torch.device, joints: tuple[int, ...]) -> Tensor:
+    """Return joints as a tensor on a device, without waiting for a GPU's earlier work."""
+    index = torch.tensor(joints)
+    return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index.to(device)
+
+
 def apply(
     x: Tensor,
     swap: PartSwap,
@@ -121,7 +127,7 @@ def apply(
     Returns:
         (N, 3, T, 25, 2), a new tensor.
     """
-    joints = torch.tensor(swap.joints, device=x.device)
+    joints = _on(x.device, swap.joints)
     source = x if partner is None else partner
     window = source[:, :, swap.begin : swap.end].index_select(3, joints)
     if fill == "partner":
