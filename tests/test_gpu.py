@@ -191,29 +191,24 @@ def test_training_is_the_same_in_float64(tmp_path: Path, data: Path, backbone: s
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_training_is_nearly_the_same_in_float32(tmp_path: Path, data: Path, backbone: str) -> None:
-    """Four steps; TF32 would be off by 1e-4 and more in the first loss.
+    """Two steps: on these few clips rounding grows a hundredfold a step, DSTA's most of all.
 
-    Later ones may be as far apart as the CPU's own float32 and float64 are: DSTA's by 2e-2 in the fourth.
+    Float32 on the CPU is 5e-7 from float64 in the first loss and 1.4e-5 in the second; TF32 would be off by
+    1e-4 and more in the first.
     """
-    settings = (f"model.backbone={backbone}", *BACKBONES[backbone], "model.dropout=0", "train.lr=0.02")
-    short = ("train.epochs=1", "monitor.every=0")
+    settings = (f"model.backbone={backbone}", *BACKBONES[backbone], "model.dropout=0", "train.lr=0.01")
     with ClipFile(data) as file:
-        exact, here, there = (
-            start(tmp_path / name, file, *settings, *short, *more)
-            for name, more in (("exact", ("train.precision=float64",)), ("cpu", ()), ("gpu", ()))
-        )
-        for run, device in ((exact, CPU), (here, CPU), (there, DEVICE)):
-            assert Trainer(run, file, device).train()
+        here, there = (start(tmp_path / name, file, *settings) for name in ("cpu", "gpu"))
+        for run, device in ((here, CPU), (there, DEVICE)):
+            Trainer(run, file, device, stop=stop_after(2)).train()
     ours, theirs = losses_of(there), losses_of(here)
     assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
-    own = max(abs(a / b - 1) for a, b in zip(theirs, losses_of(exact), strict=True))
-    assert ours == pytest.approx(theirs, rel=max(1e-2, 3 * own))
-    weights = {name for name, _ in make_model(here.settings, 0).named_parameters()}
-    a, b, c = (state_of(run).model for run in (there, here, exact))
-    for name in weights:
-        # Biases before a batch norm have no gradient but rounding, so they get an absolute bound.
-        bound = 2e-2 * b[name].norm() + 1e-4 * b[name].numel() ** 0.5
-        assert (a[name] - b[name]).norm() < bound + 3 * (b[name] - c[name]).norm(), name
+    assert ours[1] == pytest.approx(theirs[1], rel=1e-3)
+    a, b, initial = state_of(there).model, state_of(here).model, make_model(here.settings, here.seed)
+    for name, before in initial.named_parameters():
+        # Biases before a batch norm have no gradient but rounding, so there is an absolute part.
+        bound = 0.2 * (b[name] - before).norm() + 1e-4 * before.numel() ** 0.5
+        assert (a[name] - b[name]).norm() <= bound, name
 
 
 @pytest.mark.parametrize(
@@ -430,7 +425,7 @@ def test_a_compiled_run_is_the_same_and_resumes(
         assert first._compiled is not None
         assert first._compiled is not first.network
         assert Trainer(compiled, file, DEVICE, progress=told).train()
-    assert told.texts == []
+    assert told.texts == ["torch.compile is at work: the first step may take minutes."] * 2
     ours, theirs = losses_of(compiled), losses_of(plain)
     assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
     assert ours == pytest.approx(theirs, rel=1e-3)

@@ -363,7 +363,10 @@ def test_a_torch_compile_that_fails_leaves_no_trace(
         )
         Trainer(plain, file, CPU).train()
         Trainer(tried, file, CPU, progress=Messages()).train()
-    assert Messages.said == ["torch.compile failed, going on without it: no compiler here"]
+    assert Messages.said == [
+        "torch.compile is at work: the first step may take minutes.",
+        "torch.compile failed, going on without it: no compiler here",
+    ]
     assert log_of(tried) == log_of(plain)
 
 

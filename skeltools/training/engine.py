@@ -430,6 +430,7 @@ class Trainer:
 
         The trial leaves no trace in the state or torch's generators.
         """
+        self.progress.message("torch.compile is at work: the first step may take minutes.")
         state = {name: value.clone() for name, value in self.model.state_dict().items()}
         network: Callable[..., Losses] = self.network
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
