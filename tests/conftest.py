@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -37,6 +38,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
             patch.setattr(torch.cuda, "is_available", lambda: False)
             patch.setattr(torch.cuda, "device_count", lambda: 0)
         return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked `gpu` where there is none, unless SKELTOOLS_TEST_DEVICE names another device."""
+    if item.get_closest_marker("gpu") and os.environ.get("SKELTOOLS_TEST_DEVICE", "cuda") == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch finds no CUDA device")
 
 
 @pytest.fixture(scope="session")

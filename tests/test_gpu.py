@@ -45,12 +45,7 @@ from skeltools.transforms.streams import to_stream
 CPU = torch.device("cpu")
 DEVICE = torch.device(os.environ.get("SKELTOOLS_TEST_DEVICE", "cuda"))
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        DEVICE.type == "cuda" and not torch.cuda.is_available(), reason="torch finds no CUDA device"
-    ),
-]
+pytestmark = pytest.mark.gpu
 needs_cuda = pytest.mark.skipif(DEVICE.type != "cuda", reason="about CUDA itself")
 
 BACKBONES = {
@@ -63,7 +58,7 @@ EXACT = ("train.precision=float64", "model.dropout=0", "monitor.every=0")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _deterministic_products() -> Iterator[None]:
+def _cublas() -> Iterator[None]:
     """Ready cuBLAS for `train.deterministic`: that can be done only before the first product of a process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
