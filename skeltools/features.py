@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skeltools.errors import OutputError, RunError
 from skeltools.files import check_replaceable, replacing
+from skeltools.hardware import full_float32
 from skeltools.progress import SILENT, Progress
 from skeltools.transforms.streams import to_stream
 
@@ -56,6 +57,8 @@ def extract(
     Raises:
         RunError: The encoder does not return (N, D), or a feature is not finite.
     """
+    if torch.device(device).type == "cuda":
+        full_float32()
     was_training = encoder.training
     encoder.eval()
     out: Tensor | None = None

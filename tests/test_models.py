@@ -583,6 +583,7 @@ def test_torch_compile_sees_one_graph(monkeypatch: pytest.MonkeyPatch, backbone:
         branch.backbone.blocks = branch.backbone.blocks[:2]
     x = torch.randn(3, 3, 8, 25, 2)
     torch._dynamo.reset()
-    found = torch._dynamo.explain(model)(x, x, x)
+    # All that torch.compile does but the machine's code; fullgraph: an error at the first break.
+    torch.compile(model, backend="aot_eager", fullgraph=True)(x, x, x).total.backward()
     torch._dynamo.reset()
-    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
+    assert all(weight.grad is not None for weight in model.query.parameters())
