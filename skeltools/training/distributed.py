@@ -6,6 +6,7 @@ gathered, so that every process holds the same queue.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,7 +107,11 @@ class World:
             if isinstance(module, BatchNorm):
                 module.synchronised = sync_bn
         ids = [device] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+        # torch 2.13 renamed what says that buffers stay apart in the forward pass, and warns of the old name.
+        known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+        word = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        settings: dict[str, Any] = {word: False}
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, **settings)
 
 
 @contextmanager
