@@ -464,13 +464,12 @@ def _parts(views: Views, count: int) -> Iterator[tuple[Tensor, Tensor | None, Te
 def _arithmetic(deterministic: bool) -> Iterator[None]:
     """Train with full float32, and on request with deterministic operations alone."""
     full_float32()
-    wanted = deterministic
-    if wanted:  # what cuBLAS asks for, before its first product
+    if deterministic:  # what cuBLAS asks for, before its first product
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(wanted or before)
-    torch.backends.cudnn.benchmark = not wanted
+    torch.use_deterministic_algorithms(deterministic or before)
+    torch.backends.cudnn.benchmark = not deterministic
     try:
         yield
     finally:
