@@ -325,6 +325,8 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="on a GPU: what its kernels do")
     parser.add_argument("--views", action="store_true", help="time the views alone, on one core")
     options = parser.parse_args()
+    if options.profile and not options.device.startswith("cuda"):
+        parser.error("--profile needs --device cuda")
     if options.views:
         time_views(options)
     elif options.memory:

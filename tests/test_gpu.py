@@ -23,6 +23,7 @@ import torch.distributed as dist
 from click.testing import CliRunner
 from clipfiles import TINY, make_clips
 from torch import Tensor
+from trainedruns import log_of, state_of, stop_after
 
 from skeltools.cli.main import main
 from skeltools.errors import RunError
@@ -33,7 +34,6 @@ from skeltools.models.encoder import FeatureEncoder
 from skeltools.progress import Silent
 from skeltools.runs import Run
 from skeltools.store import ClipFile
-from skeltools.training import checkpoint as checkpoints
 from skeltools.training.distributed import World
 from skeltools.training.engine import Trainer, make_model
 from skeltools.training.feed import DeviceFeed, StreamFeed
@@ -79,27 +79,8 @@ def start(path: Path, file: ClipFile, *overrides: str) -> Run:
     return Run.create(path, settings, file=file, **words)
 
 
-def log_of(run: Run) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in run.log_path.read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "clips_per_second"} for line in lines]
-
-
 def losses_of(run: Run) -> list[float]:
     return [line["loss"] for line in log_of(run) if line["kind"] == "step"]
-
-
-def stop_after(steps: int) -> Any:
-    left = [steps]
-
-    def stop() -> bool:
-        left[0] -= 1
-        return left[0] <= 0
-
-    return stop
-
-
-def state_of(run: Run) -> checkpoints.Checkpoint:
-    return checkpoints.load(run.last_checkpoint())
 
 
 def close(ours: Run, theirs: Run, rtol: float) -> None:

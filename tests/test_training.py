@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from clipfiles import TINY, make_clips
+from trainedruns import log_of, state_of, stop_after
 
 from skeltools.errors import DataError, RunError, SettingError
 from skeltools.progress import Silent
@@ -50,25 +50,6 @@ def start(path: Path, file: ClipFile, *overrides: str, recipe: str | None = None
         seed=3,
         command="test",
     )
-
-
-def log_of(run: Run) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in run.log_path.read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "clips_per_second"} for line in lines]
-
-
-def stop_after(steps: int) -> Any:
-    left = [steps]
-
-    def stop() -> bool:
-        left[0] -= 1
-        return left[0] <= 0
-
-    return stop
-
-
-def state_of(run: Run) -> checkpoints.Checkpoint:
-    return checkpoints.load(run.last_checkpoint())
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ Activations are kept as (B, T, V, C) with channels last. In that layout the grap
 one batched product with a (3V, V) matrix, after which the 1x1 convolution over the three parts is a single
 matrix product and the token map is a view; the temporal convolution runs in channels_last. It is
 the same mathematics as convolving to 3 x out channels first and contracting after, in fewer passes.
-Narrow blocks do both in one dense product. A GPU wants the same in other steps, see `_on_gpu`.
+Narrow blocks do both in one dense product. On a GPU the steps differ, see `_on_gpu`.
 """
 
 from __future__ import annotations
@@ -64,38 +64,24 @@ class GraphConv(nn.Module):
         adjacency = graph * self.edge  # (3, V, W)
         offset = adjacency.sum(dim=1).T @ self.bias  # (W, out)
         outputs = offset.shape[1]
-        if _on_gpu(h):
-            return self._apart(h, adjacency, offset)
-        if inputs * outputs <= _NARROW:
+        if inputs * outputs <= _NARROW and not _on_gpu(h):
             # One frame of all joints times a (V * in, W * out) matrix: more arithmetic, in one large product.
             dense = torch.einsum("kvw,koi->viwo", adjacency, self.weight)
             frame = h.reshape(batch * frames, -1)
             maps = torch.addmm(offset.flatten(), frame, dense.reshape(joints * inputs, joints * outputs))
             return maps.view(batch, frames, joints, outputs)
         rows = adjacency.permute(2, 0, 1).reshape(joints * PARTS, joints)  # row w * 3 + k
-        gathered = torch.bmm(
-            rows.to(h.dtype).expand(batch * frames, -1, -1), h.reshape(batch * frames, joints, inputs)
-        )  # (B * T, V * 3, in): joint w holds its three parts side by side
-        kernel = self.weight.permute(1, 0, 2).reshape(-1, PARTS * inputs, 1, 1)
+        stacked = h.reshape(batch * frames, joints, inputs)
+        kernel = self.weight.permute(1, 0, 2).reshape(-1, PARTS * inputs)
+        if _on_gpu(h):
+            gathered = gather(stacked, rows).view(batch, frames, joints, PARTS * inputs)
+            out = F.linear(gathered, kernel)
+            return out + offset.to(out.dtype)
+        # (B * T, V * 3, in): joint w holds its three parts side by side.
+        gathered = torch.bmm(rows.to(h.dtype).expand(batch * frames, -1, -1), stacked)
         # A 1x1 convolution of a channels_last view: a matrix product, a quarter faster than matmul.
         maps = gathered.view(batch, frames, joints, PARTS * inputs).permute(0, 3, 1, 2)
-        return F.conv2d(maps, kernel).permute(0, 2, 3, 1).add_(offset)
-
-    def _apart(self, h: Tensor, adjacency: Tensor, offset: Tensor) -> Tensor:
-        """The same on a GPU: the joints' product, a linear layer, the offset."""
-        kind = h.device.type
-        if torch.is_autocast_enabled(kind):
-            h = h.to(torch.get_autocast_dtype(kind))
-        batch, frames, joints, inputs = h.shape
-        rows = adjacency.permute(2, 0, 1).reshape(joints * PARTS, joints)  # row w * 3 + k
-        stacked = h.reshape(batch * frames, joints, inputs)
-        if h.dtype in (torch.bfloat16, torch.float16):
-            gathered = gather(stacked, rows)
-        else:
-            gathered = torch.bmm(rows.expand(batch * frames, -1, -1), stacked)
-        kernel = self.weight.permute(1, 0, 2).reshape(-1, PARTS * inputs)
-        out = F.linear(gathered.view(batch, frames, joints, PARTS * inputs), kernel)
-        return out + offset.to(out.dtype)
+        return F.conv2d(maps, kernel[..., None, None]).permute(0, 2, 3, 1).add_(offset)
 
 
 class TemporalConv(nn.Conv2d):
