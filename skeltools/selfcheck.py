@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skeltools.arrays import read_arrays
-from skeltools.errors import DataError
+from skeltools.errors import DataError, SettingError
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone
@@ -35,13 +35,19 @@ from skeltools.models.stgcn import STGCN
 from skeltools.training.recipe import ModelSettings
 from skeltools.transforms import augment, partswap
 from skeltools.transforms.draws import Draws
-from skeltools.transforms.streams import to_stream
+from skeltools.transforms.streams import check_stream, to_stream
 
 SHIPPED = "selfcheck.json"
 """Name of the shipped numbers within ``skeltools/data``."""
 
 GRADIENT_FLOOR = 0.01
-"""Smaller gradient norms are rounding noise: biases in front of a batch norm."""
+"""Smaller gradient norms are rounding noise in float32: biases in front of a batch norm."""
+
+EXACT_GRADIENT_FLOOR = 1e-6
+"""The same for references in float64."""
+
+EXACT_BOUND = 1e-10
+"""Largest relative error against a reference that was computed in float64."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,15 @@ class Row:
 
 @dataclass
 class _Table:
-    """Collects rows; `want` holds the reference's fields."""
+    """Collects rows; `want` holds the reference's fields.
+
+    `exact` says that the reference was computed in float64 and is compared in it: every bound is then at most
+    `EXACT_BOUND`, relative to the largest number of the field.
+    """
 
     want: Mapping[str, Any]
     dtype: torch.dtype
+    exact: bool = False
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -102,6 +113,8 @@ class _Table:
             floor: Entries below this expected magnitude are left out, and each error is relative to its own.
             at: What to call it instead of the name.
         """
+        if self.exact:
+            tolerance, relative = min(tolerance, EXACT_BOUND), True
         if name not in self.want:
             self.rows.append(Row(at or name, self.word, None, None, None, tolerance, relative))
             return
@@ -153,7 +166,7 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
             return _check_backbone(want, device)
     except KeyError as error:
         raise DataError(f"{path} lacks {error}, which its layout cannot do without.") from None
-    except (RuntimeError, ValueError, DataError) as error:
+    except (RuntimeError, ValueError, DataError, SettingError) as error:
         raise DataError(f"{path}: {' '.join(str(error).split())}") from None
     raise DataError(f"{path} is in neither known layout: no 'hparams', 'hparams/hidden' or 'hparams/blocks'.")
 
@@ -183,7 +196,11 @@ def _initial(
 def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype) -> list[Row]:
     """Two training steps. In float32 only what comes before any gradient: single ReLU inputs that lie within
     rounding of zero decide about gradients, so gradients and what follows are compared in float64."""
-    exact = dtype == torch.float64
+    in_double = dtype == torch.float64
+    stream = check_stream(str(want.get("view", "joint")))
+    exact = in_double and all(
+        value.dtype == np.float64 for name, value in want.items() if name.startswith("step0/neck_")
+    )
     width, dim, embedding, queue, heads, _ = (int(value) for value in want["hparams"])
     model = SkeAttnCLR(
         _model_settings(width=width, dim=dim, embedding=embedding, heads=heads),
@@ -204,9 +221,10 @@ def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype
     )
     necks, keys, masks = _recorded(model)
     rows: list[Row] = []
-    for step in range(2 if exact else 1):
+    for step in range(2 if in_double else 1):
         prefix = f"step{step}/"
-        table = _Table({k.removeprefix(prefix): v for k, v in want.items() if k.startswith(prefix)}, dtype)
+        fields = {k.removeprefix(prefix): v for k, v in want.items() if k.startswith(prefix)}
+        table = _Table(fields, dtype, exact)
         needed = ("xq", "xk", "swap_shift", "swap_joints", "swap_frames")
         lacking = [name for name in needed if name not in table.want]
         if lacking:
@@ -215,12 +233,13 @@ def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype
             return rows
         for seen in (necks, keys, masks):
             seen.clear()
-        _one_step(model, optimizer, table, step, device, (necks, keys, masks))
+        _one_step(model, optimizer, table, step, stream, device, (necks, keys, masks))
         rows += [_named(row, prefix) for row in table.rows]
-    if exact:
-        table = _Table(want, dtype)
+    if in_double:
+        table = _Table(want, dtype, exact)
         model.eval()
         x = torch.from_numpy(want["step1/xq"].astype(np.float32)).to(device=device, dtype=dtype)
+        x = to_stream(x, stream)
         table.compare(
             "eval/logits", lambda: _logits(model.query.backbone, x, want, "init/encoder_q."), 0.02, True
         )
@@ -245,10 +264,11 @@ def _one_step(
     optimizer: torch.optim.Optimizer,
     table: _Table,
     step: int,
+    stream: str,
     device: torch.device,
     seen: tuple[list[Tensor], list[Tensor], list[Tensor]],
 ) -> None:
-    want, exact = table.want, table.dtype == torch.float64
+    want = table.want
     first, second = (
         torch.from_numpy(want[name].astype(np.float32)).to(device=device, dtype=table.dtype)
         for name in ("xq", "xk")
@@ -259,9 +279,9 @@ def _one_step(
     order = torch.arange(swapped.numel(), device=device, dtype=torch.float64)
     table.compare("x_swap_sum", swapped.double().sum(), 1e-5, True)
     table.compare("x_swap_weighted_sum", (swapped.double().flatten() * order).sum(), 1e-5, True)
-    losses = model(first, swapped, second)
+    losses = model(*(to_stream(view, stream) for view in (first, swapped, second)))
     necks, keys, masks = seen
-    if step == 0:
+    if step == 0 or table.exact:
         for name, neck in zip(("global", "swap_global", "salient", "nonsalient"), necks, strict=True):
             table.compare(f"neck_{name}", neck, 1e-4)
         table.compare("mask", masks[0][:2, :8], 1e-4)
@@ -271,7 +291,7 @@ def _one_step(
     bound = 1e-4 if step == 0 else 2e-4
     for name, loss in zip(("", "_global", "_salient", "_nonsalient"), losses[:4], strict=True):
         table.compare(f"loss{name}", loss, bound)
-    if not exact:
+    if table.dtype != torch.float64:
         return
     optimizer.zero_grad()
     losses.total.backward()
@@ -284,9 +304,9 @@ def _one_step(
 
     if "grad_names" in want:
         bound = 1e-4 if step == 0 else 0.05
-        label = f"grad_norms above {GRADIENT_FLOOR}"
+        floor = EXACT_GRADIENT_FLOOR if table.exact else GRADIENT_FLOOR
         found = list(norms("grad_names", gradients))
-        table.compare("grad_norms", found, bound, floor=GRADIENT_FLOOR, at=label)
+        table.compare("grad_norms", found, bound, floor=floor, at=f"grad_norms above {floor}")
     optimizer.step()
     momentum = key_momentum(0.996, step, 100)
     table.compare("momentum", momentum, 0.0)
@@ -296,7 +316,7 @@ def _one_step(
     if "param_names" in want and "param_norms" in want:
         ours = [name for name in want["param_names"].tolist() if translate(name) is not None]
         kept = np.isin(want["param_names"], ours)
-        narrowed = _Table({"param_norms": want["param_norms"][kept]}, table.dtype)
+        narrowed = _Table({"param_norms": want["param_norms"][kept]}, table.dtype, table.exact)
         state = model.state_dict()
         sizes = [state[str(translate(name))].double().norm().item() for name in ours]
         narrowed.compare("param_norms", sizes, 1e-4 if step == 0 else 5e-3, floor=1e-6)

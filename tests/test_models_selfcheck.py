@@ -18,13 +18,39 @@ from skeltools.selfcheck import SHIPPED, check_file, check_shipped, shipped_numb
 CPU = torch.device("cpu")
 
 
+STREAM_FILES = ("skeattnclr_stream_bone", "skeattnclr_stream_motion")
+
+
 @pytest.mark.parametrize(
-    ("name", "least"), [("skeattnclr_tiny", 40), ("backbone_bigru_tiny", 10), ("backbone_dsta_tiny", 10)]
+    ("name", "least"),
+    [("skeattnclr_tiny", 40), ("backbone_bigru_tiny", 10), ("backbone_dsta_tiny", 10)]
+    + [(name, 50) for name in STREAM_FILES],
 )
 def test_reference_numbers_are_reproduced(shared: Path, name: str, least: int) -> None:
     rows = check_file(shared / "reference" / f"{name}.npz", CPU)
     assert not [row for row in rows if not row.ok or row.skipped]
     assert len(rows) >= least
+
+
+@pytest.mark.parametrize("name", STREAM_FILES)
+def test_references_in_float64_are_held_to_1e_10_on_their_stream(shared: Path, name: str) -> None:
+    rows = check_file(shared / "reference" / f"{name}.npz", CPU)
+    exact = [row for row in rows if row.dtype == "float64"]
+    assert all(row.tolerance <= 1e-10 and row.ok for row in exact)
+    assert {"step0/loss", "step1/loss_salient", "step1/k_ns", "eval/logits"} <= {
+        row.quantity for row in exact
+    }
+    assert sum("grad_norms" in row.quantity for row in exact) == 2
+
+
+@pytest.mark.parametrize("view", ["joint", "motion"])
+def test_a_file_under_another_stream_is_out(shared: Path, tmp_path: Path, view: str) -> None:
+    content = dict(np.load(shared / "reference" / "skeattnclr_stream_bone.npz"))
+    np.savez(tmp_path / "other.npz", **content | {"view": np.array(view)})
+    assert any(row.quantity == "step0/loss" and not row.ok for row in check_file(tmp_path / "other.npz", CPU))
+    np.savez(tmp_path / "unknown.npz", **content | {"view": np.array("bones")})
+    with pytest.raises(DataError, match=r"unknown.npz: Unknown stream 'bones'.*Did you mean 'bone'"):
+        check_file(tmp_path / "unknown.npz", CPU)
 
 
 def test_shipped_numbers_are_reproduced_and_are_what_this_code_makes() -> None:

@@ -26,6 +26,7 @@ from skeltools.training.engine import Trainer, ViewMaker, make_model
 from skeltools.training.feed import DeviceFeed, StreamFeed
 from skeltools.training.recipe import resolve_recipe
 from skeltools.training.schedule import learning_rate
+from skeltools.transforms.streams import to_stream
 
 CPU = torch.device("cpu")
 
@@ -245,6 +246,27 @@ def test_views_are_functions_of_seed_epoch_and_clip(data: Path) -> None:
     assert (views.first[:, :, :, 20] == 0).all()  # bones of the root
     later = make(x, rows, 3, swap)
     assert not torch.equal(later.first, views.first)
+
+
+@pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
+@pytest.mark.parametrize("fill", ["partner", "zeros", "noise"])
+def test_the_part_swap_acts_on_joints_and_the_stream_is_made_after_it(
+    data: Path, stream: str, fill: str
+) -> None:
+    settings = resolved(f"augment.swap_fill={fill}").values
+    with ClipFile(data) as file:
+        rows = torch.from_numpy(file.rows("xsub", "train")[:6])
+        x = torch.from_numpy(file.clips(rows.numpy()))
+    joints = ViewMaker(settings, "joint", 3)
+    swap = joints.drawn(5, 6, 16)
+    expected, views = (ViewMaker(settings, name, 3)(x, rows, 1, swap) for name in ("joint", stream))
+    for got, want in zip(
+        (views.first, views.swapped, views.second),
+        (expected.first, expected.swapped, expected.second),
+        strict=True,
+    ):
+        assert want is not None
+        torch.testing.assert_close(got, to_stream(want, stream))
 
 
 def test_the_initial_model_is_a_function_of_the_seed() -> None:

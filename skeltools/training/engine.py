@@ -92,7 +92,10 @@ class Views:
 
 
 class ViewMaker:
-    """Makes the views of a batch: augmentation, stream, part swap.
+    """Makes the views of a batch: augmentation, part swap, stream.
+
+    The part swap acts on the first view in joint coordinates, and the stream is made after it (spec section
+    4): swapping in the stream differs at the window's ends and at the borders of the parts.
 
     Args:
         settings: The run's settings.
@@ -127,18 +130,15 @@ class ViewMaker:
             partners: Clips and rows that each of `x` swaps with; None when `x` is the joint batch.
         """
         draws = Draws(self.seed, epoch, clips)
-        first = self._view(x, draws, "first")
-        second = self._view(x, draws, "second")
+        first = self.pipeline(x, draws.scoped("first"))
+        second = self.pipeline(x, draws.scoped("second"))
         swapped = None
         if swap is not None and self.swap is not None:
             partner = None
             if partners is not None:
-                partner = self._view(partners[0], Draws(self.seed, epoch, partners[1]), "first")
-            swapped = partswap.apply(first, swap, self.swap.fill, draws, partner)
-        return Views(first, swapped, second)
-
-    def _view(self, x: Tensor, draws: Draws, name: str) -> Tensor:
-        return to_stream(self.pipeline(x, draws.scoped(name)), self.stream)
+                partner = self.pipeline(partners[0], Draws(self.seed, epoch, partners[1]).scoped("first"))
+            swapped = to_stream(partswap.apply(first, swap, self.swap.fill, draws, partner), self.stream)
+        return Views(to_stream(first, self.stream), swapped, to_stream(second, self.stream))
 
 
 class Trainer:
