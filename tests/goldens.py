@@ -30,7 +30,8 @@ BACKBONES = ("stgcn", "bigru", "dsta")
 METHODS = ("skeattnclr", "skeletonclr")
 SIZE = (
     "model.width=4", "model.dim=16", "model.embedding=8", "model.heads=4", "model.gru_hidden=8",
-    "model.gru_layers=2", "model.subsets=2", "queue.size=32", "augment.swap_unit=1", "train.epochs=5", "train.batch_size=6",
+    "model.gru_layers=2", "model.subsets=2", "queue.size=32", "augment.swap_unit=1",
+    "train.epochs=5", "train.batch_size=6",
     "train.log_every=1", "train.lr=0.05", "train.lr_steps=[3]", "monitor.every=1", "monitor.k=3",
     "train.precision=float64", "train.deterministic=true",
 )  # fmt: skip
