@@ -75,6 +75,7 @@ like, not what the method can do.
 """
 
 PAGE = "page demo/runs --out report.html"
+# After pictures of the page were taken anew, the sentence about them in `text` goes.
 SHOTS = (("page-desk.png", 1200, 1500, False), ("page-phone.png", 390, 844, True))
 """Picture, width, height, and whether it is dark and shows the player."""
 
@@ -153,7 +154,9 @@ def text() -> str:
     lines += [
         "## The page",
         "",
-        "One HTML file without network or server; see [pictures and pages](plots.md).",
+        "One HTML file without network or server; see [pictures and pages](plots.md). The two pictures",
+        "were taken from runs of the earlier part swap ([changes](../CHANGELOG.md#fixed)): they show the",
+        "page, and the figures in them are withdrawn.",
         "",
     ]
     lines += ["```", f"skeltools {PAGE}", "```", ""]
