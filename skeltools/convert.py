@@ -415,9 +415,8 @@ class _Worker:
             return Left(span.clip, f"implausible: {entry.inside}: {error.problem}")
 
     def _clip(self, clip: int, recording: Recording, path: str) -> Done | Left:
-        fault = plausible.recording_fault(
-            recording.coords, recording.frame, recording.slot, self._job.reading.unit
-        )
+        unit = self._job.reading.unit
+        fault, large = plausible.judge(recording.coords, recording.frame, recording.slot, unit)
         if fault is not None:
             raise FormatError(path, fault)
         found = apply(recording, self._job.chain, self._dataset.format == "pku")
@@ -430,10 +429,7 @@ class _Worker:
             self._motion.seek(clip * len(stored))
             write_all(self._motion, found.motion.astype(found.motion.dtype.newbyteorder("<")).tobytes())
         raw = self._keep(recording) if self._raw is not None else None
-        told = recording.notes
-        large = plausible.outsized(recording.coords)
-        if large:
-            told = (*told, ("outsized", large))
+        told = (*recording.notes, ("outsized", large)) if large else recording.notes
         return Done(clip, found.frames, found.length, found.bodies, found.gaps, sha256(stored), raw, told)
 
     def _keep(self, recording: Recording) -> tuple[int, int, int, int, int]:

@@ -117,47 +117,44 @@ def size_fault(size: float, unit: str = "m", most: float = MOST_SIZE) -> str | N
     return None
 
 
-def recording_fault(
+def judge(
     coords: NDArray[np.float32], frame: NDArray[Any], person: NDArray[Any], unit: str = "m"
-) -> str | None:
-    """Say why the bodies of a recording cannot be people, or return None; cheap where they can.
+) -> tuple[str | None, int]:
+    """Judge the bodies of a recording; cheap where they are people in metres.
 
     Args:
         coords: (B, V, C), the observed bodies, metres.
         frame: (B,), the 0-based frame of each.
         person: (B,), which of the persons of its frame each is.
         unit: The unit they were read in.
+
+    Returns:
+        Why they cannot be people, or None; and how many of them are larger than `MOST_SIZE`.
     """
     if len(coords) == 0 or (unit == "m" and not _wide(coords)):
-        return None
+        return None, 0
     sizes = body_sizes(coords)
     for number in np.unique(person):
         of = sizes[(person == number) & (sizes > 0)]
         if len(of):
             fault = size_fault(float(np.sort(of)[(len(of) - 1) // 2]), unit)
             if fault is not None:
-                return fault
+                return fault, 0
     body, joint, axis = np.unravel_index(np.abs(coords).argmax(), coords.shape)
     value = float(coords[body, joint, axis])
     if abs(value) > MOST_COORDINATE:
-        return (
+        fault = (
             f"{'xyz'[axis]} of joint {joint} in frame {frame[body] + 1} is {value:.3g} m; expected "
             f"coordinates in metres, of {MOST_COORDINATE:,.0f} at most."
         )
-    return None
+        return fault, 0
+    return None, int((sizes > MOST_SIZE).sum())
 
 
 def _wide(coords: NDArray[np.float32]) -> bool:
     """Whether the coordinates lie so far apart, or so far off, that a body may be too large."""
     low, high = float(coords.min()), float(coords.max())
     return high - low > MOST_SIZE or max(high, -low) > MOST_COORDINATE
-
-
-def outsized(coords: NDArray[np.float32]) -> int:
-    """Return how many of the observed bodies (B, V, C) are larger than `MOST_SIZE`."""
-    if len(coords) == 0 or not _wide(coords):
-        return 0
-    return int((body_sizes(coords) > MOST_SIZE).sum())
 
 
 def body_sizes(coords: NDArray[Any]) -> NDArray[np.float64]:

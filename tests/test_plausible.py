@@ -28,7 +28,7 @@ def person(frames: int = 20, joints: int = 25, size: float = 1.7) -> np.ndarray:
 
 def fault_of(body: np.ndarray, unit: str = "m") -> str | None:
     """What is wrong with the bodies (B, V, 3) of one person, one a frame."""
-    return plausible.recording_fault(body, np.arange(len(body)), np.zeros(len(body), int), unit)
+    return plausible.judge(body, np.arange(len(body)), np.zeros(len(body), int), unit)[0]
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,13 @@ def test_the_unit_that_was_given_is_read_and_a_wrong_one_refused(unit: str) -> N
 def test_one_person_of_two_in_millimetres_is_found() -> None:
     both = np.concatenate([person(30), person(20) * 1000])
     which = np.repeat([0, 1], [30, 20])
-    assert "millimetres?" in str(plausible.recording_fault(both, np.arange(50), which))
+    assert "millimetres?" in str(plausible.judge(both, np.arange(50), which)[0])
 
 
 def test_single_frames_of_glitches_are_counted_not_refused() -> None:
     body = person(50)
     body[7, 3] = 5000
-    assert fault_of(body) is None
-    assert plausible.outsized(body) == 1
+    assert plausible.judge(body, np.arange(50), np.zeros(50, int)) == (None, 1)
     body[9, 4, 1] = -3.4e38
     assert fault_of(body) == (
         "y of joint 4 in frame 10 is -3.4e+38 m; expected coordinates in metres, of 10,000 at most."
@@ -103,8 +102,7 @@ def test_real_recordings_pass(shared: Path) -> None:
     ]
     assert len(recordings) == 132
     for found in recordings:
-        assert plausible.recording_fault(found.coords, found.frame, found.slot) is None
-        assert plausible.outsized(found.coords) == 0
+        assert plausible.judge(found.coords, found.frame, found.slot) == (None, 0)
     clips = np.stack([prepare(found.first_two())[0] for found in recordings])
     assert plausible.clip_faults(clips, PARENTS, most=plausible.MOST_SIZE) == []
     measured = plausible.measure(clips, PARENTS)
