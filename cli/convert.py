@@ -79,7 +79,10 @@ def command(
             sources,
             out,
             prep=preparation.choose(
-                prep, overrides=overrides, options={"chain.frames": frames, "chain.dtype": dtype}
+                prep,
+                dataset=dataset,
+                overrides=overrides,
+                options={"chain.frames": frames, "chain.dtype": dtype},
             ),
             prep_name=prep,
             workers=workers or _cores(),

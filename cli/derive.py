@@ -38,11 +38,14 @@ def command(
     from skeltools.store import ClipFile
 
     progress = console.progress()
-    chosen = preparation.choose(
-        prep, overrides=overrides, options={"chain.frames": frames, "chain.dtype": dtype}
-    )
     try:
         with ClipFile(file) as opened:
+            chosen = preparation.choose(
+                prep,
+                dataset=opened.dataset.name,
+                overrides=overrides,
+                options={"chain.frames": frames, "chain.dtype": dtype},
+            )
             clips = derive(opened, out, chosen.values, prep, replace=replace, progress=progress)
     finally:
         progress.finish()

@@ -30,6 +30,7 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
     from skeltools import datasets
     from skeltools.cli import console
     from skeltools.identify import CHOICES, MORE_CHOICES, identify
+    from skeltools.preparation import choose
 
     progress = console.progress()
     try:
@@ -50,6 +51,8 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
                     "stream": found.stream,
                     "values": found.values,
                     "others": found.others,
+                    "preparations": found.preparations,
+                    "stored": found.stored,
                     "nearest": found.nearest.settings(),
                 }
             )
@@ -65,6 +68,13 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
         show(f"They are reproduced to {found.error:.2g} m by:")
         for key, values in found.values.items():
             show(_line(key, values, (CHOICES | MORE_CHOICES)[key]))
+        for name in found.preparations:
+            show(f"That is --prep {name} ({choose(name).title}), with {found.frames} frames.")
+        for name in found.stored:
+            show(
+                f"That is --prep {name} ({choose(name).title}) before its frames are cropped and resized, as "
+                "its scripts store it."
+            )
     else:
         show(f"No known preparation gives them. The nearest is off by up to {found.error:.3g} m:")
         for key in found.values:

@@ -38,7 +38,7 @@ def command(
 
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
-    chain = preparation.choose(prep, overrides=overrides).values if prep else None
+    chain = preparation.choose(prep, dataset=dataset, overrides=overrides).values if prep else None
     progress = console.progress()
     try:
         clips = import_arrays(

@@ -160,7 +160,8 @@ def convert(
         dataset: What the source holds, from `skeltools.datasets.get`.
         source: One or several folders, archives or files (see `skeltools.formats.source.list_entries`).
         out: The file to write. It appears under this name only when it is complete.
-        prep: How to prepare the clips, from `skeltools.preparation.choose`; the default chain when None.
+        prep: How to prepare the clips, from `skeltools.preparation.choose` with the dataset's name; the
+            default chain when None.
         prep_name: Name of that preparation, stored with the data.
         frames: T, frames a prepared clip, where `prep` is None.
         workers: Processes. More than one need the caller's ``if __name__ == "__main__"`` guard.

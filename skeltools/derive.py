@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from skeltools.errors import DataError, SettingError
+from skeltools.errors import DataError, SettingError, counted
 from skeltools.formats.recording import Recording
-from skeltools.preparation import Chain, Prepared, apply, stored
+from skeltools.preparation import OF_CHAIN, Chain, Prepared, apply
 from skeltools.progress import SILENT, Progress
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
 from skeltools.store.writer import Contents, Raw, RawBodies, check_output, read_clips, write_file
 
-_OF_THE_SPLITS = ("split_names", "splits")
+_OF_THE_SPLITS = {"ntu120": "splits", "pku1": "split_names", "pku2": "split_names"}
+"""The setting that bears on the splits, by dataset; it takes the raw files to change them."""
 
 
 def derive(
@@ -49,14 +50,24 @@ def derive(
     out = Path(out)
     if not file.has_raw:
         raise DataError(f"{file.path} holds no recordings. Convert with --keep-raw to keep them.")
-    before = stored(file.attrs)
-    for key in _OF_THE_SPLITS:
-        if getattr(before, key) != getattr(chain, key):
-            raise SettingError(
-                f"chain.{key} was '{getattr(before, key)}' and cannot be changed to '{getattr(chain, key)}' "
-                "without the raw files. Convert again."
-            )
+    if not file.has_ids:
+        raise DataError(
+            f"{file.path} holds recordings without tracking ids: an older skeltools kept them. Convert the "
+            "source again with --keep-raw."
+        )
+    key = _OF_THE_SPLITS.get(file.dataset.name)
+    if key is not None and (before := file.attrs.get(f"chain.{key}")) != getattr(chain, key):
+        raise SettingError(
+            f"chain.{key} was '{before}' and cannot be changed to '{getattr(chain, key)}' without the raw "
+            f"files. Convert again, or keep it: --set chain.{key}={before}"
+        )
     check_output(out, replace, file.path)
+    lost = sum(reason.partition(":")[0] in OF_CHAIN for _, reason in file.excluded)
+    if lost:
+        progress.message(
+            f"{counted(lost, 'clip')} left out by the preparation of {file.path}, without a recording there: "
+            "left out here too."
+        )
     recordings = (file.recording(row) for row in range(len(file)))
     with (
         tempfile.TemporaryFile(dir=out.absolute().parent) as clips,

@@ -17,8 +17,9 @@ from skeltools.exchange import read_arrays
 from skeltools.formats.plan import Plan, Unit, make_plan, read_unit
 from skeltools.formats.recording import Recording
 from skeltools.formats.source import Entry, list_entries, read_all
-from skeltools.preparation import Chain, central, choose, choose_frames, finish, finish_both
+from skeltools.preparation import PACKAGE, Chain, Chosen, central, choose, choose_frames, finish
 from skeltools.progress import SILENT, Progress
+from skeltools.settings import packaged_recipes
 from skeltools.skeleton import PARENTS
 from skeltools.store.reader import ClipFile
 
@@ -28,8 +29,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "cut": ("middle", "first"),
     "bodies": ("first", "spread", "tracked"),
     "gaps": ("keep", "close"),
+    "pad": ("zeros", "repeat"),
     "absent": ("zeros", "copy"),
-    "length": ("first-body", "any-body", "last"),
+    "length": ("first-body", "any-body", "last", "padded"),
     "span": (1.0, 0.95),
     "centre": ("frame", "person", "first", "none"),
     "centre_joint": (20, 1),
@@ -46,7 +48,7 @@ MORE_CHOICES: dict[str, tuple[str, ...]] = {
 }
 """Settings that no single joint clip shows: of motion clips, of which clips are there, of their sides."""
 
-_FIRST_HALF = ("range", "most_frames", "cut", "bodies", "gaps", "absent", "length", "span")
+_FIRST_HALF = ("range", "bodies", "gaps", "most_frames", "cut", "pad", "absent", "length", "span")
 _SECOND_HALF = ("centre", "centre_joint", "resize", "rotation")
 """The chain's two halves. Most choices in the first give equal frames, for which the second is done once."""
 
@@ -76,6 +78,9 @@ class Verdict:
         nearest: The best combination of all, whether it fits or not.
         others: The same as `values` for settings that show in which clips there are and on which side of a
             split they stand (`MORE_CHOICES`); a setting is absent where the data say nothing about it.
+        preparations: Packaged preparations that give the clips, number of frames apart.
+        stored: Packaged preparations whose scripts' arrays the clips are: padded to 300 frames, neither
+            cropped nor resized.
     """
 
     frames: int
@@ -86,6 +91,8 @@ class Verdict:
     error: float
     nearest: Chain
     others: dict[str, tuple[str, ...]]
+    preparations: tuple[str, ...]
+    stored: tuple[str, ...]
 
     @property
     def found(self) -> bool:
@@ -171,7 +178,41 @@ def identify(
         others["zeros"] = ("keep",)
     elif empty and len(set(plan.names) - theirs.clips.keys() - empty) <= _LACKING * len(plan.names):
         others["zeros"] = ("exclude",)
-    return Verdict(frames, dtype, list(recordings), values, stream, float(worst[best]), nearest, others)
+    return Verdict(
+        frames=frames,
+        dtype=dtype,
+        clips=list(recordings),
+        values=values,
+        stream=stream,
+        error=float(worst[best]),
+        nearest=nearest,
+        others=others,
+        preparations=_named(dataset, first, second, fits, frames),
+        stored=_named(dataset, first, second, fits, frames, length="padded", span=1.0),
+    )
+
+
+def _named(
+    dataset: Dataset,
+    first: Sequence[Chain],
+    second: Sequence[Chain],
+    fits: NDArray[np.bool_],
+    frames: int,
+    **changes: Any,
+) -> tuple[str, ...]:
+    """Return the packaged preparations, changed so, that fit; those of as many frames if there are any."""
+
+    def alike(chain: Chain, wanted: Chain, keys: Sequence[str]) -> bool:
+        return all(getattr(chain, key) == getattr(wanted, key) for key in keys)
+
+    keys = [key for key in _FIRST_HALF if key != "range" or dataset.format == "pku"]
+    fitting = {}
+    for name in packaged_recipes(PACKAGE):
+        wanted = replace(choose(name, dataset=dataset.name).values, **changes)
+        rows = [alike(chain, wanted, keys) for chain in first]
+        if fits[rows][..., [alike(chain, wanted, _SECOND_HALF) for chain in second]].any():
+            fitting[name] = wanted.frames
+    return tuple(name for name, of in fitting.items() if of == frames) or tuple(fitting)
 
 
 _KINDS = {
@@ -240,27 +281,36 @@ def _gaps(
     """
     gaps = np.full((len(first), len(kinds), len(second)), np.inf)
     known: dict[bytes, NDArray[np.float64]] = {}
+    chosen: dict[Chain, Chosen | str] = {}
     for row, chain in enumerate(first):
-        found = choose_frames(recording, chain, labelled)
-        if isinstance(found, str) or found[1] == 0:
+        alike = _alike(chain, recording.frames)
+        if alike not in chosen:
+            chosen[alike] = choose_frames(recording, alike, labelled)
+        found = chosen[alike]
+        if isinstance(found, str) or found.length == 0:
             continue
-        frames = np.ascontiguousarray(central(found[0], found[1], chain))
-        key = frames.tobytes()
+        used = central(found, chain)._replace(second=True)
+        key = b"".join(array.tobytes() for array in (used.raw, used.there, used.first))
         if key not in known:
-            known[key] = np.array([_gap(frames, clip, other, kinds) for other in second]).T
+            known[key] = np.array([_gap(used, clip, other, kinds) for other in second]).T
         gaps[row] = known[key]
     return gaps
 
 
-def _gap(
-    frames: NDArray[np.float32], clip: NDArray[np.floating[Any]], chain: Chain, kinds: Sequence[str]
-) -> list[float]:
+def _alike(chain: Chain, frames: int) -> Chain:
+    """Return the chain that stands for all which choose the same of so many frames, before ``span``."""
+    if frames > CHOICES["most_frames"][0]:
+        return replace(chain, span=1.0)
+    return replace(chain, span=1.0, cut="first", most_frames=0)
+
+
+def _gap(used: Chosen, clip: NDArray[np.floating[Any]], chain: Chain, kinds: Sequence[str]) -> list[float]:
     """Return the largest coordinate difference of each kind of clip that the second half makes."""
     made: dict[str, NDArray[Any] | None]
     if list(kinds) == ["joint"]:
-        made = {"joint": finish(frames, chain)}
+        made = {"joint": finish(used, chain)[0]}
     else:
-        joint, moved = finish_both(frames, replace(chain, motion="source"))
+        joint, moved = finish(used, replace(chain, motion="source"))
         motion = np.zeros_like(joint)
         motion[:, :-1] = joint[:, 1:] - joint[:, :-1]
         made = {

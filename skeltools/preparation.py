@@ -1,4 +1,7 @@
-"""The chain from a recording to a clip ``(3, T, 25, 2)``: bodies, length, centre, resize, rotate.
+"""The chain from a recording to a clip ``(3, T, 25, 2)``.
+
+Its steps, in order: range, bodies (with gaps), most_frames and cut, pad, absent, length, span
+(`choose_frames` and `central`); centre, rotation to axes, resize, rotation by yaw (`finish`).
 
 The default is spec section 3, the chain behind the published numbers. Every step where other projects
 differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparations`.
@@ -7,7 +10,7 @@ differ is a setting of `Chain`; values stand in the recipes of `skeltools.prepar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,8 +23,8 @@ from skeltools.formats.recording import Recording
 from skeltools.settings import Resolved, build, resolve, setting
 from skeltools.skeleton import LEFT_SHOULDER, NUM_BODIES, NUM_JOINTS, RIGHT_SHOULDER
 
-MOST_FRAMES = 300
-"""The reference cuts longer clips to their middle 300 frames before anything else."""
+PADDED = 300
+"""Frames that projects' scripts pad a clip to; no NTU recording has more."""
 
 BASE = "skeattnclr"
 PACKAGE = "skeltools.preparations"
@@ -49,24 +52,31 @@ class Chain:
         "The dataset's own splits, or for NTU-120 also an 'xview' by camera.", choices=("official", "camera")
     )
     bodies: str = setting(
-        "The first two of each frame in file order, ids ignored; the two places with the most spread; or "
-        "tracked by id, denoised and ordered by motion.",
+        "The first two of each frame in file order, ids ignored; of the first four places the two with the "
+        "most spread; or tracked by id, without short and wide tracks, ordered by motion.",
         choices=("first", "spread", "tracked"),
     )
     gaps: str = setting(
         "Frames in which a body is missing stay zero, or are closed, so that it comes back too early.",
         choices=("keep", "close"),
     )
-    absent: str = setting("A second body that is never there: zeros, or a copy.", choices=("zeros", "copy"))
+    pad: str = setting(
+        "Frames before a body comes and after it has left: zeros; or it is moved to the front and its frames "
+        "are repeated to the end.",
+        choices=("zeros", "repeat"),
+    )
+    absent: str = setting(
+        "The second body of a clip with one: zeros, or a copy of the first.", choices=("zeros", "copy")
+    )
     length: str = setting(
-        "L, the frames used from the front: as many as have a first body, as many as have any body, or up "
-        "to the last with any body.",
-        choices=("first-body", "any-body", "last"),
+        "L, the frames used from the front: as many as have a first body, as many as have any body, up to "
+        f"the last with any body, or {PADDED} however few there are.",
+        choices=("first-body", "any-body", "last", "padded"),
     )
     span: float = setting("Central share of the L frames that is used.", above=0.0, high=1.0)
     centre: str = setting(
         "What is subtracted: the centre joint of the same frame and body; of the same frame and person 1; "
-        "of person 1 in the first frame; nothing.",
+        "of person 1 in its first frame, whichever frames are used; nothing.",
         choices=("frame", "person", "first", "none"),
     )
     centre_joint: int = setting("The centre joint, 0-based.", low=0, high=NUM_JOINTS - 1)
@@ -103,19 +113,32 @@ class _Schema:
 
 
 def choose(
-    prep: str = BASE, *, overrides: Iterable[str] = (), options: Mapping[str, Any] | None = None
+    prep: str = BASE,
+    *,
+    dataset: str = "",
+    overrides: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Resolved[Chain]:
     """Resolve a preparation recipe.
 
     Args:
         prep: Name of a packaged recipe (skeattnclr, aimclr, ctrgcn, cmd) or path of a TOML file.
+        dataset: Name of the dataset, for what a recipe says of some datasets alone (``[[when]]``).
         overrides: ``chain.key=value`` texts.
         options: Values by dotted key that came from short options; None is skipped.
 
     Raises:
         SettingError: Unknown recipe or setting, or a value that does not fit.
     """
-    found = resolve(_Schema, BASE, prep, overrides=overrides, options=options, package=PACKAGE)
+    found = resolve(
+        _Schema,
+        BASE,
+        prep,
+        context={"dataset": dataset},
+        overrides=overrides,
+        options=options,
+        package=PACKAGE,
+    )
     return Resolved(found.values.chain, found.flat, found.origin, found.title)
 
 
@@ -156,6 +179,32 @@ class Prepared(NamedTuple):
     gaps: int
 
 
+class Chosen(NamedTuple):
+    """The frames of a recording that a clip is made of: what the first half of the chain gives.
+
+    Attributes:
+        raw: float32 (3, F, 25, M), metres; zeros where a body is not there.
+        there: bool (F, M), in which frames each body is there.
+        first: float32 (3, 1, 25, 1), person 1 in the first frame it is there in, whichever frames are used.
+        length: L.
+        second: Whether there is a second body.
+    """
+
+    raw: NDArray[np.float32]
+    there: NDArray[np.bool_]
+    first: NDArray[np.float32]
+    length: int
+    second: bool = True
+
+    @classmethod
+    def of(
+        cls, raw: NDArray[np.float32], there: NDArray[np.bool_], length: int, second: bool = True
+    ) -> Chosen:
+        """Return these frames, person 1 found in them."""
+        at = int(np.argmax(raw[..., 0].any(axis=(0, 2))))
+        return cls(raw, there, raw[:, at : at + 1, :, :1], length, second)
+
+
 def prepare(raw: NDArray[np.float32], frames: int = 64) -> tuple[NDArray[np.float32], int]:
     """Run the default chain (spec section 3) on one raw clip.
 
@@ -169,9 +218,8 @@ def prepare(raw: NDArray[np.float32], frames: int = 64) -> tuple[NDArray[np.floa
     """
     chain = _default(frames)
     raw = window(raw, chain)
-    length = length_of(raw)
-    clip, _ = _finish(raw, length, chain, 2)
-    return clip, length
+    chosen = Chosen.of(raw, np.asarray(raw.any(axis=(0, 2))), length_of(raw))
+    return finish(central(chosen, chain), chain)[0], chosen.length
 
 
 def apply(recording: Recording, chain: Chain, labelled: bool = False) -> Prepared | str:
@@ -187,25 +235,24 @@ def apply(recording: Recording, chain: Chain, labelled: bool = False) -> Prepare
     """
     if backend.compiled() and _is_reference(chain):
         return _apply_compiled(recording, chain)
-    found = choose_frames(recording, chain, labelled)
-    if isinstance(found, str):
-        return found
-    raw, length, second = found
-    clip, motion = _finish(raw, length, chain, 2 if second or chain.absent == "copy" else 1)
+    chosen = choose_frames(recording, chain, labelled)
+    if isinstance(chosen, str):
+        return chosen
+    clip, motion = finish(central(chosen, chain), chain)
     return Prepared(
         clip=clip,
         motion=motion,
         frames=recording.frames - int(labelled and chain.range == "start..end"),
-        length=length,
-        bodies=int(raw[..., 0].any()) + second,
-        gaps=missing_frames(raw),
+        length=chosen.length,
+        bodies=int(chosen.raw[..., 0].any()) + chosen.second,
+        gaps=missing_frames(chosen.raw),
     )
 
 
 _REFERENCE = {
-    "range": "start-1..end", "zeros": "exclude", "bodies": "first", "gaps": "keep", "absent": "zeros",
-    "length": "first-body", "span": 1.0, "centre": "frame", "resize": "linear", "rotation": "yaw",
-    "motion": "clip", "dtype": "float32",
+    "range": "start-1..end", "zeros": "exclude", "bodies": "first", "gaps": "keep", "pad": "zeros",
+    "absent": "zeros", "length": "first-body", "span": 1.0, "centre": "frame", "resize": "linear",
+    "rotation": "yaw", "motion": "clip", "dtype": "float32",
 }  # fmt: skip
 """The steps that are compiled; the other settings are arguments."""
 
@@ -226,9 +273,8 @@ def _apply_compiled(recording: Recording, chain: Chain) -> Prepared | str:
         return ALL_ZERO
     place = np.full((recording.frames, NUM_BODIES), -1, np.int32)
     place[recording.frame[kept], recording.slot[kept]] = np.flatnonzero(kept)
-    frames, most = recording.frames, chain.most_frames
-    start = (frames - most) // 2 if most and frames > most and chain.cut == "middle" else 0
-    stop = min(frames, start + most) if most else frames
+    frames = recording.frames
+    start, stop, _ = _kept(frames, chain).indices(frames)
     joints = (chain.centre_joint, LEFT_SHOULDER, RIGHT_SHOULDER)
     clip, length, gaps = _compiled.prepare(recording.coords, place, (start, stop), chain.frames, joints)
     if length == 0:
@@ -247,113 +293,125 @@ def _apply_compiled(recording: Recording, chain: Chain) -> Prepared | str:
 EMPTY = "empty: no frames"
 ALL_ZERO = "all-zero: no body has a position in any frame"
 UNTRACKED = "untracked: joint 0 of the first body has no position in any frame"
+OF_CHAIN = frozenset(
+    reason.partition(":")[0] for reason in (EMPTY, ALL_ZERO, UNTRACKED, bodies.TOO_SHORT, bodies.TOO_LONG)
+)
+"""Codes of the reasons for which the chain leaves a clip out."""
 
 
-def choose_frames(
-    recording: Recording, chain: Chain, labelled: bool = False
-) -> tuple[NDArray[np.float32], int, bool] | str:
-    """Do the first half of the chain: frames, bodies, gaps, length.
+def choose_frames(recording: Recording, chain: Chain, labelled: bool = False) -> Chosen | str:
+    """Do the first half of the chain, up to L: which bodies, in which frames.
 
     Returns:
-        The raw clip, float32 (3, frames, 25, 2), L, and whether there is a second body; or the reason for
-        leaving the clip out.
+        All frames (`central` takes those that are used); or the reason for leaving the clip out.
     """
     if labelled and chain.range == "start..end":
         recording = recording.without_first_frame()
     if recording.frames == 0:
         return EMPTY
-    raw = bodies.select(recording, chain.bodies)
-    if chain.gaps == "close":
-        raw = bodies.close_gaps(raw)
+    found = bodies.select(recording, chain.bodies, chain.gaps)
+    if isinstance(found, str):
+        return found
+    raw, there, alone = found
     if not raw.any():
         if chain.zeros == "exclude":
             return ALL_ZERO
-        raw = np.zeros((3, 1, NUM_JOINTS, 2), np.float32)
-    second = bool(raw[..., 1].any())
-    if chain.absent == "copy" and not second:
-        raw = raw.copy()
-        raw[..., 1] = raw[..., 0]
-    raw = window(raw, chain)
-    length = length_of(raw, chain.length)
-    if length == 0 and chain.zeros == "exclude":
+        raw, there = np.zeros((3, 1, NUM_JOINTS, NUM_BODIES), np.float32), np.zeros((1, NUM_BODIES), bool)
+    second = not alone and bool(raw[..., 1].any())
+    kept = _kept(raw.shape[1], chain)
+    raw, there = raw[:, kept], there[kept]
+    if chain.length == "padded":
+        more = max(0, PADDED - raw.shape[1])
+        raw, there = np.pad(raw, ((0, 0), (0, more), (0, 0), (0, 0))), np.pad(there, ((0, more), (0, 0)))
+    if chain.pad == "repeat":
+        raw, there = bodies.repeat(raw, there)
+    if chain.absent == "copy" and alone:
+        raw, there = raw[..., [0, 0]], there[:, [0, 0]]
+    length = length_of(raw, chain.length, there) if there.any() else 0
+    centred = chain.centre != "first" or raw[..., 0].any()
+    if chain.zeros == "exclude" and not (length and centred):
         return UNTRACKED
-    return raw, length, second
+    return Chosen.of(raw, there, length, second)
 
 
-def central(raw: NDArray[np.float32], length: int, chain: Chain) -> NDArray[np.float32]:
-    """Return the central share of the first `length` frames of a raw clip, as ``chain.span`` says."""
-    margin = int((1 - chain.span) * length / 2)
-    return raw[:, margin : length - margin]
+def central(chosen: Chosen, chain: Chain) -> Chosen:
+    """Return the frames that are used: the central share of the first L frames, as ``chain.span`` says."""
+    margin = int((1 - chain.span) * chosen.length / 2)
+    used = slice(margin, chosen.length - margin)
+    return chosen._replace(raw=chosen.raw[:, used], there=chosen.there[used])
 
 
-def finish(raw: NDArray[np.float32], chain: Chain) -> NDArray[Any]:
-    """Do the second half of the chain on the frames that are used: centre, resize, rotate."""
-    return finish_both(raw, chain)[0]
+def finish(used: Chosen, chain: Chain) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Do the second half of the chain on the frames that are used: centre, resize, rotate.
 
-
-def finish_both(raw: NDArray[np.float32], chain: Chain) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Do what `finish` does; return the clip and, with ``chain.motion`` = source, its motion, else None."""
-    return _finish(raw, raw.shape[1], replace(chain, span=1.0), NUM_BODIES)
+    Returns:
+        The clip and, with ``chain.motion`` = source, its motion, else None.
+    """
+    dtype = np.dtype(chain.dtype)
+    if used.length == 0:
+        zeros = np.zeros((3, chain.frames, NUM_JOINTS, NUM_BODIES), dtype)
+        return zeros, zeros if chain.motion == "source" else None
+    if not used.second and chain.absent == "zeros":  # the second body is zero and stays so
+        used = used._replace(raw=used.raw[..., :1], there=used.there[:, :1])
+    clip = _centred(used.raw, used.there, used.first, chain)
+    if chain.rotation == "axes":
+        first = _centred(used.first, np.ones((1, 1), bool), used.first, chain)
+        clip = bodies.to_first_frame_axes(clip, first)
+    exact = clip.astype(np.float64, copy=False)
+    pick = resize if chain.resize == "linear" else sample
+    motion = None
+    if chain.motion == "source":
+        moved = np.zeros_like(exact)
+        moved[:, :-1] = exact[:, 1:] - exact[:, :-1]
+        motion = pick(moved, chain.frames)
+    exact = pick(exact, chain.frames)
+    if chain.rotation == "yaw":
+        cosine, sine = _yaw(exact)
+        exact = _turn(exact, cosine, sine)
+        if motion is not None:
+            motion = _turn(motion, cosine, sine)
+    return _stored(exact, dtype), None if motion is None else _stored(motion, dtype)
 
 
 def window(raw: NDArray[np.float32], chain: Chain) -> NDArray[np.float32]:
     """Cut a raw clip (3, L, 25, M) of more than ``most_frames`` frames to its middle or first ones."""
-    frames = raw.shape[1]
+    kept = _kept(raw.shape[1], chain)
+    return raw if kept == slice(raw.shape[1]) else raw[:, kept]
+
+
+def _kept(frames: int, chain: Chain) -> slice:
     if chain.most_frames == 0 or frames <= chain.most_frames:
-        return raw
+        return slice(frames)
     start = (frames - chain.most_frames) // 2 if chain.cut == "middle" else 0
-    return raw[:, start : start + chain.most_frames]
+    return slice(start, start + chain.most_frames)
 
 
-def length_of(raw: NDArray[np.float32], how: str = "first-body") -> int:
+def length_of(
+    raw: NDArray[np.float32], how: str = "first-body", there: NDArray[np.bool_] | None = None
+) -> int:
     """Return L of a raw clip: by default the number of frames in which joint 0 of body 0 is not all zero.
 
     Args:
         raw: (3, frames, 25, M).
         how: As ``chain.length``.
+        there: bool (frames, M), in which frames each body is there; None for those that are not zero.
     """
     if how == "first-body":
         return int(raw[:, :, 0, 0].any(axis=0).sum())
-    there = raw.any(axis=(0, 2, 3))
+    if how == "padded":
+        return int(raw.shape[1])
+    if there is None:
+        there = np.asarray(raw.any(axis=(0, 2)))
+    any_body = np.asarray(there.any(axis=1))
     if how == "any-body":
-        return int(there.sum())
-    return int(np.flatnonzero(there)[-1]) + 1 if there.any() else 0
+        return int(any_body.sum())
+    return int(np.flatnonzero(any_body)[-1]) + 1 if any_body.any() else 0
 
 
 def missing_frames(raw: NDArray[np.float32]) -> int:
     """Return how many frames between the first and the last with a first body have none."""
     present = np.flatnonzero(raw[:, :, 0, 0].any(axis=0))
     return 0 if len(present) == 0 else int(present[-1] - present[0] + 1 - len(present))
-
-
-def _finish(
-    raw: NDArray[np.float32], length: int, chain: Chain, columns: int
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Centre, resize and rotate the first `length` frames; return the clip and, where asked for, its motion.
-
-    Only the first `columns` bodies are worked on; the others are zero and stay so.
-    """
-    dtype = np.dtype(chain.dtype)
-    if length == 0:
-        zeros = np.zeros((3, chain.frames, *raw.shape[2:]), dtype)
-        return zeros, zeros if chain.motion == "source" else None
-    clip = central(raw, length, chain)[..., :columns].astype(np.float64)
-    _centre(clip, chain)
-    if chain.rotation == "axes":
-        clip = bodies.to_first_frame_axes(clip)
-    pick = resize if chain.resize == "linear" else sample
-    motion = None
-    if chain.motion == "source":
-        moved = np.zeros_like(clip)
-        moved[:, :-1] = clip[:, 1:] - clip[:, :-1]
-        motion = pick(moved, chain.frames)
-    clip = pick(clip, chain.frames)
-    if chain.rotation == "yaw":
-        cosine, sine = _yaw(clip)
-        clip = _turn(clip, cosine, sine)
-        if motion is not None:
-            motion = _turn(motion, cosine, sine)
-    return _stored(clip, dtype), None if motion is None else _stored(motion, dtype)
 
 
 def _stored(clip: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -365,18 +423,23 @@ def _stored(clip: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     return both
 
 
-def _centre(clip: NDArray[np.float64], chain: Chain) -> None:
-    """Subtract the centre from (3, L, 25, M), in place; a body stays zero where it is absent."""
-    joint = chain.centre_joint
+def _centred(
+    raw: NDArray[np.float32], there: NDArray[np.bool_], first: NDArray[np.float32], chain: Chain
+) -> NDArray[np.floating[Any]]:
+    """Return (3, L, 25, M) less the centre; what is not there stays zero.
+
+    ``person`` and ``first`` are computed in float32, as in the scripts that they are from.
+    """
+    joint = slice(chain.centre_joint, chain.centre_joint + 1)
     if chain.centre == "frame":
-        clip -= clip[:, :, joint : joint + 1]
-    elif chain.centre != "none":
-        there = np.asarray(clip.any(axis=(0, 2), keepdims=True))
-        person = clip[:, :, joint : joint + 1, :1]
-        if chain.centre == "first":
-            first = int(np.argmax(there[0, :, 0, 0]))
-            person = person[:, first : first + 1]
-        clip -= person * there
+        clip = raw.astype(np.float64)
+        clip -= clip[:, :, joint]
+        return clip
+    if chain.centre == "person":
+        return np.asarray(raw - raw[:, :, joint, :1] * (raw.sum(axis=0) != 0))  # by joints
+    if chain.centre == "first":
+        return np.asarray(raw - first[:, :, joint] * there[None, :, None])
+    return raw
 
 
 @lru_cache(maxsize=1024)

@@ -201,7 +201,7 @@ class Run:
         theirs = {"frames": file.frames} | {
             key: value for key, value in preparation_of(file.attrs).items() if key not in _NOT_COMPARED
         }
-        for key, need in ({"frames": self.frames} | self.preparation).items():
+        for key, need in ({"frames": self.frames} | preparation_of(self.preparation)).items():
             if key in theirs and theirs[key] != need:
                 return (
                     f"{self.path} needs clips with {key.removeprefix('chain.')} {need}, {file.path} has "
@@ -350,7 +350,10 @@ def check_seed(seed: int) -> None:
 
 def preparation_of(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the root attributes that say how clips were prepared, as JSON takes them: prep and chain.*."""
-    return {key: _json(value) for key, value in attrs.items() if key == "prep" or key.startswith("chain.")}
+    found = {key: _json(value) for key, value in attrs.items() if key == "prep" or key.startswith("chain.")}
+    if found.get("chain.bodies") == "tracked" and "chain.pad" not in found:
+        found["chain.bodies"] = "tracked by older rules"  # which gave other clips than today's
+    return found
 
 
 def _json(value: Any) -> Any:

@@ -22,6 +22,12 @@ def recording(*of: NDArray[np.float64], ids: list[int] | None = None) -> Recordi
     return ntu.read_plain(ntu_bytes(list(of), ids), "x")
 
 
+def selected(read: Recording, how: str) -> NDArray[np.float32]:
+    found = bodies.select(read, how)
+    assert not isinstance(found, str)
+    return found.raw
+
+
 def chain(prep: str = "skeattnclr", *overrides: str) -> Chain:
     return choose(prep, overrides=[f"chain.{override}" for override in overrides]).values
 
@@ -50,7 +56,7 @@ def test_the_default_chain_is_prepare() -> None:
 
 def test_spread_takes_the_two_places_with_the_most() -> None:
     still, walker, runner = moving(1, 30, 0.0), moving(2, 30, 2.0), moving(3, 30, 6.0)
-    raw = bodies.select(recording(still, walker, runner), "spread")
+    raw = selected(recording(still, walker, runner), "spread")
     np.testing.assert_allclose(raw[..., 0], runner.transpose(2, 0, 1), rtol=1e-6)
     np.testing.assert_allclose(raw[..., 1], walker.transpose(2, 0, 1), rtol=1e-6)
 
@@ -69,49 +75,80 @@ def test_tracked_follows_ids_and_orders_by_motion() -> None:
         slot=np.tile(np.arange(2, dtype=np.int32), 30),
         ids=np.array(frames, np.int64).reshape(-1),
     )
-    raw = bodies.select(read, "tracked")
+    raw = selected(read, "tracked")
     np.testing.assert_allclose(raw[..., 0], fast.transpose(2, 0, 1), rtol=1e-6)
     np.testing.assert_allclose(raw[..., 1], slow.transpose(2, 0, 1), rtol=1e-6)
-    first = bodies.select(read, "first")
+    first = selected(read, "first")
     assert np.abs(first[:, 0, :, 0] - raw[:, 0, :, 0]).max() == 0
     assert np.abs(first[:, 1, :, 0] - raw[:, 1, :, 0]).max() > 0
 
 
-def test_tracked_drops_short_wide_and_still_tracks_but_never_all() -> None:
+def test_tracked_drops_short_and_wide_tracks_where_there_is_another() -> None:
     person = moving(1, 40, 1.5)
     short = moving(2, 40, 1.5)
-    short[8:] = np.nan
+    short[11:] = np.nan
     wide = moving(3, 40, 1.5) * [8.0, 0.3, 1.0]
     still = moving(4, 40, 0.0) * 0.3
-    raw = bodies.select(recording(short, wide, person, still), "tracked")
+    raw = selected(recording(short, wide, person, still), "tracked")
     np.testing.assert_allclose(raw[..., 0], person.transpose(2, 0, 1), rtol=1e-6)
-    assert not raw[..., 1].any()
+    np.testing.assert_allclose(raw[..., 1], still.transpose(2, 0, 1), rtol=1e-6)  # however little it moves
     for lonely in (short, wide, still):
-        assert bodies.select(recording(lonely), "tracked")[..., 0].any()
-    assert not bodies.select(recording(np.full((3, 25, 3), np.nan)), "tracked").any()
+        assert selected(recording(lonely), "tracked")[..., 0].any()
+    assert selected(recording(wide, 2 * wide), "tracked")[..., 0].any(), "the last one stays, wide or not"
+    assert not selected(recording(np.full((3, 25, 3), np.nan)), "tracked").any()
+
+
+def test_where_every_track_is_short_the_clip_is_left_out_with_its_reason() -> None:
+    early, late = moving(1, 22, 1.5), moving(2, 22, 1.2)
+    early[11:], late[:11] = np.nan, np.nan
+    reason = apply(recording(early, late), chain("ctrgcn"))
+    assert reason == "too-short: several bodies, each of them seen 11 times or fewer, so that none is left"
+
+
+def test_an_id_that_stands_twice_in_a_frame_leaves_the_clip_out() -> None:
+    twice = recording(moving(1, 20, 1.5), moving(2, 20, 1.2), ids=[5, 5])
+    reason = apply(twice, chain("ctrgcn"))
+    assert isinstance(reason, str)
+    assert reason.startswith("id-twice: a tracking id stands twice in a frame")
+    assert isinstance(apply(twice, chain("cmd")), Prepared)
 
 
 def test_tracks_that_follow_one_another_share_a_column() -> None:
     early, late = moving(1, 40, 1.5), moving(2, 40, 1.2)
     early[20:], late[:20] = np.nan, np.nan
-    raw = bodies.select(recording(early, late, ids=[1, 2]), "tracked")
+    raw = selected(recording(early, late, ids=[1, 2]), "tracked")
     np.testing.assert_allclose(raw[:, :20, :, 0], early[:20].transpose(2, 0, 1), rtol=1e-6)
     np.testing.assert_allclose(raw[:, 20:, :, 0], late[20:].transpose(2, 0, 1), rtol=1e-6)
     assert not raw[..., 1].any()
 
 
 def test_closing_gaps_brings_bodies_back_too_early() -> None:
-    first, second = body_of(1, 10), body_of(2, 10)
-    first[3:5] = np.nan
-    second[:3], second[5:7] = np.nan, np.nan
-    raw = np.zeros((3, 12, 25, 2), np.float32)
-    raw[:, :10, :, 0] = np.nan_to_num(first).transpose(2, 0, 1)
-    raw[:, :10, :, 1] = np.nan_to_num(second).transpose(2, 0, 1)
-    closed = bodies.close_gaps(raw)
-    assert closed.shape == (3, 8, 25, 2)
-    np.testing.assert_array_equal(closed[..., 0], raw[..., 0][:, [0, 1, 2, 5, 6, 7, 8, 9]])
-    np.testing.assert_array_equal(closed[:, 3:, :, 1], raw[..., 1][:, [3, 4, 7, 8, 9]])
-    assert not closed[:, :3, :, 1].any()
+    first, second = body_of(1, 12), body_of(2, 12)
+    first[3:5], first[10:] = np.nan, np.nan
+    second[:3], second[5:7], second[10:] = np.nan, np.nan, np.nan
+    read = recording(first, second)
+    # In a file the bodies of a frame move up, so here each keeps the place that is its id.
+    slots = (read.ids - read.ids.min()).astype(np.int32)
+    read = Recording(read.frames, read.coords, read.frame, slots, read.ids)
+    closed = bodies.select(read, "first", "close")
+    assert not isinstance(closed, str)
+    assert closed.raw.shape == (3, 10, 25, 2)
+    ours, theirs = (body.transpose(2, 0, 1).astype(np.float32) for body in (first, second))
+    np.testing.assert_array_equal(closed.raw[:, :8, :, 0], ours[:, [0, 1, 2, 5, 6, 7, 8, 9]])
+    np.testing.assert_array_equal(closed.raw[:, 3:8, :, 1], theirs[:, [3, 4, 7, 8, 9]])
+    np.testing.assert_array_equal(closed.there.sum(axis=0), [8, 5])
+    assert not closed.raw[:, :3, :, 1].any()
+
+
+def test_repeating_moves_a_late_body_to_the_front_and_fills_the_end() -> None:
+    raw = np.zeros((3, 9, 25, 2), np.float32)
+    body = body_of(1, 9).transpose(2, 0, 1)
+    raw[:, [0, 1, 3], :, 0] = body[:, [0, 1, 3]]
+    raw[:, [4, 5, 7], :, 1] = body[:, [4, 5, 7]]
+    padded, there = bodies.repeat(raw, np.asarray(raw.any(axis=(0, 2))))
+    np.testing.assert_array_equal(padded[..., 0], raw[..., 0][:, [0, 1, 2, 3, 0, 1, 2, 3, 0]])
+    np.testing.assert_array_equal(padded[..., 1], raw[..., 1][:, [4, 5, 7, 4, 5, 7, 4, 5, 7]])
+    np.testing.assert_array_equal(there, padded.any(axis=(0, 2)))
 
 
 def test_first_frame_axes() -> None:

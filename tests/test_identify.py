@@ -175,3 +175,26 @@ def test_recordings_that_were_never_prepared_are_told(ntu: Path, tmp_path: Path)
     assert result.exit_code == 2
     assert "have 40 to 41 frames. These are recordings: no preparation" in result.stderr.replace("\n", " ")
     assert "--prep" not in result.stderr
+
+
+@pytest.mark.parametrize("prep", ["skeattnclr", "aimclr", "ctrgcn", "cmd"])
+@pytest.mark.parametrize("dataset", ["ntu60", "ntu120"])
+def test_preparations_are_named_as_fed_and_as_their_scripts_store_them(
+    ntu: Path, tmp_path: Path, prep: str, dataset: str
+) -> None:
+    clips = {"ctrgcn": 120, "cmd": 64}.get(prep)
+    made = choose(prep, dataset=dataset, options={"chain.frames": clips})
+    convert(datasets.get(dataset), ntu, tmp_path / "fed.h5", prep=made)
+    verdict = found(dataset, tmp_path / "fed.h5", ntu)
+    assert (verdict["preparations"], verdict["stored"]) == ([prep], [])
+    if prep in ("ctrgcn", "cmd"):
+        whole = {"chain.frames": 300, "chain.length": "padded", "chain.span": 1.0}
+        made = choose(prep, dataset=dataset, options=whole)
+        convert(datasets.get(dataset), ntu, tmp_path / "stored.h5", prep=made)
+        result = run("identify", dataset, tmp_path / "stored.h5", ntu, "--clips", 4)
+        assert result.exit_code == 0, result.output
+        line = (
+            f"That is --prep {prep} ({made.title}) before its frames are cropped and resized, as its scripts "
+        )
+        line += "store it."
+        assert [said for said in result.stdout.splitlines() if said.startswith("That is")] == [line]

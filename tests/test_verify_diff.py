@@ -153,7 +153,7 @@ def test_diff_names_everything(raw: Path, converted: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("kind", ["ntu60", "pku2"])
 def test_derive_equals_a_conversion(kind: str, prep: str, raw: Path, tmp_path: Path) -> None:
     source = raw if kind == "ntu60" else write_pku(tmp_path / "raw")
-    names = choose(prep).values.split_names
+    names = choose(prep).values.split_names if kind == "pku2" else "comma"  # what bears on the splits stays
     before = choose("skeattnclr" if prep != "aimclr" else "ctrgcn", overrides=[f"chain.split_names={names}"])
     convert(datasets.get(kind), source, tmp_path / "kept.h5", prep=before, keep_raw=True)
     convert(
@@ -173,9 +173,38 @@ def test_derive_refusals(converted: Path, raw: Path, tmp_path: Path) -> None:
     )
     result = run("derive", converted, tmp_path / "plain.h5")
     assert result.stderr == f"Error: {tmp_path / 'plain.h5'} already exists. Use --replace to rebuild it.\n"
-    result = run("derive", converted, tmp_path / "d.h5", "--set", "chain.split_names=comma-space")
-    assert result.stderr.startswith("Error: chain.split_names was 'comma' and cannot be changed")
-    assert [path.name for path in tmp_path.iterdir()] == ["plain.h5"]
+    pku = tmp_path / "pku.h5"
+    convert(datasets.get("pku2"), write_pku(tmp_path / "raw"), pku, keep_raw=True)
+    result = run("derive", pku, tmp_path / "d.h5", "--prep", "cmd")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "Error: chain.split_names was 'comma' and cannot be changed to 'comma-space' without the raw files. "
+        "Convert again, or keep it: --set chain.split_names=comma\n",
+    )
+    with h5py.File(pku, "r+") as file:
+        del file["raw/id"]
+    result = run("derive", pku, tmp_path / "d.h5")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: {pku} holds recordings without tracking ids: an older skeltools kept them. Convert the source "
+        "again with --keep-raw.\n",
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pku.h5", "plain.h5", "raw"]
+
+
+def test_derive_says_which_clips_have_no_recording(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    write_ntu(folder, "S001C001P001R001A001", 1, frames=30)
+    (folder / "S001C001P001R002A001.skeleton").write_bytes(ntu_bytes([np.zeros((20, 25, 3))]))
+    convert(datasets.get("ntu60"), folder, tmp_path / "o.h5", keep_raw=True)
+    result = run("derive", tmp_path / "o.h5", tmp_path / "d.h5", "--prep", "cmd")
+    assert result.exit_code == 0, result.output
+    assert (
+        f"1 clip left out by the preparation of {tmp_path / 'o.h5'}, without a recording there: left out here "
+        "too."
+    ) in result.stderr
+    with ClipFile(tmp_path / "d.h5") as file:
+        assert [name for name, _ in file.excluded] == ["S001C001P001R002A001"]
 
 
 def test_every_file_holds_the_usual_subsets(converted: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import bodies, palette, preparation
+from skeltools import bodies, palette
 from skeltools.errors import DataError, did_you_mean
 from skeltools.plots import animation, style
 from skeltools.plots.camera import Camera, apart, is_set_apart
@@ -86,9 +86,10 @@ def panels(
     clip = file.clips([row])[0]
     made = []
     if raw:
-        how = preparation.stored(file.attrs).bodies
-        found = bodies.select(file.recording(row), how)
-        made.append(Panel(f"recording, {found.shape[1]} frames", found))
+        recording = file.recording(row)
+        found = bodies.select(recording, str(file.attrs.get("chain.bodies", "first")))
+        seen = recording.first_two() if isinstance(found, str) else found.raw
+        made.append(Panel(f"recording, {seen.shape[1]} frames", seen))
     beside = ", bodies set apart" if is_set_apart(clip, centre) else ""
     made.append(Panel(f"prepared, {clip.shape[1]} frames{beside}", apart(clip, centre)))
     if augment is not None:

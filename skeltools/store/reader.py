@@ -301,6 +301,11 @@ class ClipFile:
         """Whether the recordings were kept (``convert --keep-raw``)."""
         return "raw/data" in self._file
 
+    @property
+    def has_ids(self) -> bool:
+        """Whether the recordings kept tell bodies apart by tracking id."""
+        return "raw/id" in self._file
+
     def recording(self, row: int) -> Recording:
         """Return the recording of a row.
 
