@@ -1,0 +1,49 @@
+"""Moments of a program as numbers of events, not as times: the steps of skeltools' own code, counted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+APART = ("skeltools.pool",)
+"""Modules that are not counted: what the main process does there depends on how fast its workers are."""
+
+
+class Steps:
+    """Counts the steps of this thread in skeltools' own code, and does something at one of them.
+
+    A step is the beginning of a function or generator, or the return of a compiled function: the places where
+    Python answers a signal too. The same work takes the same steps however fast the machine is.
+
+    Args:
+        number: At which step to call `reached`; 0 for none.
+        reached: What to do there. It is called within the step.
+
+    Attributes:
+        count: Steps so far.
+    """
+
+    def __init__(self, number: int = 0, reached: Callable[[], None] = lambda: None) -> None:
+        self.number, self.count = number, 0
+        self._reached, self._process = reached, os.getpid()
+
+    def begin(self) -> None:
+        """Count from here."""
+        sys.setprofile(self._note)
+
+    def end(self) -> int:
+        """Count no more; return the steps."""
+        sys.setprofile(None)
+        return self.count
+
+    def _note(self, frame: FrameType, event: str, _: object) -> None:
+        if event != "call" and event != "c_return":
+            return
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith("skeltools.") or name in APART:
+            return
+        self.count += 1
+        if self.count == self.number and os.getpid() == self._process:
+            self._reached()
