@@ -38,6 +38,22 @@ class Steps:
         sys.setprofile(None)
         return self.count
 
+    @classmethod
+    def telling(cls, number: int, told: int, go: int) -> Steps:
+        """Steps of a process that another one watches: at step `number` it writes a dot and waits.
+
+        Args:
+            number: The step; 0 for none.
+            told: A pipe to write to.
+            go: A pipe to read from.
+        """
+
+        def reached() -> None:
+            os.write(told, b".")
+            os.read(go, 1)
+
+        return cls(number, reached)
+
     def _note(self, frame: FrameType, event: str, _: object) -> None:
         if event != "call" and event != "c_return":
             return
@@ -47,3 +63,21 @@ class Steps:
         self.count += 1
         if self.count == self.number and os.getpid() == self._process:
             self._reached()
+
+
+def main() -> None:
+    """``python moments.py NUMBER TOLD GO WORD ...``: the command line with these words, watched."""
+    number, told, go = map(int, sys.argv[1:4])
+    del sys.argv[1:4]
+    from skeltools.cli.start import main as command
+
+    steps = Steps.telling(number, told, go)
+    steps.begin()
+    try:
+        command()
+    finally:
+        os.write(told, str(steps.end()).encode())
+
+
+if __name__ == "__main__":
+    main()
