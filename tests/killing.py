@@ -1,10 +1,10 @@
 """A program that converts in processes forked from it, and kills them at chosen steps.
 
-Each line of its input is an order as JSON: ``source``, ``out``, ``workers``, ``raw`` and ``step``, the step
-of the process at which it kills itself (0: it runs to its end). Each line of its output answers one:
-``status`` (negative for a signal), ``steps`` (all that it took) and ``working`` (those until the last clip
-was read; both null when it was killed). It answers when the process has ended; workers of a killed one may
-live a little longer, and the order ``"rest"`` is answered when they have ended too.
+Each line of its input is an order as JSON: ``source``, ``out``, ``workers``, ``raw``, ``step`` and
+``batch``, the step of the process or the finished batch (from 1) at which it kills itself (0: none). Each
+line of its output answers one: ``status`` (negative for a signal), and ``steps`` and ``batches`` that it
+took, both null when it was killed. It answers when the process has ended; workers of a killed one may live
+a little longer, and the order ``"rest"`` is answered when they have ended too.
 """
 
 from __future__ import annotations
@@ -30,26 +30,31 @@ SUBREAPER = 36
 """Number of the Linux prctl by which children of a child that was killed become ours, to be waited for."""
 
 
-class Noting(Silent):
-    """Notes the steps taken when the work on raw files is done."""
+class Batches(Silent):
+    """Counts the batches that are finished and recorded, and kills this process at one of them."""
 
-    def __init__(self, steps: Steps) -> None:
-        self.steps, self.working = steps, 0
+    def __init__(self, last: int) -> None:
+        self.last, self.count = last, 0
 
-    def finish(self) -> None:
-        self.working = self.steps.count
+    def advance(self, done: int = 1) -> None:
+        self.count += 1
+        if self.count == self.last:
+            kill()
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def convert(order: dict[str, Any], answer: int) -> None:
     """The forked process."""
-    steps = Steps(order["step"], lambda: os.kill(os.getpid(), signal.SIGKILL))
-    told = Noting(steps)
+    steps, batches = Steps(order["step"], kill), Batches(order["batch"])
     steps.begin()
     conversion.convert(
         datasets.get("ntu60"), order["source"], order["out"], workers=order["workers"],
-        keep_raw=order["raw"], resume=True, progress=told,
+        keep_raw=order["raw"], resume=True, progress=batches,
     )  # fmt: skip
-    os.write(answer, json.dumps({"steps": steps.end(), "working": told.working}).encode())
+    os.write(answer, json.dumps({"steps": steps.end(), "batches": batches.count}).encode())
 
 
 def run(order: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +73,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     os.close(write)
     _, status = os.waitpid(process, 0)
     with open(read, "rb") as answer:  # noqa: PTH123
-        counts = json.loads(answer.read() or b'{"steps": null, "working": null}')
+        counts = json.loads(answer.read() or b'{"steps": null, "batches": null}')
     return {"status": os.waitstatus_to_exitcode(status), **counts}
 
 
@@ -87,8 +92,9 @@ def main() -> None:
             continue
         if number == 0:  # what is imported and compiled at first use is no step of an order
             with tempfile.TemporaryDirectory() as folder:
-                run_here = order | {"out": str(Path(folder) / "o.h5"), "step": 0, "workers": 1}
-                conversion.convert(datasets.get("ntu60"), run_here["source"], run_here["out"], keep_raw=True)
+                conversion.convert(
+                    datasets.get("ntu60"), order["source"], Path(folder) / "o.h5", keep_raw=True
+                )
         print(json.dumps(run(order)), flush=True)
 
 

@@ -7,9 +7,6 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-APART = ("skeltools.pool",)
-"""Modules that are not counted: what the main process does there depends on how fast its workers are."""
-
 
 class Steps:
     """Counts the steps of this thread in skeltools' own code, and does something at one of them.
@@ -57,8 +54,7 @@ class Steps:
     def _note(self, frame: FrameType, event: str, _: object) -> None:
         if event != "call" and event != "c_return":
             return
-        name = frame.f_globals.get("__name__", "")
-        if not name.startswith("skeltools.") or name in APART:
+        if not frame.f_globals.get("__name__", "").startswith("skeltools."):
             return
         self.count += 1
         if self.count == self.number and os.getpid() == self._process:
