@@ -42,6 +42,22 @@ def held_back() -> Iterator[None]:
             signal.raise_signal(waiting[0])
 
 
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Keep signals from this thread in this block; processes and threads started in it never get any.
+
+    Where signals cannot be blocked (Windows), nothing changes.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _install(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]]) -> None:
     for kind, handler in handlers.items():
         signal.signal(kind, handler)

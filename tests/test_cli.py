@@ -151,7 +151,10 @@ def test_the_version_is_the_packages() -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers are POSIX")
 def test_a_signal_at_the_very_end_does_not_end_the_process_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that falls upon ``__del__`` is put off by a timer, which must not outlive the command."""
+    """One that falls upon ``__del__`` is put off by a timer, which must not outlive the command.
+
+    The timer is set to an hour here: that the command ends within a hundredth of a second is not promised.
+    """
 
     class Dropped:
         def __del__(self) -> None:
@@ -161,9 +164,37 @@ def test_a_signal_at_the_very_end_does_not_end_the_process_later(monkeypatch: py
     def ending() -> None:
         Dropped()
 
+    asked: list[float] = []
+    true = signal.setitimer
+
+    def later(which: int, seconds: float) -> None:
+        asked.append(seconds)
+        true(which, 3600 if seconds else 0)
+
     monkeypatch.setattr(type(main), "get_command", lambda *_: ending)
+    monkeypatch.setattr(signal, "setitimer", later)
     assert CliRunner().invoke(main, ["report"]).exit_code == 0
+    assert asked == [0.01, 0]
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers are POSIX")
+def test_a_signal_that_falls_upon_del_ends_the_command_a_little_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Dropped:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    @click.command()
+    def going_on() -> None:
+        Dropped()
+        while True:
+            pass
+
+    monkeypatch.setattr(type(main), "get_command", lambda *_: going_on)
+    result = CliRunner().invoke(main, ["report"])
+    assert (result.exit_code, result.stderr) == (143, "Error: Ended by SIGTERM.\n")
 
 
 FULL = Path("/dev/full")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -293,44 +293,85 @@ def test_pku_with_workers_and_raw(tmp_path: Path) -> None:
     assert content(tmp_path / "1.h5") == content(tmp_path / "2.h5")
 
 
-KILLED = """
-import sys
-from skeltools import convert as conversion, datasets
-if __name__ == "__main__":
-    conversion._BATCH_CLIPS, conversion._WORKER_BYTES = 3, 1
-    source, out, workers, raw = sys.argv[1:]
-    print("begun", flush=True)
-    raw = raw == "True"
-    conversion.convert(datasets.get("ntu60"), source, out, workers=int(workers), keep_raw=raw, resume=True)
-"""
+class Killing:
+    """The program of killing.py, asked in order."""
+
+    def __init__(self, source: Path, raw: bool) -> None:
+        self._order = {"source": str(source), "raw": raw}
+        words = [sys.executable, str(Path(__file__).with_name("killing.py"))]
+        self._process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+    def __enter__(self) -> Killing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            self._process.kill()
+
+    def convert(self, out: Path, workers: int = 1, step: int = 0, batch: int = 0) -> dict[str, int]:
+        """Convert or go on with that, in a process that kills itself at that step or that finished batch."""
+        where = {"out": str(out), "workers": workers, "step": step, "batch": batch}
+        return self._answer(self._order | where)
+
+    def rest(self) -> None:
+        """Wait until the workers of killed processes have ended."""
+        self._answer("rest")
+
+    def _answer(self, order: object) -> dict[str, int]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        answer: dict[str, int] = json.loads(self._process.stdout.readline())
+        return answer
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 needs a POSIX system")
+def copied_to(path: Path, out: Path) -> Path:
+    """Copy an output and the folder of its conversion, so far as they are there."""
+    if path.exists():
+        shutil.copyfile(path, out)
+    if folder_of(path).exists():
+        shutil.copytree(folder_of(path), folder_of(out))
+    return out
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork and kill -9 need a POSIX system")
 @pytest.mark.parametrize("raw", [True, False])
 def test_killed_at_twenty_random_moments(request: pytest.FixtureRequest, tmp_path: Path, raw: bool) -> None:
+    """A moment is one of the steps that the rest of the conversion takes: counted in a copy, then drawn.
+
+    With two workers, whose steps come in any order, it is one of the batches that the rest takes.
+
+    So all twenty meet the command running, on every machine, and every state is gone on with twice.
+    """
     source: Path = request.getfixturevalue("folder" if raw else "complete")
     wanted: dict[str, object] = request.getfixturevalue("whole" if raw else "copied")
-    script = tmp_path / "convert.py"
-    script.write_text(KILLED)
     moments = random.Random(5)
-    killed = 0
-    for attempt in range(5):
-        out = tmp_path / f"{attempt}.h5"
-        for kill in range(4):
-            workers = 1 + (kill == 3)
-            arguments = [sys.executable, str(script), str(source), str(out), str(workers), str(raw)]
-            with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
-                assert process.stdout is not None
-                assert process.stdout.readline() == b"begun\n"
-                time.sleep(moments.uniform(0, 0.08 if workers == 1 else 0.6))
-                process.kill()
-                killed += process.wait() == -signal.SIGKILL
-            if out.exists():
-                assert content(out) == wanted
-        convert(NTU, source, out, keep_raw=raw, resume=True)
-        assert content(out) == wanted
-        assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
-    assert killed > 10
+    with Killing(source, raw) as killing:
+        for attempt in range(5):
+            out = tmp_path / f"{attempt}.h5"
+            for kill in range(4):
+                copy = copied_to(out, tmp_path / f"{attempt}.{kill}.h5")
+                rest = killing.convert(copy)
+                assert rest["status"] == 0
+                assert content(copy) == wanted
+                if kill == 3 and rest["batches"]:
+                    moment = {"workers": 2, "batch": moments.randint(1, rest["batches"])}
+                else:
+                    moment = {"step": moments.randint(1, rest["steps"])}
+                assert killing.convert(out, **moment)["status"] == -signal.SIGKILL, moment
+                if out.exists():
+                    assert content(out) == wanted
+            convert(NTU, source, out, keep_raw=raw, resume=True)  # beside what is left of killed workers
+            assert content(out) == wanted
+            killing.rest()
+            assert content(out) == wanted
+            assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
 
 
 def double(offset: int) -> object:

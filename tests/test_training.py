@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -175,6 +176,26 @@ def test_a_reading_process_that_dies_is_named(
         rf"--resume {re.escape(str(run.path))}'; if memory ran out, with fewer --workers\.",
         str(caught.value),
     )
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are POSIX")
+def test_a_signal_to_a_reading_process_that_just_starts_ends_nothing(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One to the whole group, such as a scheduler sends, may come before the process ignores it."""
+    ignore = feed._leave_signals_to_parent
+
+    def early(worker: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        ignore(worker)
+
+    monkeypatch.setattr(feed, "_leave_signals_to_parent", early)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with ClipFile(data) as file:
+        run = start(tmp_path / "run", file, "train.feed=stream", "train.epochs=1", "monitor.every=0")
+        assert Trainer(run, file, CPU).train()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_accumulation_uses_every_clip_and_one_part_swap(tmp_path: Path, data: Path) -> None:

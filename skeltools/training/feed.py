@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from skeltools.signals import blocked
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -71,7 +73,9 @@ class StreamFeed:
             generator=torch.Generator(),  # else it draws from the one that dropout uses
             pin_memory=self.device.type == "cuda",
         )
-        for rows, clips in loader:
+        with blocked():  # a process that starts must not be ended before it ignores signals
+            batches = iter(loader)
+        for rows, clips in batches:
             yield rows.to(self.device, non_blocking=True), clips.to(self.device, non_blocking=True)
 
 

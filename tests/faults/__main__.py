@@ -36,9 +36,9 @@ def commands(bench: Bench, names: list[str]) -> list[Command]:
     return [command for name in names for command in makers[name]()]
 
 
-def plan(bench: Bench, names: list[str], kills: int, others: int) -> list[tuple[Fault, Command, int, int]]:
-    """Return fault, command, trials that must hit, most trials."""
-    found: list[tuple[Fault, Command, int, int]] = []
+def plan(bench: Bench, names: list[str], kills: int, others: int) -> list[tuple[Fault, Command, int]]:
+    """Return fault, command and trials."""
+    found: list[tuple[Fault, Command, int]] = []
     every = commands(bench, names)
     faults = [inject.kill, *inject.OTHERS]
     if inject.can_mount(bench.root):
@@ -49,11 +49,10 @@ def plan(bench: Bench, names: list[str], kills: int, others: int) -> list[tuple[
         for command in every:
             wanted = kills if fault is inject.kill else others
             share = 3 if isinstance(command, Export) else 1  # the three kinds of export share the trials
-            wanted = -(-wanted // share)
-            found.append((fault, command, wanted, 3 * wanted if fault is inject.kill else wanted))
+            found.append((fault, command, -(-wanted // share)))
     for command in every:
         if isinstance(command, Convert):
-            found += [(fault, command, others, others) for fault in inject.READING]
+            found += [(fault, command, others) for fault in inject.READING]
     return found
 
 
@@ -81,7 +80,7 @@ def table(outcomes: list[Outcome], units: dict[str, tuple[str, int]]) -> list[st
 def run() -> int:
     """Run everything; the exit status is 1 when a trial was not as promised."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=50, help="kill -9 for each command that meet it running")
+    parser.add_argument("--kills", type=int, default=50, help="trials of kill -9 for each command")
     parser.add_argument("--others", type=int, default=6, help="trials of each other fault and command")
     parser.add_argument("--minutes", type=float, default=30, help="no trial is begun later")
     parser.add_argument("--log", type=Path, default=Path("build/faults.jsonl"), help="a JSON line a trial")
@@ -105,20 +104,16 @@ def run() -> int:
     with tempfile.TemporaryDirectory() as root, options.log.open("a" if options.go_on else "w") as log:
         bench = Bench(Path(root), fork=not options.anew)
         work = plan(bench, options.commands.split(","), options.kills, options.others)
-        units = {command.name.split()[0]: (command.unit, command.interval) for _, command, _, _ in work}
-        for fault, command, wanted, most in work:
+        units = {command.name.split()[0]: (command.unit, command.interval) for _, command, _ in work}
+        for fault, command, wanted in work:
             if options.only and fault.__name__ not in options.only.split(","):
                 continue
             earlier = done.get((fault.__name__, command.name), [])
-            hits = sum(outcome.hit or fault is not inject.kill for outcome in earlier)
-            for trial in range(len(earlier), most):
-                if hits >= wanted:
-                    break
+            for trial in range(len(earlier), wanted):
                 if time.monotonic() > deadline:
                     late = True
                     break
                 outcome = fault(command, trial)
-                hits += outcome.hit or fault is not inject.kill
                 outcomes.append(outcome)
                 log.write(json.dumps(asdict(outcome) | {"by": fault.__name__, "good": outcome.good}) + "\n")
                 log.flush()

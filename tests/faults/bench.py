@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import moments
 import numpy as np
 from clipfiles import content
 
@@ -41,6 +42,8 @@ class Child:
         fork: Whether to fork this process, which has imported everything, in place of starting Python anew.
         before: Called in the new process before the command.
         env: Further environment of a process that is started anew.
+        step: The step of skeltools' own code at which it stops until `go_on`; 0: it only counts its steps,
+            None: not even that.
     """
 
     def __init__(
@@ -50,28 +53,46 @@ class Child:
         fork: bool,
         before: Callable[[], None] | None = None,
         env: dict[str, str] | None = None,
+        step: int | None = None,
     ) -> None:
         self.words, self.log = [str(word) for word in words], log
         self.status: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._told, told = os.pipe()
+        go, self._go = os.pipe()
+        try:
+            self._start(fork, before, env, (step, told, go))
+        finally:
+            os.close(told)
+            os.close(go)
+
+    def _start(
+        self,
+        fork: bool,
+        before: Callable[[], None] | None,
+        env: dict[str, str] | None,
+        watched: tuple[int | None, int, int],
+    ) -> None:
         if fork:
             self.pid = os.fork()
             if self.pid == 0:
-                self._live(before)
+                self._live(before, *watched)
             with contextlib.suppress(OSError):  # as a terminal does, from both sides
                 os.setpgid(self.pid, self.pid)
             return
-        with log.open("wb") as out:
+        program = ["-m", "skeltools"] if watched[0] is None else [moments.__file__, *map(str, watched)]
+        with self.log.open("wb") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "skeltools", *self.words],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=before,
+                [sys.executable, *program, *self.words],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=before, pass_fds=watched[1:],
                 start_new_session=True, env=os.environ | (env or {}),
             )  # fmt: skip
         self.pid = self._process.pid
 
-    def _live(self, before: Callable[[], None] | None) -> None:
+    def _live(self, before: Callable[[], None] | None, step: int | None, told: int, go: int) -> None:
         """The forked process: the command line's own function, then the end."""
         status = 70
+        steps = moments.Steps.telling(step or 0, told, go)
         try:
             os.setpgid(0, 0)
             out = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -83,6 +104,8 @@ class Child:
             from skeltools.cli.main import main
 
             sys.argv = ["skeltools", *self.words]
+            if step is not None:
+                steps.begin()
             try:
                 main(self.words, prog_name="skeltools")
             except SystemExit as end:
@@ -94,7 +117,17 @@ class Child:
         except BaseException:
             traceback.print_exc()
         finally:
+            os.write(told, str(steps.end()).encode())
             os._exit(status)
+
+    def stopped(self) -> bool:
+        """Wait until it stops at its step, or has ended; return whether it stopped."""
+        return os.read(self._told, 1) == b"."
+
+    def go_on(self) -> None:
+        """Let it go on from its step."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._go, b".")
 
     def send(self, kind: signal.Signals) -> None:
         """Send a signal to the whole group."""
@@ -116,6 +149,14 @@ class Child:
                     raise TimeoutError(f"{self.words} did not end within {seconds} s")
                 time.sleep(0.002)
         return self.status
+
+    def steps(self) -> int:
+        """Return how many steps it took, when it has ended and only counted them."""
+        return int(os.read(self._told, 64))
+
+    def __del__(self) -> None:
+        os.close(self._told)
+        os.close(self._go)
 
     @property
     def said(self) -> str:
@@ -160,14 +201,15 @@ class Bench:
         words: Sequence[object],
         before: Callable[[], None] | None = None,
         env: dict[str, str] | None = None,
+        step: int | None = None,
     ) -> Child:
         """Start a command."""
         self._count += 1
-        return Child(words, self.root / f"log.{self._count}", self.fork, before, env)
+        return Child(words, self.root / f"log.{self._count}", self.fork, before, env, step)
 
-    def must(self, *words: object) -> Child:
+    def must(self, *words: object, step: int | None = None) -> Child:
         """Run a command that must succeed."""
-        child = self.start(words)
+        child = self.start(words, step=step)
         if child.wait() != 0:
             raise AssertionError(f"{child.words} ended with {child.status}: {child.said}")
         return child
@@ -188,7 +230,7 @@ class Command:
         unit: Unit of lost work.
         interval: Most work that may be lost.
         copies: How often what it writes lies on the disk at once.
-        seconds: What an undisturbed run takes.
+        steps: How many steps of skeltools' own code an undisturbed run takes.
         written: Sizes of the files that it leaves new or changed.
     """
 
@@ -202,16 +244,12 @@ class Command:
         self.folder.mkdir()
         self.prepare(self.folder)
         before = _files(self.folder)
-        began = time.monotonic()
         bench.must(*self.first(self.folder))
-        self.seconds = time.monotonic() - began
         self.whole = self.result(self.folder)
         again = bench.root / f"{self.folder.name}-again"
         again.mkdir()
         self.prepare(again)
-        began = time.monotonic()
-        bench.must(*self.first(again))
-        self.seconds = min(self.seconds, time.monotonic() - began)
+        self.steps = bench.must(*self.first(again), step=0).steps()
         assert self.result(again) == self.whole, f"two undisturbed runs of {self.name} differ"
         shutil.rmtree(again)
         self.written = [found[0] for path, found in _files(self.folder).items() if before.get(path) != found]

@@ -9,8 +9,7 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,38 +111,60 @@ def refused(outcome: Outcome, child: Child, statuses: tuple[int, ...] = (2,)) ->
         outcome.faults.append(f"no error line: {last}")
 
 
+def at_a_moment(
+    outcome: Outcome, command: Command, words: Sequence[object], act: Callable[[Child], None], steps: int = 0
+) -> Child:
+    """Start a command, and act while it stands still at a random one of its `steps`; then it goes on."""
+    draw = random.Random(f"{outcome.fault} {command.name} {outcome.trial} {steps}")
+    step = draw.randint(1, steps or command.steps)
+    child = command.bench.start(words, step=step)
+    outcome.hit = child.stopped()
+    if not outcome.hit:
+        outcome.faults.append(f"ended before step {step} with {child.wait()}: {child.said[-300:]}")
+    act(child)
+    child.go_on()
+    return child
+
+
 def kill(command: Command, trial: int) -> Outcome:
-    """kill -9 at a random moment; every third time once more in the run that goes on."""
-    moments = random.Random(f"kill {command.name} {trial}")
+    """kill -9 at a random step; every third time once more in the run that goes on."""
     folder = trial_folder(command, "kill", trial)
-    outcome = Outcome("kill -9", command.name, trial, hit=False)
+    outcome = Outcome("kill -9", command.name, trial)
     for again in range(1 + (trial % 3 == 2)):
-        child = command.bench.start(command.again(folder) if again else command.first(folder))
-        time.sleep(moments.uniform(0, command.seconds))
-        child.send(signal.SIGKILL)
+        words, steps = (command.again(folder), left(command, folder)) if again else (command.first(folder), 0)
+        child = at_a_moment(outcome, command, words, lambda child: child.send(signal.SIGKILL), steps)
         outcome.status = child.wait()
-        outcome.hit |= outcome.status == -signal.SIGKILL
+        if outcome.status != -signal.SIGKILL:
+            outcome.faults.append(f"status {outcome.status} after kill -9")
         look(outcome, command, folder)
     return end(outcome, command, folder)
 
 
+def left(command: Command, folder: Path) -> int:
+    """Return how many steps the run that goes on would take, from one in a copy of the folder."""
+    copy = folder.with_name(f"{folder.name}-copy")
+    shutil.copytree(folder, copy)
+    steps = command.bench.must(*command.again(copy), step=0).steps()
+    shutil.rmtree(copy)
+    return steps
+
+
 def terminate(command: Command, trial: int) -> Outcome:
-    """SIGTERM at a random moment, to the whole group."""
+    """SIGTERM at a random step, to the whole group."""
     return ask_to_end(command, trial, signal.SIGTERM)
 
 
 def interrupt(command: Command, trial: int) -> Outcome:
-    """SIGINT, as from Ctrl-C, at a random moment, to the whole group."""
+    """SIGINT, as from Ctrl-C, at a random step, to the whole group."""
     return ask_to_end(command, trial, signal.SIGINT)
 
 
 def ask_to_end(command: Command, trial: int, kind: signal.Signals) -> Outcome:
     """Send a signal that a command answers by cleaning up."""
     folder = trial_folder(command, kind.name, trial)
-    child = command.bench.start(command.first(folder))
-    time.sleep(random.Random(f"{kind.name} {command.name} {trial}").uniform(0, command.seconds))
-    child.send(kind)
-    outcome = Outcome(kind.name, command.name, trial, hit=child.wait() != 0)
+    outcome = Outcome(kind.name, command.name, trial)
+    child = at_a_moment(outcome, command, command.first(folder), lambda child: child.send(kind))
+    child.wait()
     refused(outcome, child, (128 + kind, -kind))
     if not isinstance(command, Convert) and outcome.status == 128 + kind:
         outcome.left = command.state(folder).left
@@ -250,7 +271,7 @@ def clock(command: Command, trial: int) -> Outcome:
 
 
 def two_writers(command: Command, trial: int) -> Outcome:
-    """Two processes write one output, the second begun a little later: --replace, --resume or neither."""
+    """Two processes write one output: the second begins, and reaches a step of its own, within the first."""
     folder = trial_folder(command, "two", trial)
     outcome = Outcome("two writers", command.name, trial)
     first = command.first(folder)
@@ -258,9 +279,15 @@ def two_writers(command: Command, trial: int) -> Outcome:
     if command.name in ("convert", "pretrain"):
         extra = [[], ["--resume"], ["--replace"]][trial % 3]
         words = [first if trial % 2 else [*first, *extra], [*first, *extra]]
-    children = [command.bench.start(words[0])]
-    time.sleep(random.Random(f"two {command.name} {trial}").uniform(0, command.seconds * 0.8))
-    children.append(command.bench.start(words[1]))
+    second = random.Random(f"second {command.name} {trial}").randint(1, command.steps)
+    children: list[Child] = []
+
+    def begin(_: Child) -> None:
+        children.append(command.bench.start(words[1], step=second))
+        children[0].stopped()  # or refused before that
+        children[0].go_on()
+
+    children.append(at_a_moment(outcome, command, words[0], begin))
     for child in children:
         child.wait()
     for child in children:
@@ -284,11 +311,14 @@ def vanishing_file(command: Command, trial: int) -> Outcome:
     away.mkdir()
     words = [raw if word == command.bench.raw else word for word in command.first(folder)]
     files = moments.sample(sorted(raw.rglob("*.skeleton")), 20)
-    child = command.bench.start(words)
-    time.sleep(moments.uniform(0, command.seconds))
-    for path in files:
-        path.rename(away / path.name)
-    outcome = Outcome("a file vanishes", command.name, trial, hit=child.wait() != 0)
+    outcome = Outcome("a file vanishes", command.name, trial)
+
+    def vanish(_: Child) -> None:
+        for path in files:
+            path.rename(away / path.name)
+
+    child = at_a_moment(outcome, command, words, vanish)
+    child.wait()
     refused(outcome, child)
     for path in files:
         (away / path.name).rename(path)

@@ -37,5 +37,6 @@ def test_a_few_faults(tmp_path: Path) -> None:
     full = [outcome for outcome in outcomes if outcome["fault"] == "file-size limit"]
     assert all(outcome["status"] == 2 for outcome in full)
     kills = [outcome for outcome in outcomes if outcome["fault"] == "kill -9"]
-    assert any(outcome["status"] == -9 for outcome in kills)
+    assert all(outcome["status"] == -9 for outcome in kills)
+    assert all(outcome["hit"] for outcome in outcomes)
     assert {outcome["command"].split()[0] for outcome in outcomes} == {"convert", "pretrain", "export"}
