@@ -105,7 +105,10 @@ def size_fault(size: float, unit: str = "m", most: float = MOST_SIZE) -> str | N
     """
     told = f"a person of {size:,.0f} m" if size >= 10 else f"a person of {size:.2g} m"
     if size > most:
-        for other, name, low, high in (("cm", "centimetres", 30, 400), ("mm", "millimetres", 400, 4000)):
+        for other, name, low, high in (
+            ("cm", "centimetres", 30, 400),
+            ("mm", "millimetres", 400, 1000 * MOST_SIZE),
+        ):
             if unit == "m" and low <= size < high:
                 return f"{told}: {name}? Read them with --unit {other}."
         return f"{told}; expected coordinates in metres."
