@@ -22,6 +22,14 @@ from skeltools.cli import options
     show_default=True,
     help="Stop at a damaged file, or leave it out and list it in the output.",
 )
+@options.unit
+@click.option(
+    "--long-labels",
+    type=click.Choice(["cut", "exclude"]),
+    default="cut",
+    show_default=True,
+    help="PKU-MMD labels that go beyond their video: cut there and count, or leave the clips out.",
+)
 @options.workers
 @click.option("--resume", is_flag=True, help="Continue an interrupted conversion.")
 @options.replace
@@ -36,6 +44,8 @@ def command(
     overrides: tuple[str, ...],
     keep_raw: bool,
     on_error: str,
+    unit: str,
+    long_labels: str,
     workers: int | None,
     resume: bool,
     replace: bool,
@@ -46,7 +56,8 @@ def command(
     DATASET is ntu60, ntu120, pku1, pku2 or irds. SOURCE is a folder, nested as it may be, a .zip or .7z
     archive, which is read in place, a raw file, or @FILE with one path a line; give as many as there are.
     NTU takes .skeleton files; PKU-MMD a folder 'skeleton', a folder 'label' and the split files. Clips left
-    out are listed in the output with their reasons. OUT appears only when it is complete.
+    out and files passed over are listed in the output with their reasons; what else was decided is noted.
+    OUT appears only when it is complete.
 
     \b
     Example:
@@ -54,10 +65,12 @@ def command(
       skeltools convert ntu120 part1.zip part2.zip ntu120.h5 --workers 8
       skeltools convert pku2 pku-mmd-2/ pku2.h5
       skeltools convert ntu60 raw/ other.h5 --prep ctrgcn --set chain.bodies=first
+      skeltools convert ntu60 in-millimetres/ ntu60.h5 --unit mm
     """
     from skeltools import datasets, preparation
     from skeltools.cli import console
     from skeltools.convert import convert
+    from skeltools.formats.plan import Reading
 
     progress = console.progress()
     try:
@@ -74,6 +87,7 @@ def command(
             resume=resume,
             skip_damaged=on_error == "skip",
             keep_raw=keep_raw,
+            reading=Reading(unit, long_labels),
             progress=progress,
         )
     finally:
@@ -101,6 +115,8 @@ def command(
     show(f"{summary.path}: {summary.clips:,} clips of {summary.dataset}", markup=False, soft_wrap=True)
     for code, count in summary.excluded.items():
         show(f"  left out: {count:,} {code}", markup=False, soft_wrap=True)
+    for told in summary.notes:
+        show(f"  note: {told}", markup=False, soft_wrap=True)
     for split, counts in summary.splits.items():
         official = summary.official.get(split)
         note = ""

@@ -46,7 +46,14 @@ def command(file: Path, clip: str | None, as_json: bool) -> None:
         print(json.dumps(found))
         return
     show = console.out().print
-    for table in (_overview(found), _splits(found), _excluded(found), _classes(found), _chain(found)):
+    for table in (
+        _overview(found),
+        _splits(found),
+        _excluded(found),
+        _notes(found),
+        _classes(found),
+        _chain(found),
+    ):
         if table is not None:
             show(table)
             show()
@@ -151,6 +158,17 @@ def _excluded(found: dict[str, Any]) -> Table | None:
     table = _table("Left out", ("reason", False), ("clips", True))
     for reason, count in found["excluded"].items():
         table.add_row(reason, f"{count:,}")
+    return table
+
+
+def _notes(found: dict[str, Any]) -> Table | None:
+    from rich.text import Text
+
+    if not found["notes"]:
+        return None
+    table = _table("Notes", ("kind", False), ("count", True), ("what was done", False))
+    for note in found["notes"]:
+        table.add_row(Text(note["kind"]), f"{note['times']:,}", Text(note["text"]))
     return table
 
 

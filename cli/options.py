@@ -84,6 +84,17 @@ def preparation(function: F) -> F:
     return prep(frames(dtype(settings(function))))
 
 
+def unit(function: F) -> F:
+    """Add ``--unit``: what the coordinates of a source are in."""
+    return click.option(
+        "--unit",
+        type=click.Choice(["m", "cm", "mm"]),
+        default="m",
+        show_default=True,
+        help="Unit of the source's coordinates, which are stored in metres.",
+    )(function)
+
+
 def data(function: F) -> F:
     """Add ``--data``: the converted file to use instead of the run's own."""
     return click.option(

@@ -27,8 +27,10 @@ from skeltools.cli import options
 def command(file: Path, near_duplicates: bool, threshold: float, as_json: bool) -> None:
     """Check a converted file.
 
-    Structure, digests, NaN and infinite values, label range, disjointness and coverage of the splits: a
-    fault exits with status 1. Counts other than the official ones are notes, as they are for any subset.
+    Structure, digests, NaN and infinite values, persons of impossible size, label range, disjointness and
+    coverage of the splits: a fault exits with status 1. Counts other than the official ones are notes, as
+    they are for any subset; so are odd sizes, bones and distances, and what was decided when the file was
+    made.
 
     \b
     Example:

@@ -8,7 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,17 +16,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import pool
+from skeltools import plausible, pool
 from skeltools.datasets import Dataset
 from skeltools.errors import FormatError, OutputError, SourceError
 from skeltools.formats import backend
-from skeltools.formats.plan import Excluded, Plan, Unit, damage, make_plan, read_unit
+from skeltools.formats.plan import (
+    METRES,
+    Excluded,
+    Plan,
+    Reading,
+    Span,
+    Unit,
+    damage,
+    duplicate,
+    make_plan,
+    read_unit,
+)
 from skeltools.formats.recording import Recording
-from skeltools.formats.source import list_entries, stream
+from skeltools.formats.source import Entry, list_entries, stream
 from skeltools.preparation import BASE, Chain, apply, choose
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved
 from skeltools.skeleton import NUM_JOINTS
+from skeltools.store import notes
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
 from skeltools.store.spool import (
@@ -98,6 +110,7 @@ class Job:
         compiled: Use the compiled parser.
         skip: Record damaged files instead of raising.
         keep_raw: Keep raw recordings.
+        reading: How raw files are read.
     """
 
     dataset: str
@@ -107,6 +120,11 @@ class Job:
     compiled: bool
     skip: bool
     keep_raw: bool
+    reading: Reading = METRES
+
+    def settings(self) -> dict[str, str | int | float]:
+        """Return how the clips are read and prepared, by name."""
+        return {**self.chain.settings(), **self.reading.settings()}
 
 
 class Work(NamedTuple):
@@ -130,6 +148,7 @@ def convert(
     resume: bool = False,
     skip_damaged: bool = False,
     keep_raw: bool = False,
+    reading: Reading = METRES,
     progress: Progress = SILENT,
 ) -> Summary:
     """Convert raw files into one HDF5 file (layout: docs/data-format.md).
@@ -149,19 +168,22 @@ def convert(
         resume: Continue an interrupted conversion; does nothing when `out` is finished.
         skip_damaged: Record damaged files in ``/excluded`` instead of stopping.
         keep_raw: Also store the recordings, so that other preparations can be derived later.
+        reading: The unit of the coordinates, and what becomes of labels that go beyond their video.
         progress: Receiver of progress.
 
     Raises:
         OutputError: `out` exists, an interrupted conversion is in the way, or nothing can be written there.
         SourceError: The source is missing, empty, or holds nothing of the dataset.
-        FormatError: A raw file is damaged.
+        FormatError: A raw file is damaged, or what it holds cannot be people in the unit that was given.
+        SettingError: There is no such unit.
     """
+    plausible.check_unit(reading.unit)
     out = Path(out)
     sources = [Path(source)] if isinstance(source, (str, Path)) else [Path(item) for item in source]
     chain = (prep or choose(options={"chain.frames": frames})).values
     folder = folder_of(out)
     if resume and out.is_file() and not replace:
-        summary = _finished(out, dataset, chain, progress)
+        summary = _finished(out, dataset, {**chain.settings(), **reading.settings()}, progress)
         forget(folder)
         return summary
     check_output(out, replace, *sources)
@@ -173,13 +195,11 @@ def convert(
     plan = make_plan(dataset, list_entries(sources), shown, chain, skip_damaged)
     if not plan.names:
         raise _nothing(shown, dataset, plan.excluded)
-    for note in plan.notes:
-        progress.message(note)
     compiled = len(plan.units) >= backend.COMPILE_FROM
     if compiled and not backend.available():
         progress.message("Numba is not installed: using the plain parser, which is about ten times slower.")
     room = room_in_front(len(plan.names))
-    job = Job(dataset.name, chain, folder, room, compiled, skip_damaged, keep_raw)
+    job = Job(dataset.name, chain, folder, room, compiled, skip_damaged, keep_raw, reading)
     header = _header(job, plan)
     results = Results(len(plan.units), len(plan.names), keep_raw)
     spool = (
@@ -222,18 +242,22 @@ def convert(
             for split, train in contents.train.items()
         },
         official={split: dataset.counts[split] for split in contents.train if split in dataset.counts},
-        notes=plan.notes,
+        notes=[note.text for note in contents.notes],
     )
 
 
-def _finished(out: Path, dataset: Dataset, chain: Chain, progress: Progress) -> Summary:
+def _finished(
+    out: Path, dataset: Dataset, settings: dict[str, str | int | float], progress: Progress
+) -> Summary:
     """Describe an output that is there already, after checking that it is what would be made."""
     with ClipFile(out) as file:
         wanted = {
             "dataset": dataset.name,
-            **{f"chain.{key}": value for key, value in chain.settings().items()},
+            **{f"chain.{key}": value for key, value in asdict(METRES).items()},
+            **{f"chain.{key}": value for key, value in settings.items()},
         }
-        differs = [key for key, value in wanted.items() if file.attrs.get(key) != value]
+        there = {**{f"chain.{key}": value for key, value in asdict(METRES).items()}, **file.attrs}
+        differs = [key for key, value in wanted.items() if there.get(key) != value]
         if differs:
             raise OutputError(
                 f"{out} is finished, but with a different {', '.join(differs)}. Use --replace to rebuild it."
@@ -249,6 +273,7 @@ def _finished(out: Path, dataset: Dataset, chain: Chain, progress: Progress) -> 
                 for split in file.splits
             },
             official={split: dataset.counts[split] for split in file.splits if split in dataset.counts},
+            notes=[note.text for note in file.notes],
         )
 
 
@@ -257,9 +282,14 @@ def reason_counts(excluded: Iterable[tuple[str, str]]) -> dict[str, int]:
     return dict(Counter(reason.partition(":")[0] for _, reason in excluded).most_common())
 
 
-def _nothing(source: str, dataset: Dataset, excluded: Iterable[tuple[str, str]]) -> SourceError:
+_FAULTY = ("damaged", "implausible", "misnamed")
+"""Reasons that a user can do something about."""
+
+
+def _nothing(source: str, dataset: Dataset, excluded: Sequence[tuple[str, str]]) -> SourceError:
     why = ", ".join(f"{count} {code}" for code, count in reason_counts(excluded).items())
-    return SourceError(f"{source} holds no clip of {dataset.name} to convert (left out: {why}).")
+    told = next((f" {name}: {reason}" for name, reason in excluded if reason.startswith(_FAULTY)), "")
+    return SourceError(f"{source} holds no clip of {dataset.name} to convert (left out: {why}).{told}")
 
 
 def _header(job: Job, plan: Plan) -> dict[str, Any]:
@@ -267,11 +297,12 @@ def _header(job: Job, plan: Plan) -> dict[str, Any]:
     listing = hashlib.sha256()
     for unit in plan.units:
         entry = unit.entry
-        listing.update(repr((entry.path, entry.size, entry.stamp, unit.spans)).encode())
+        copies = [(copy.path, copy.size, copy.stamp) for copy in unit.copies]
+        listing.update(repr((entry.path, entry.size, entry.stamp, unit.spans, copies)).encode())
     listing.update(repr((plan.names, plan.labels, plan.small, sorted(plan.train.items()))).encode())
     return {
         "dataset": job.dataset,
-        "settings": job.chain.settings(),
+        "settings": job.settings(),
         "raw": job.keep_raw,
         "handling of damaged files": job.skip,
         "layout": SPOOL_LAYOUT,
@@ -349,27 +380,46 @@ class _Worker:
         return [self._unit(work) for work in batch]
 
     def _unit(self, work: Work) -> UnitResult:
+        """Read a raw file, or the first of its copies that can be read, and prepare its clips."""
         unit = work.unit
-        data = b""
+        files = (unit.entry, *unit.copies)
+        damages: list[str] = []
+        for place, entry in enumerate(files):
+            try:
+                data = entry.read() if place or work.data is None else work.data
+                recordings = read_unit(
+                    self._dataset, unit._replace(entry=entry), data, self._job.reading.unit
+                )
+            except FormatError as error:
+                if not self._job.skip:
+                    raise
+                damages.append(damage(entry, error))
+                continue
+            fates = tuple(map(partial(self._fate, entry), unit.spans, recordings))
+            copies = [f"{told}; {entry.inside} is used" for told in damages]
+            copies += [duplicate(copy, entry, data) for copy in files[place + 1 :]]
+            return UnitResult(work.number, sha256(data), fates, tuple(copies))
+        lost = tuple(Left(span.clip, damages[0]) for span in unit.spans)
+        return UnitResult(work.number, sha256(b""), lost, tuple(damages[1:]))
+
+    def _fate(self, entry: Entry, span: Span, recording: Recording) -> Done | Left:
+        beyond = any(kind == "label-beyond" for kind, _ in recording.notes)
+        if beyond and self._job.reading.long_labels == "exclude":
+            video = span.start + recording.frames
+            return Left(span.clip, f"range: frames {span.start + 1} to {span.stop} of a video of {video}")
         try:
-            data = unit.entry.read() if work.data is None else work.data
-            recordings = read_unit(self._dataset, unit, data)
+            return self._clip(span.clip, recording, entry.path)
         except FormatError as error:
             if not self._job.skip:
                 raise
-            reason = damage(unit.entry, error)
-            return UnitResult(
-                work.number, sha256(data), tuple(Left(span.clip, reason) for span in unit.spans)
-            )
-        labelled = self._dataset.format == "pku"
-        fates = tuple(
-            self._clip(span.clip, recording, labelled)
-            for span, recording in zip(unit.spans, recordings, strict=True)
-        )
-        return UnitResult(work.number, sha256(data), fates)
+            return Left(span.clip, f"implausible: {entry.inside}: {error.problem}")
 
-    def _clip(self, clip: int, recording: Recording, labelled: bool) -> Done | Left:
-        found = apply(recording, self._job.chain, labelled)
+    def _clip(self, clip: int, recording: Recording, path: str) -> Done | Left:
+        unit = self._job.reading.unit
+        fault, large = plausible.judge(recording.coords, recording.frame, recording.slot, unit)
+        if fault is not None:
+            raise FormatError(path, fault)
+        found = apply(recording, self._job.chain, self._dataset.format == "pku")
         if isinstance(found, str):
             return Left(clip, found)
         stored = found.clip.astype(found.clip.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -379,7 +429,8 @@ class _Worker:
             self._motion.seek(clip * len(stored))
             write_all(self._motion, found.motion.astype(found.motion.dtype.newbyteorder("<")).tobytes())
         raw = self._keep(recording) if self._raw is not None else None
-        return Done(clip, found.frames, found.length, found.bodies, found.gaps, sha256(stored), raw)
+        told = (*recording.notes, ("outsized", large)) if large else recording.notes
+        return Done(clip, found.frames, found.length, found.bodies, found.gaps, sha256(stored), raw, told)
 
     def _keep(self, recording: Recording) -> tuple[int, int, int, int, int]:
         assert self._raw is not None
@@ -405,7 +456,13 @@ def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Content
     excluded = [
         *plan.excluded,
         *(Excluded(plan.names[clip], reason) for clip, reason in results.left.items()),
+        *(
+            Excluded(plan.units[unit].entry.stem, reason)
+            for unit, reasons in results.copies.items()
+            for reason in reasons
+        ),
     ]
+    told = ((plan.names[clip], results.notes[clip]) for clip in sorted(results.notes))
     rows = np.flatnonzero(results.done)
     places: list[int] = rows.tolist()
     found = results.values[rows]
@@ -422,12 +479,13 @@ def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Content
         digests=results.digests[rows],
         train={split: np.array(train, bool)[rows] for split, train in plan.train.items()},
         excluded=sorted(excluded),
-        settings=job.chain.settings(),
+        settings=job.settings(),
         prep=prep_name,
         frames=job.chain.frames,
         dtype=job.chain.dtype,
         source_digest=_source_digest(plan, results),
         raw=None if results.raw is None else _raw_of(results.raw[rows], spool),
+        notes=[*plan.notes, *notes.of_clips(told)],
     )
     return contents, rows
 

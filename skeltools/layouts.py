@@ -76,7 +76,7 @@ class Arrays:
 
 
 @dataclass(frozen=True)
-class Reading:
+class _Reading:
     """How files are read.
 
     Attributes:
@@ -124,7 +124,7 @@ def read_arrays(
         FormatError: A file in it is damaged or does not fit the others.
     """
     source = Path(source)
-    how = Reading(chain, unequal, unit, None if labels is None else Path(labels), dataset)
+    how = _Reading(chain, unequal, unit, None if labels is None else Path(labels), dataset)
     if not source.exists():
         raise SourceError(f"{source} does not exist. {WANTED}")
     kind = kinds.tell(source)
@@ -147,7 +147,7 @@ def _prepared(source: Path, what: str) -> SettingError:
     )
 
 
-def _takes_no_names(source: Path, how: Reading) -> None:
+def _takes_no_names(source: Path, how: _Reading) -> None:
     if how.labels is not None:
         raise SettingError(f"--labels gives names to arrays without any; {source} has them. Leave it out.")
 
@@ -213,7 +213,7 @@ def _label(label: Any) -> int:
 # --- AimCLR and its relatives
 
 
-def _read_aimclr(source: Path, how: Reading) -> Arrays:
+def _read_aimclr(source: Path, how: _Reading) -> Arrays:
     folders = (
         [source]
         if (source / "train_position.npy").exists()
@@ -255,7 +255,7 @@ def _read_aimclr(source: Path, how: Reading) -> Arrays:
     )
 
 
-def _names_of(folder: Path, side: str, how: Reading) -> tuple[list[str], list[int], Path]:
+def _names_of(folder: Path, side: str, how: _Reading) -> tuple[list[str], list[int], Path]:
     """Return names, labels and the file the names are from, of one side of a split.
 
     The projects' scripts leave ``_label.pkl`` beside the arrays, or ``_label.npy`` there and the names in
@@ -362,7 +362,7 @@ class _Sequences:
         how: How it is read.
     """
 
-    def __init__(self, path: Path, how: Reading) -> None:
+    def __init__(self, path: Path, how: _Reading) -> None:
         self.path, self.how = path, how
         self.names: list[str] = []
         self.labels: list[int] = []
@@ -442,7 +442,7 @@ def _two_bodies(points: NDArray[Any]) -> NDArray[Any]:
     return both
 
 
-def _read_pyskl(path: Path, how: Reading) -> Arrays:
+def _read_pyskl(path: Path, how: _Reading) -> Arrays:
     try:
         content = pickles.load(path)
     except FormatError as error:
@@ -510,7 +510,7 @@ def _annotation(path: Path, where: str, item: Any) -> tuple[str, int, NDArray[An
 # --- NumPy archives: CTR-GCN's, and those of skeltools export
 
 
-def _read_archive(path: Path, how: Reading) -> Arrays:
+def _read_archive(path: Path, how: _Reading) -> Arrays:
     try:
         content = read_npz(path)
     except (OSError, ValueError) as error:
@@ -593,7 +593,7 @@ _ROW_ORDER: dict[str, Callable[[Any], int]] = {
 """What CTR-GCN's rows are ordered by on each side of a split, before the name."""
 
 
-def _read_ctrgcn(path: Path, content: dict[str, NDArray[Any]], how: Reading) -> Arrays:
+def _read_ctrgcn(path: Path, content: dict[str, NDArray[Any]], how: _Reading) -> Arrays:
     split = _SPLITS.get(re.split(r"[_\-.]", path.stem)[-1].lower())
     if split is None:
         raise FormatError(
@@ -640,7 +640,7 @@ def _one_hot(path: Path, key: str, values: NDArray[Any], count: int) -> tuple[li
 
 
 def _ctrgcn_names(
-    path: Path, content: dict[str, NDArray[Any]], split: str, how: Reading
+    path: Path, content: dict[str, NDArray[Any]], split: str, how: _Reading
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Return names by side, in the order of the rows, and what to tell about them.
 

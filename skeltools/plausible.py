@@ -23,6 +23,9 @@ MOST_SIZE = 8.0
 MOST_SCALED = 25.0
 """Clips that somebody prepared may be scaled by a short bone, so that a body has this many units at most."""
 
+MOST_COORDINATE = 10_000.0
+"""No coordinate of a recording is beyond this many metres; those of clips so stay finite in float16."""
+
 LEAST_SIZE = 0.05
 """A body smaller than this many metres is none: the unit that was given is wrong."""
 
@@ -103,45 +106,58 @@ def size_fault(size: float, unit: str = "m", most: float = MOST_SIZE) -> str | N
         unit: How the coordinates were read; only one that was asked for can make a person too small.
         most: The largest size there is: `MOST_SIZE` of recordings, `MOST_SCALED` of prepared clips.
     """
-    told = f"a person of {size:,.0f} m" if size >= 10 else f"a person of {size:.2g} m"
+    told = f"a person of {size:,.0f} m" if 10 <= size < 1e9 else f"a person of {size:.2g} m"
+    if unit != "m" and not LEAST_SIZE <= size <= most and size > 0:
+        return f"{told}: not in {unit}? Choose another --unit, or leave it out for metres."
     if size > most:
         for other, name, low, high in (
             ("cm", "centimetres", 30, 400),
             ("mm", "millimetres", 400, 1000 * MOST_SIZE),
         ):
-            if unit == "m" and low <= size < high:
+            if low <= size < high:
                 return f"{told}: {name}? Read them with --unit {other}."
         return f"{told}; expected coordinates in metres."
-    if unit != "m" and 0 < size < LEAST_SIZE:
-        return f"{told}: not in {unit}? Leave --unit {unit} out."
     return None
 
 
-def recording_fault(coords: NDArray[np.float32], person: NDArray[Any], unit: str = "m") -> str | None:
-    """Say why the bodies of a recording cannot be people, or return None; cheap where they can.
+def judge(
+    coords: NDArray[np.float32], frame: NDArray[Any], person: NDArray[Any], unit: str = "m"
+) -> tuple[str | None, int]:
+    """Judge the bodies of a recording; cheap where they are people in metres.
 
     Args:
         coords: (B, V, C), the observed bodies, metres.
+        frame: (B,), the 0-based frame of each.
         person: (B,), which of the persons of its frame each is.
         unit: The unit they were read in.
+
+    Returns:
+        Why they cannot be people, or None; and how many of them are larger than `MOST_SIZE`.
     """
-    if len(coords) == 0 or (unit == "m" and coords.max() - coords.min() <= MOST_SIZE):
-        return None
+    if len(coords) == 0 or (unit == "m" and not _wide(coords)):
+        return None, 0
     sizes = body_sizes(coords)
     for number in np.unique(person):
         of = sizes[(person == number) & (sizes > 0)]
         if len(of):
             fault = size_fault(float(np.sort(of)[(len(of) - 1) // 2]), unit)
             if fault is not None:
-                return fault
-    return None
+                return fault, 0
+    body, joint, axis = np.unravel_index(np.abs(coords).argmax(), coords.shape)
+    value = float(coords[body, joint, axis])
+    if abs(value) > MOST_COORDINATE:
+        fault = (
+            f"{'xyz'[axis]} of joint {joint} in frame {frame[body] + 1} is {value:.3g} m; expected "
+            f"coordinates in metres, of {MOST_COORDINATE:,.0f} at most."
+        )
+        return fault, 0
+    return None, int((sizes > MOST_SIZE).sum())
 
 
-def outsized(coords: NDArray[np.float32]) -> int:
-    """Return how many of the observed bodies (B, V, C) are larger than `MOST_SIZE`."""
-    if len(coords) == 0 or coords.max() - coords.min() <= MOST_SIZE:
-        return 0
-    return int((body_sizes(coords) > MOST_SIZE).sum())
+def _wide(coords: NDArray[np.float32]) -> bool:
+    """Whether the coordinates lie so far apart, or so far off, that a body may be too large."""
+    low, high = float(coords.min()), float(coords.max())
+    return high - low > MOST_SIZE or max(high, -low) > MOST_COORDINATE
 
 
 def body_sizes(coords: NDArray[Any]) -> NDArray[np.float64]:

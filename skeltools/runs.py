@@ -315,9 +315,11 @@ def _stored_settings(
 
 _NOT_COMPARED = (
     "prep", "chain.dtype", "chain.frames", "chain.motion", "chain.splits", "chain.split_names", "chain.zeros",
+    "chain.unit", "chain.long_labels",
 )  # fmt: skip
-"""The preparation's name, how coordinates are stored, and what decides which clips there are, not what is in
-them. Encoders never see ``/motion``: the motion stream is taken from the augmented clip."""
+"""The preparation's name, how raw files were read, how coordinates are stored, and what decides which clips
+there are, not what is in them. Encoders never see ``/motion``: the motion stream is taken from the
+augmented clip."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",

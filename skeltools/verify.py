@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools import plausible
 from skeltools.datasets import PARTITIONS
 from skeltools.progress import SILENT, Progress
+from skeltools.skeleton import PARENTS
 from skeltools.store.layout import content_digest, sha256
 from skeltools.store.reader import ClipFile
 
@@ -24,7 +26,8 @@ class Findings:
 
     Attributes:
         faults: What makes the file unfit for use.
-        notes: What deviates from the official dataset, as a subset does.
+        notes: What deviates from the official dataset, as a subset does; what is odd in people's measures;
+            what was decided when the file was made.
     """
 
     faults: list[str] = field(default_factory=list)
@@ -32,7 +35,8 @@ class Findings:
 
 
 def verify(file: ClipFile, progress: Progress = SILENT) -> Findings:
-    """Check a file: columns, names, labels, digests, NaN and infinite values, splits, official counts.
+    """Check a file: columns, names, labels, digests, NaN and infinite values, people's sizes, bones and
+    distances from the sensor, splits, official counts.
 
     Args:
         file: An open file.
@@ -45,6 +49,7 @@ def verify(file: ClipFile, progress: Progress = SILENT) -> Findings:
     _labels_and_names(file, found)
     _splits(file, found)
     _values(file, found, progress)
+    found.notes += [note.text for note in file.notes]
     return found
 
 
@@ -136,21 +141,62 @@ def _blocks(file: ClipFile, progress: Progress) -> Iterator[tuple[int, NDArray[n
 def _values(file: ClipFile, found: Findings, progress: Progress) -> None:
     digests = file.digests
     wrong, odd = [], []
+    measured = _Measured()
     for start, block in _blocks(file, progress):
         finite = np.isfinite(block).all(axis=(1, 2, 3, 4))
         odd += (start + np.flatnonzero(~finite)).tolist()
+        measured.add(start + np.flatnonzero(finite), block[finite])
         for offset, clip in enumerate(block):
             if bytes.fromhex(sha256(clip.tobytes())) != digests[start + offset].tobytes():
                 wrong.append(start + offset)
     for rows, what in ((odd, "NaN or infinite values"), (wrong, "values that do not match their digest")):
         if rows:
             found.faults.append(f"{len(rows)} clips have {what}, {file.names[rows[0]]} first")
+    measured.report(file, found)
     splits = {
         split: {part: file.stored_rows(f"splits/{split}/{part}") for part in PARTITIONS}
         for split in file.splits
     }
     if content_digest(file.names, file.stored_labels.tolist(), digests, splits) != file.digest:
         found.faults.append("names, labels, digests and splits do not match the content digest")
+
+
+class _Measured:
+    """What the people of a file measure, clip by clip."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.intp]] = []
+        self._found: list[plausible.Measures] = []
+
+    def add(self, rows: NDArray[np.intp], clips: NDArray[np.floating]) -> None:
+        """Measure clips, whose values are finite."""
+        if len(rows):
+            self._rows.append(rows)
+            self._found.append(plausible.measure(clips, PARENTS))
+
+    def report(self, file: ClipFile, found: Findings) -> None:
+        """Tell faults, of another unit, and notes, of what is odd."""
+        if not self._rows:
+            return
+        rows = np.concatenate(self._rows)
+        size, bone, distance = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+        huge = np.flatnonzero(size > plausible.MOST_SCALED)
+        if len(huge):
+            fault = plausible.size_fault(float(size[huge[0]]), most=plausible.MOST_SCALED)
+            found.faults.append(
+                f"{len(huge)} clips hold what no person can be, {file.names[rows[huge[0]]]} first: {fault}"
+            )
+        for values, least, what in (
+            (np.where(size > plausible.MOST_SCALED, 0, size), plausible.MOST_SIZE, "a person larger than"),
+            (bone, plausible.LONGEST_BONE, "a bone longer than"),
+            (distance, plausible.FARTHEST, "a joint farther from the sensor, or from the centre, than"),
+        ):
+            odd = np.flatnonzero(values > least)
+            if len(odd) and not len(huge):
+                first = file.names[rows[odd[0]]]
+                found.notes.append(
+                    f"{len(odd)} clips have {what} {least:g} m, {first} first; are they scaled?"
+                )
 
 
 class Pair(NamedTuple):

@@ -55,7 +55,7 @@ def test_pku_clips_equal_the_reference(shared: Path, tmp_path: Path) -> None:
     summary = convert(datasets.get("pku2"), folder, tmp_path / "o.h5")
     assert summary.clips == 4
     assert summary.splits == {}
-    assert len(summary.notes) == 2
+    assert [note.partition(" ")[0] for note in summary.notes] == ["1", "No", "No"]
     with ClipFile(tmp_path / "o.h5") as file:
         clips = file.clips()
         for row in range(4):
@@ -140,12 +140,14 @@ def test_layout(folder: Path, tmp_path: Path) -> None:
         ),
         (
             "S001C002P008R001A001",
-            "duplicate: c/S001C002P008R001A001.skeleton, kept S001C002P008R001A001.skeleton",
+            "duplicate: c/S001C002P008R001A001.skeleton, kept S001C002P008R001A001.skeleton, equal content",
         ),
         ("S018C001P001R001A001", "outside: setup 18 is not in ntu60"),
+        ("readme.txt", "other: readme.txt is not called NAME.skeleton"),
     ]
     assert summary.excluded == {
         "outside": 2, "all-zero": 2, "empty": 1, "untracked": 1, "incomplete": 1, "duplicate": 1,
+        "other": 1,
     }  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.h5", "raw"]
 
@@ -198,9 +200,10 @@ def test_json(folder: Path, tmp_path: Path) -> None:
             "untracked": 1,
             "incomplete": 1,
             "duplicate": 1,
+            "other": 1,
         },
         "splits": {"xsub": {"train": 3, "test": 1}, "xview": {"train": 3, "test": 1}},
-        "notes": [],
+        "notes": ["1 other file passed over: readme.txt."],
     }
 
 

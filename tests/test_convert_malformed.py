@@ -71,7 +71,8 @@ NTU = {
     "body line of 9 values": line(3, BODY[:-2]),
     "body line of 11 values": line(3, BODY + b" 1"),
     "tracking id a word": line(3, b"x" + BODY[3:]),
-    "tracking id of 19 digits": line(3, b"11" + BODY),
+    "tracking id of 21 digits": line(3, b"1111" + BODY),
+    "tracking id of 65 bits": line(3, b"18446744073709551616" + BODY[BODY.index(b" ") :]),
     "letters in a body line": line(3, BODY.replace(b"-0.1", b"l.1")),
     "joint line missing": b"\r\n".join([*LINES[:10], *LINES[11:]]),
     "joint line twice": b"\r\n".join([*LINES[:10], LINES[9], *LINES[10:]]),
@@ -101,7 +102,6 @@ NTU = {
     "binary": bytes(range(256)) * 8,
     "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(500),
     "UTF-16": GOOD.decode().encode("utf-16"),
-    "UTF-8 with a byte order mark": b"\xef\xbb\xbf" + GOOD,
     "HTML": b"<!DOCTYPE html><html><body>Please log in</body></html>",
 }
 

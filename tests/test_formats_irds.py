@@ -115,12 +115,16 @@ def test_wrong_names_and_mixed_kinds(tmp_path: Path) -> None:
     folder = tmp_path / "raw"
     folder.mkdir()
     (folder / "notes.txt").write_text("x")
+    with pytest.raises(SourceError, match=r"holds no clip of irds to convert \(left out: 1 other\)"):
+        convert(IRDS, folder, tmp_path / "o.h5")
+    (folder / "notes.txt").rename(folder / "215_18_4_5_1.txt")
     with pytest.raises(FormatError) as caught:
         convert(IRDS, folder, tmp_path / "o.h5")
     assert str(caught.value) == (
-        f"{folder / 'notes.txt'}: the file name is not SUBJECT_DATE_GESTURE_REPETITION_CORRECT_POSITION."
+        f"{folder / '215_18_4_5_1.txt'}: the file name is not "
+        "SUBJECT_DATE_GESTURE_REPETITION_CORRECT_POSITION."
     )
-    (folder / "notes.txt").rename(folder / "215_18_4_5_1_stand.txt")
+    (folder / "215_18_4_5_1.txt").rename(folder / "215_18_4_5_1_stand.txt")
     write_ntu(folder, "S001C001P001R001A001")
     with pytest.raises(SourceError, match="which may be the same clips"):
         convert(IRDS, folder, tmp_path / "o.h5")

@@ -70,7 +70,11 @@ def test_values_come_back_whatever_the_line_end(newline: bytes) -> None:
         (FILE.replace(b" 0", b" O", 1), None),
         (b" ".join([b"1"] * 149 + [b"nan"]), "v.txt, line 1: 'nan' is not a finite coordinate in metres."),
         (b" ".join([b"1"] * 149 + [b"1_0"]), "v.txt, line 1: '1_0' is not a number."),
-        (b"\x89HDF\r\n\x1a\n", "v.txt, line 1: 1 numbers in the row; expected 150."),
+        (
+            b"\x89HDF\r\n\x1a\n",
+            "v.txt, line 1: this is an HDF5 file that skeltools did not write. Save its arrays with numpy.save, "
+            "as docs/preparing-data.md describes, and import these.",
+        ),
     ],
 )
 def test_each_fault_is_one_line(data: bytes, message: str | None) -> None:
@@ -122,7 +126,8 @@ def test_labels() -> None:
         (b"1,2,3,4\n1,x,3,4", "l.txt, line 2: expected class,start,end,confidence as four whole numbers, not '1,x,3,4'."),
         (b"0,2,3,4\n", "l.txt, line 1: class 0 is not one of 1 to 51."),
         (b"52,2,3,4\n", "l.txt, line 1: class 52 is not one of 1 to 51."),
-        (b"\xff\xfe,2,3,4\n", "l.txt, line 1: expected class,start,end,confidence as four whole numbers, not '\\xff\\xfe,2,3,4'."),
+        (b"\x80\x81,2,3,4\n", "l.txt, line 1: expected class,start,end,confidence as four whole numbers, not '\\x80\\x81,2,3,4'."),
+        (b"\xff\xfe1\0,\0", "l.txt, line 1: this is a text file in UTF-16 or UTF-32. Save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8 FILE > NEW"),
     ],
 )  # fmt: skip
 def test_label_faults(data: bytes, message: str) -> None:

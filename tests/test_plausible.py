@@ -26,6 +26,11 @@ def person(frames: int = 20, joints: int = 25, size: float = 1.7) -> np.ndarray:
     return (body * size + [0, 0, 3]).astype(np.float32)
 
 
+def fault_of(body: np.ndarray, unit: str = "m") -> str | None:
+    """What is wrong with the bodies (B, V, 3) of one person, one a frame."""
+    return plausible.judge(body, np.arange(len(body)), np.zeros(len(body), int), unit)[0]
+
+
 @pytest.mark.parametrize(
     ("scale", "told"),
     [
@@ -37,7 +42,7 @@ def person(frames: int = 20, joints: int = 25, size: float = 1.7) -> np.ndarray:
 )
 def test_other_units_are_named(scale: float, told: str | None) -> None:
     body = person() * np.float32(scale)
-    fault = plausible.recording_fault(body, np.zeros(len(body), int))
+    fault = fault_of(body)
     assert fault is not None
     assert told is None or fault == told
 
@@ -49,23 +54,26 @@ def test_the_unit_that_was_given_is_read_and_a_wrong_one_refused(unit: str) -> N
     found = plausible.in_metres(theirs, unit)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, body, rtol=1e-6)
-    assert plausible.recording_fault(found, np.zeros(len(body), int), unit) is None
-    wrong = plausible.recording_fault(plausible.in_metres(body, unit), np.zeros(len(body), int), unit)
+    assert fault_of(found, unit) is None
+    wrong = fault_of(plausible.in_metres(body, unit), unit)
     assert wrong is not None
-    assert f"Leave --unit {unit} out." in wrong
+    assert f"not in {unit}? Choose another --unit" in wrong
 
 
 def test_one_person_of_two_in_millimetres_is_found() -> None:
     both = np.concatenate([person(30), person(20) * 1000])
     which = np.repeat([0, 1], [30, 20])
-    assert "millimetres?" in str(plausible.recording_fault(both, which))
+    assert "millimetres?" in str(plausible.judge(both, np.arange(50), which)[0])
 
 
 def test_single_frames_of_glitches_are_counted_not_refused() -> None:
     body = person(50)
     body[7, 3] = 5000
-    assert plausible.recording_fault(body, np.zeros(50, int)) is None
-    assert plausible.outsized(body) == 1
+    assert plausible.judge(body, np.arange(50), np.zeros(50, int)) == (None, 1)
+    body[9, 4, 1] = -3.4e38
+    assert fault_of(body) == (
+        "y of joint 4 in frame 10 is -3.4e+38 m; expected coordinates in metres, of 10,000 at most."
+    )
 
 
 @given(st.floats(0.001, 5), st.integers(2, 40), st.integers(2, 30), st.integers(1, 3))
@@ -94,8 +102,7 @@ def test_real_recordings_pass(shared: Path) -> None:
     ]
     assert len(recordings) == 132
     for found in recordings:
-        assert plausible.recording_fault(found.coords, found.slot) is None
-        assert plausible.outsized(found.coords) == 0
+        assert plausible.judge(found.coords, found.frame, found.slot) == (None, 0)
     clips = np.stack([prepare(found.first_two())[0] for found in recordings])
     assert plausible.clip_faults(clips, PARENTS, most=plausible.MOST_SIZE) == []
     measured = plausible.measure(clips, PARENTS)
@@ -104,7 +111,5 @@ def test_real_recordings_pass(shared: Path) -> None:
 
 
 def test_an_unknown_unit_is_refused() -> None:
-    with pytest.raises(
-        SettingError, match=r"Unknown unit 'mmm'. Choose one of: m, cm, mm. Did you"
-    ):
+    with pytest.raises(SettingError, match=r"Unknown unit 'mmm'. Choose one of: m, cm, mm. Did you"):
         plausible.check_unit("mmm")

@@ -1,7 +1,7 @@
 """IntelliRehabDS raw text files (spec section 7): bytes in, recordings out.
 
 The first line holds a version. Then a line a frame: three time numbers and 25 groups
-``(JointName,TrackingState,x,y,z,u,v)``; a line with fewer groups is no frame.
+``(JointName,TrackingState,x,y,z,u,v)``; a line with fewer groups is no frame, which is counted.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.errors import FormatError
-from skeltools.formats.ntu import _shown, number_fault
+from skeltools.formats import text
+from skeltools.formats.ntu import number_fault
+from skeltools.formats.text import shown
 from skeltools.skeleton import NUM_JOINTS
 
 NAME = re.compile(r"([0-9]{1,6})_([0-9]{1,6})_([0-8])_([0-9]{1,4})_([123])_([A-Za-z][A-Za-z0-9-]*)", re.ASCII)
+
+RECORDING = re.compile(r"[0-9]+_[0-9]+")
+"""How names of recordings begin, faulty ones too."""
 
 _GROUP = re.compile(rb"\(([^(),]*),([^(),]*),([^(),]*),([^(),]*),([^(),]*),([^(),]*),([^(),]*)\)")
 
@@ -29,6 +34,13 @@ JOINTS = (
 """Kinect's joint names in the order of `skeltools.skeleton.JOINTS`, in which they stand in a line."""
 
 _NAMES = tuple(name.encode() for name in JOINTS)
+
+
+_COMMAS = re.compile(rb"\([^(),]*,[^(),]*(,\s*-?[0-9]+,[0-9]+){2}")
+"""A group whose numbers have decimal commas."""
+
+_TIMES = re.compile(rb"[0-9.,;:+\-eE\s]*")
+"""What stands beside the groups of a line."""
 
 
 class IrdsName(NamedTuple):
@@ -52,29 +64,49 @@ def parse_name(stem: str) -> IrdsName | None:
 
 
 def parse(data: bytes, path: str) -> NDArray[np.float32]:
+    """Return the frames of a raw file, float32 (frames, 1, 25, 3), metres.
+
+    Raises:
+        FormatError: As `read`.
+    """
+    return read(data, path)[0]
+
+
+def read(data: bytes, path: str) -> tuple[NDArray[np.float32], int]:
     """Read a raw file.
 
     Returns:
-        float32 (frames, 1, 25, 3), metres.
+        The frames, float32 (frames, 1, 25, 3), metres, and how many lines have fewer joints and so are none.
 
     Raises:
-        FormatError: There is no version line, or a frame's joints or coordinates are faulty.
+        FormatError: There is no version line, a line is damaged, a frame's joints or coordinates are faulty,
+            or the file ends within a line.
     """
+    data = text.plain(data, path)
     lines = data.split(b"\n")
     if not lines[0].strip().startswith(b"Version"):
-        problem = f"expected a version, not {_shown(lines[0])}." if lines[0].strip() else "no version line."
+        text.check_kind(data, path)
+        problem = f"expected a version, not {shown(lines[0])}." if lines[0].strip() else "no version line."
         raise FormatError(path, problem, 1)
     tokens: list[bytes] = []
     numbers: list[int] = []
+    dropped = 0
     for number, line in enumerate(lines[1:], start=2):
         groups = _GROUP.findall(line)
-        if len(groups) < NUM_JOINTS:
-            continue
+        if not len(groups) == line.count(b"(") == line.count(b")") == NUM_JOINTS:
+            if not line.strip():
+                continue
+            fault = _line_fault(line, groups, cut=number == len(lines))
+            if fault is not None:
+                raise FormatError(path, fault, number)
+            if len(groups) < NUM_JOINTS:
+                dropped += 1
+                continue
         if len(groups) > NUM_JOINTS:
             raise FormatError(path, f"{len(groups)} joints in a frame; expected {NUM_JOINTS}.", number)
         for group, name in zip(groups, _NAMES, strict=True):
             if group[0].strip() != name:
-                problem = f"joint {_shown(group[0])} stands where {name.decode()} was expected."
+                problem = f"joint {shown(group[0])} stands where {name.decode()} was expected."
                 raise FormatError(path, problem, number)
             tokens += group[2:5]
         numbers.append(number)
@@ -90,4 +122,20 @@ def parse(data: bytes, path: str) -> NDArray[np.float32]:
             (place, fault) for place, token in enumerate(tokens) if (fault := number_fault(token))
         )
         raise FormatError(path, fault, numbers[place // (3 * NUM_JOINTS)]) from None
-    return values.reshape(-1, 1, NUM_JOINTS, 3)
+    return values.reshape(-1, 1, NUM_JOINTS, 3), dropped
+
+
+def _line_fault(line: bytes, groups: list[bytes], cut: bool) -> str | None:
+    """Say what is wrong with a line that is no whole frame; None where it just has fewer joints, or more.
+
+    `cut`: no line end follows, so the file may have been cut off within it.
+    """
+    if _COMMAS.search(line):
+        return "the numbers have decimal commas. Write them with decimal points."
+    rest = _GROUP.sub(b"", line)
+    if cut and len(groups) < NUM_JOINTS and (groups or b"(" in rest or rest.rstrip().endswith(b",")):
+        return f"the file ends within this line, after {len(groups)} joints; it is truncated. Fetch it again."
+    if _TIMES.fullmatch(rest):
+        return None
+    wrong = rest[rest.find(b"(") :] if b"(" in rest else rest
+    return f"{shown(wrong)} is no group (JointName,TrackingState,x,y,z,u,v)."

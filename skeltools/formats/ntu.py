@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.errors import FormatError
-from skeltools.formats import backend
+from skeltools.formats import backend, text
 from skeltools.formats.recording import Recording
+from skeltools.formats.text import shown
 from skeltools.skeleton import NUM_JOINTS
 
 SUFFIX = ".skeleton"
@@ -24,10 +25,11 @@ MOST_BODIES = 6
 
 _BODY_VALUES = 10
 _JOINT_VALUES = 12
+_MOST_ID = 2**64 - 1
 _WHOLE = re.compile(rb"[ \t\r]*([0-9]{1,9})[ \t\r]*")
 _UNUSED = rb"[0-9+\-.eEnNaAiIfFtTyY]+"
 _JOINT = re.compile(rb"[ \t\r]*(\S+)[ \t\r]+(\S+)[ \t\r]+(\S+)(?:[ \t\r]+" + _UNUSED + rb"){9}[ \t\r]*")
-_BODY = re.compile(rb"[ \t\r]*([0-9]{1,18})(?:[ \t\r]+" + _UNUSED + rb"){9}[ \t\r]*")
+_BODY = re.compile(rb"[ \t\r]*([0-9]{1,20})(?:[ \t\r]+" + _UNUSED + rb"){9}[ \t\r]*")
 
 
 def parse(data: bytes, path: str) -> NDArray[np.float32]:
@@ -52,6 +54,7 @@ def read(data: bytes, path: str) -> Recording:
     Raises:
         FormatError: The content is not what the format says, with the line.
     """
+    data = text.plain(data, path)
     if backend.compiled():
         from skeltools.formats import _compiled
 
@@ -67,6 +70,7 @@ def read_plain(data: bytes, path: str) -> Recording:
     Raises:
         FormatError: The content is not what the format says, with the line.
     """
+    text.check_kind(data, path)
     lines = data.split(b"\n")
     while lines and not lines[-1].strip():
         lines.pop()
@@ -107,7 +111,7 @@ def read_plain(data: bytes, path: str) -> Recording:
         coords=_coordinates(tokens, lines, path),
         frame=np.array(frame, np.int32),
         slot=np.array(slot, np.int32),
-        ids=np.array(ids, np.int64),
+        ids=np.array(ids, np.uint64).view(np.int64),
     )
 
 
@@ -116,19 +120,13 @@ def _truncated(lines: list[bytes], path: str, where: str) -> FormatError:
     return FormatError(path, problem, len(lines))
 
 
-def _shown(line: bytes) -> str:
-    text = line.strip().decode("ascii", "backslashreplace")
-    text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-    return f"'{text[:40]}...'" if len(text) > 40 else f"'{text}'"
-
-
 def _whole(lines: list[bytes], number: int, path: str, what: str, where: str) -> int:
     if number >= len(lines):
         raise _truncated(lines, path, where)
     match = _WHOLE.fullmatch(lines[number])
     if match is None:
         of = f" of {where}" if where else ""
-        raise FormatError(path, f"expected {what}{of}, not {_shown(lines[number])}.", number + 1)
+        raise FormatError(path, f"expected {what}{of}, not {shown(lines[number])}.", number + 1)
     return int(match[1])
 
 
@@ -136,16 +134,21 @@ def _body(lines: list[bytes], number: int, path: str, where: str) -> int:
     if number >= len(lines):
         raise _truncated(lines, path, where)
     match = _BODY.fullmatch(lines[number])
-    if match is None:
-        values = len(lines[number].split())
-        if values != _BODY_VALUES:
-            problem = f"{values} values in a body line of {where}; expected {_BODY_VALUES}."
-        else:
-            problem = (
-                f"a body line of {where} must be a tracking id and 9 numbers, not {_shown(lines[number])}."
-            )
-        raise FormatError(path, problem, number + 1)
+    if match is None or int(match[1]) > _MOST_ID:
+        raise FormatError(path, _body_fault(lines[number], where), number + 1)
     return int(match[1])
+
+
+def _body_fault(line: bytes, where: str) -> str:
+    values = line.split()
+    if len(values) != _BODY_VALUES:
+        return f"{len(values)} values in a body line of {where}; expected {_BODY_VALUES}."
+    if re.fullmatch(rb"[0-9]{1,20}", values[0]) and int(values[0]) <= _MOST_ID:
+        return f"a body line of {where} must be a tracking id and 9 numbers, not {shown(line)}."
+    return (
+        f"{shown(values[0])} in a body line of {where} is no tracking id, which is a whole number from 0 to "
+        f"{_MOST_ID} written in digits."
+    )
 
 
 def _joint_fault(lines: list[bytes], number: int, path: str, where: str) -> FormatError:
@@ -158,7 +161,7 @@ def _joint_fault(lines: list[bytes], number: int, path: str, where: str) -> Form
         problem = f"{len(values)} values in a joint line of {where}; expected {_JOINT_VALUES}."
         return FormatError(path, problem, number + 1)
     bad = next((value for value in values[3:] if not re.fullmatch(_UNUSED, value)), lines[number])
-    return FormatError(path, f"{_shown(bad)} in {where} is not a number.", number + 1)
+    return FormatError(path, f"{shown(bad)} in {where} is not a number.", number + 1)
 
 
 def _coordinates(tokens: list[bytes], lines: list[bytes], path: str) -> NDArray[np.float32]:
@@ -193,8 +196,8 @@ def number_fault(token: bytes) -> str | None:
     except ValueError:
         value = None
     if value is None:
-        return f"{_shown(token)} is not a number."
+        return f"{shown(token)} is not a number."
     with np.errstate(over="ignore"):
         if not np.isfinite(np.float32(value)):
-            return f"{_shown(token)} is not a finite coordinate in metres."
+            return f"{shown(token)} is not a finite coordinate in metres."
     return None

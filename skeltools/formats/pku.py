@@ -9,12 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.errors import FormatError
-from skeltools.formats import backend
-from skeltools.formats.ntu import _shown, number_fault
+from skeltools.formats import backend, text
+from skeltools.formats.ntu import number_fault
+from skeltools.formats.text import shown
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
 
 COLUMNS = NUM_BODIES * NUM_JOINTS * 3
 """Numbers in a row of a skeleton file: two bodies of 25 joints, x y z each."""
+
+PARTS = {
+    "pku1": re.compile(r"[0-9]{4}-[LMR]", re.ASCII),
+    "pku2": re.compile(r"A[0-9]{2}N[0-9]{2}-[LMR]", re.ASCII),
+}
+"""Video names of each part."""
 
 VIDEO = re.compile(r"(?:[0-9]{4}|A[0-9]{2}N[0-9]{2})-([LMR])", re.ASCII)
 """Video names: ``0002-L`` (part I), ``A01N02-R`` (part II); the letter is the view."""
@@ -48,6 +55,7 @@ def parse_skeleton(data: bytes, path: str) -> NDArray[np.float32]:
     Raises:
         FormatError: A row does not hold 150 finite numbers, or there is no row.
     """
+    data = text.plain(data, path)
     values = None
     if backend.compiled():
         from skeltools.formats import _compiled
@@ -61,6 +69,7 @@ def parse_skeleton(data: bytes, path: str) -> NDArray[np.float32]:
 
 
 def _plain(data: bytes, path: str) -> NDArray[np.float32]:
+    text.check_kind(data, path)
     lines = data.split(b"\n")
     while lines and not lines[-1].strip():
         lines.pop()
@@ -93,21 +102,42 @@ def parse_labels(data: bytes, path: str, classes: int) -> list[Action]:
     Raises:
         FormatError: A row is not four whole numbers, or the class is not in 1..classes.
     """
+    actions, faults = sort_labels(data, path, classes)
+    for _, fault in faults:
+        raise fault
+    return actions
+
+
+def sort_labels(data: bytes, path: str, classes: int) -> tuple[list[Action], list[tuple[int, FormatError]]]:
+    """Read a label file; return its actions, and the rows that are none with what is wrong in each.
+
+    Raises:
+        FormatError: The file holds no row, or is no text.
+    """
+    data = text.plain(data, path)
     actions: list[Action] = []
+    faults: list[tuple[int, FormatError]] = []
+    row = 0
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
+        row += 1
         fields = [_WHOLE.fullmatch(field) for field in line.split(b",")]
         if len(fields) != 4 or None in fields:
-            problem = f"expected class,start,end,confidence as four whole numbers, not {_shown(line)}."
-            raise FormatError(path, problem, number)
+            if row == 1:
+                text.check_kind(data, path)
+            problem = f"expected class,start,end,confidence as four whole numbers, not {shown(line)}."
+            faults.append((row, FormatError(path, problem, number)))
+            continue
         label, start, end, _ = (int(field[1]) for field in fields if field is not None)
-        if not 1 <= label <= classes:
-            raise FormatError(path, f"class {label} is not one of 1 to {classes}.", number)
-        actions.append(Action(len(actions) + 1, label, start, end))
-    if not actions:
+        if 1 <= label <= classes:
+            actions.append(Action(row, label, start, end))
+        else:
+            problem = f"class {label} is not one of 1 to {classes}."
+            faults.append((row, FormatError(path, problem, number)))
+    if row == 0:
         raise FormatError(path, "the file is empty; expected rows class,start,end,confidence.")
-    return actions
+    return actions, faults
 
 
 def parse_split(data: bytes, path: str) -> tuple[dict[str, int], dict[str, int]]:
@@ -122,10 +152,10 @@ def parse_split(data: bytes, path: str) -> tuple[dict[str, int], dict[str, int]]
         FormatError: There are not four lines, a name is not a video's, or one is on both sides.
     """
     try:
-        lines = [
-            (number, line.strip()) for number, line in enumerate(data.decode("ascii").split("\n"), start=1)
-        ]
+        content = text.plain(data, path).decode("ascii")
+        lines = [(number, line.strip()) for number, line in enumerate(content.split("\n"), start=1)]
     except UnicodeDecodeError:
+        text.check_kind(data, path)
         raise FormatError(path, "the file is not plain text; expected a split file.") from None
     lines = [(number, line) for number, line in lines if line]
     if len(lines) != 4:
@@ -139,9 +169,7 @@ def parse_split(data: bytes, path: str) -> tuple[dict[str, int], dict[str, int]]
         names = [name for name in names if name]
         for name in names:
             if not VIDEO.fullmatch(name):
-                raise FormatError(
-                    path, f"{_shown(name.encode())} is not a video name such as 0002-L.", number
-                )
+                raise FormatError(path, f"{shown(name.encode())} is not a video name such as 0002-L.", number)
         sides.append(dict.fromkeys(names, number))
     both = sorted(sides[0].keys() & sides[1].keys())
     if both:
@@ -158,7 +186,7 @@ def parse_split_unstripped(data: bytes, path: str) -> set[str]:
     Raises:
         FormatError: There is no second line.
     """
-    lines = data.decode("latin-1").split("\n")
+    lines = text.plain(data, path).decode("latin-1").split("\n")
     if len(lines) < 2:
         raise FormatError(path, "there is no second line; expected the training videos.")
     return set(lines[1].split(", "))

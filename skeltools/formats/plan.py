@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, overload
 
+from skeltools import plausible
 from skeltools.datasets import Dataset, NtuName, incomplete_ntu_clips, parse_ntu_name
 from skeltools.errors import FormatError, SourceError
 from skeltools.formats import irds, ntu, pku
 from skeltools.formats.recording import Recording
 from skeltools.formats.source import Entry, read_all
 from skeltools.preparation import Chain
+from skeltools.store.notes import Note, listed
 
 
 class Excluded(NamedTuple):
@@ -30,10 +34,33 @@ class Span(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """One raw file to read and the clips it holds."""
+    """One raw file to read, the clips it holds, and further files of its name, in the order of the source."""
 
     entry: Entry
     spans: tuple[Span, ...]
+    copies: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How raw files are read, where that is asked for; stored as ``chain.unit`` and ``chain.long_labels``.
+
+    Attributes:
+        unit: What coordinates are in: ``m``, ``cm`` or ``mm``.
+        long_labels: Labels that go beyond their video: ``cut`` there, or ``exclude`` the clip.
+    """
+
+    unit: str = "m"
+    long_labels: str = "cut"
+
+    def settings(self) -> dict[str, str]:
+        """Return what was asked for, by name."""
+        asked = {"unit": self.unit, "long_labels": self.long_labels}
+        return {key: value for key, value in asked.items() if value != getattr(METRES, key)}
+
+
+METRES = Reading()
+"""How raw files are read unless something else is asked for."""
 
 
 @dataclass
@@ -47,7 +74,7 @@ class Plan:
         train: For each split, whether each clip is on its training side.
         units: The raw files, in the order of their first clips.
         excluded: What is left out already, each with its reason.
-        notes: What the user should know.
+        notes: What the user should know, counted.
         small: (file name, content) of the small files read while planning.
     """
 
@@ -57,7 +84,7 @@ class Plan:
     train: dict[str, list[bool]]
     units: Sequence[Unit]
     excluded: list[Excluded] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     small: list[tuple[str, bytes]] = field(default_factory=list)
 
 
@@ -71,12 +98,46 @@ class _Task:
     chain: Chain
     skip: bool
     excluded: list[Excluded] = field(default_factory=list)
+    unnamed: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+
+    def pass_over(self, entries: Iterable[Entry], clip: Callable[[str], bool], wanted: str) -> None:
+        """Record files that are not read: those under a clip's name look like clips.
+
+        Args:
+            entries: The files.
+            clip: Whether a name without any extension is one of a clip.
+            wanted: How raw files are called, such as ``NAME.skeleton``.
+        """
+        for entry in entries:
+            stem = entry.name.partition(".")[0]
+            if clip(_COPY.sub("", stem)):
+                self.unnamed.append(entry.inside)
+                reason = f"misnamed: {entry.inside} looks like a clip but is not called {wanted}"
+                self.excluded.append(Excluded(stem, reason))
+            else:
+                self.other.append(entry.inside)
+                self.excluded.append(Excluded(entry.name, f"other: {entry.inside} is not called {wanted}"))
+
+    def notes(self) -> list[Note]:
+        """Return the notes on files that were passed over."""
+        return [
+            *listed("misnamed", self.unnamed, "file", "under a clip's name but another extension, not read"),
+            *listed("other", self.other, "other file", "passed over"),
+        ]
 
     def damaged(self, entry: Entry, error: FormatError) -> None:
         """Raise the error, or record it when damaged files are skipped."""
         if not self.skip:
             raise error
         self.excluded.append(Excluded(entry.stem, damage(entry, error)))
+
+
+_DOCUMENT = re.compile(r"read.?me|licen[cs]e|copying|notes?|terms|changelog", re.IGNORECASE)
+"""Names of texts that lie beside recordings."""
+
+_COPY = re.compile(r"( \(\d+\)| ?- ?[Cc]opy.*|~)$")
+"""What systems add to the name of a copy."""
 
 
 def damage(entry: Entry, error: FormatError) -> str:
@@ -102,22 +163,37 @@ def make_plan(dataset: Dataset, entries: list[Entry], source: str, chain: Chain,
     return _PLANNERS[dataset.format](_Task(dataset, entries, source, chain, skip))
 
 
-def read_unit(dataset: Dataset, unit: Unit, data: bytes) -> list[Recording]:
-    """Parse a raw file and return the recording of each of its clips.
+def read_unit(dataset: Dataset, unit: Unit, data: bytes, coordinates: str = "m") -> list[Recording]:
+    """Parse a raw file and return the recording of each of its clips, in metres.
+
+    Args:
+        dataset: What it is from.
+        unit: The file and its clips.
+        data: Its content.
+        coordinates: The unit of its coordinates.
 
     Raises:
         FormatError: The file is not what its format says, with the line.
     """
-    return _READERS[dataset.format](unit, data)
+    recordings = _READERS[dataset.format](unit, data)
+    if coordinates == "m":
+        return recordings
+    return [replace(found, coords=plausible.in_metres(found.coords, coordinates)) for found in recordings]
 
 
 def _plan_ntu(task: _Task) -> Plan:
     dataset = task.dataset
     files = [entry for entry in task.entries if entry.suffix == ntu.SUFFIX]
+    rest = (entry for entry in task.entries if entry.suffix != ntu.SUFFIX)
+    task.pass_over(rest, lambda name: parse_ntu_name(name.upper()) is not None, f"NAME{ntu.SUFFIX}")
     if not files:
-        raise SourceError(f"{task.source} holds no {ntu.SUFFIX} file, of which {dataset.name} consists.")
+        named = f" ({task.unnamed[0]} looks like one: rename it)" if task.unnamed else ""
+        raise SourceError(
+            f"{task.source} holds no {ntu.SUFFIX} file, of which {dataset.name} consists{named}."
+        )
     incomplete = incomplete_ntu_clips() if dataset.format == "ntu" else frozenset()
     kept: dict[str, Entry] = {}
+    copies: dict[str, tuple[Entry, ...]] = {}
     excluded = task.excluded
     for entry in files:
         name = entry.stem
@@ -130,7 +206,7 @@ def _plan_ntu(task: _Task) -> Plan:
         elif not 1 <= clip.action <= len(dataset.classes):
             excluded.append(Excluded(name, f"outside: action {clip.action} is not in {dataset.name}"))
         elif name in kept:
-            excluded.append(_duplicate(entry, kept[name]))
+            copies[name] = (*copies.get(name, ()), entry)
         elif name in incomplete:
             excluded.append(Excluded(name, "incomplete"))
         else:
@@ -148,20 +224,36 @@ def _plan_ntu(task: _Task) -> Plan:
             for column in ("subject", "camera", "setup", "replication")
         },
         train=train,
-        units=_one_each(names, kept),
+        units=_one_each(names, kept, copies),
         excluded=excluded,
+        notes=task.notes(),
     )
 
 
-def _duplicate(entry: Entry, kept: Entry) -> Excluded:
-    return Excluded(entry.stem, f"duplicate: {entry.inside}, kept {kept.inside}")
+def duplicate(copy: Entry, kept: Entry, data: bytes, other: bytes | None = None) -> str:
+    """Return the reason for leaving out a file of the same name as one that is kept.
+
+    Args:
+        copy: The file that is left out.
+        kept: The one that is kept.
+        data: The content of the one that is kept.
+        other: The content of the other where it is known; otherwise it is read where that is needed.
+    """
+    if other is not None:
+        equal = other == data
+    elif copy.size != len(data):
+        equal = False
+    else:
+        equal = copy.stamp == zlib.crc32(data) if copy.checked else copy.read() == data
+    return f"duplicate: {copy.inside}, kept {kept.inside}, {'equal' if equal else 'other'} content"
 
 
 class _OneEach(Sequence[Unit]):
     """Units of files with one clip each, made when asked for: kept, they would be half of the plan."""
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[Entry], copies: Mapping[str, tuple[Entry, ...]]) -> None:
         self._entries = entries
+        self._copies = copies
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -174,11 +266,14 @@ class _OneEach(Sequence[Unit]):
         if isinstance(index, slice):
             return [self[place] for place in range(len(self))[index]]
         place = range(len(self))[index]
-        return Unit(self._entries[place], (Span(place),))
+        entry = self._entries[place]
+        return Unit(entry, (Span(place),), self._copies.get(entry.stem, ()))
 
 
-def _one_each(names: Iterable[str], entries: dict[str, Entry]) -> Sequence[Unit]:
-    return _OneEach([entries[name] for name in names])
+def _one_each(
+    names: Iterable[str], entries: dict[str, Entry], copies: Mapping[str, tuple[Entry, ...]]
+) -> Sequence[Unit]:
+    return _OneEach([entries[name] for name in names], copies)
 
 
 def _read_ntu(unit: Unit, data: bytes) -> list[Recording]:
@@ -187,27 +282,37 @@ def _read_ntu(unit: Unit, data: bytes) -> list[Recording]:
 
 def _plan_irds(task: _Task) -> Plan:
     raw = [entry for entry in task.entries if entry.suffix == ".txt"]
-    copies = [entry for entry in task.entries if entry.suffix == ntu.SUFFIX]
-    if copies and not any(irds.parse_name(entry.stem) for entry in raw):
+    converted = [entry for entry in task.entries if entry.suffix == ntu.SUFFIX]
+    if converted and not any(irds.parse_name(entry.stem) for entry in raw):
         return _plan_ntu(task)
     if not raw:
         raise SourceError(
             f"{task.source} holds neither .txt files of IntelliRehabDS nor {ntu.SUFFIX} copies of them."
         )
-    if copies:
+    if converted:
         raise SourceError(
             f"{task.source} holds raw .txt files and {ntu.SUFFIX} copies, which may be the same clips. "
             "Give one kind."
         )
     kept: dict[str, Entry] = {}
+    copies: dict[str, tuple[Entry, ...]] = {}
+    rest = [entry for entry in task.entries if entry.suffix != ".txt"]
     for entry in raw:
         if irds.parse_name(entry.stem) is None:
+            if not irds.RECORDING.match(entry.stem):
+                rest.append(entry)
+                continue
             problem = "the file name is not SUBJECT_DATE_GESTURE_REPETITION_CORRECT_POSITION."
             task.damaged(entry, FormatError(entry.path, problem))
         elif entry.stem in kept:
-            task.excluded.append(_duplicate(entry, kept[entry.stem]))
+            copies[entry.stem] = (*copies.get(entry.stem, ()), entry)
         else:
             kept[entry.stem] = entry
+    task.pass_over(
+        rest,
+        lambda name: irds.parse_name(name) is not None,
+        "SUBJECT_DATE_GESTURE_REPETITION_CORRECT_POSITION.txt",
+    )
     names = sorted(kept)
     clips = [clip for clip in map(irds.parse_name, names) if clip is not None]
     people = [NtuName(0, 0, clip.subject, clip.repetition, clip.gesture + 1) for clip in clips]
@@ -222,40 +327,55 @@ def _plan_irds(task: _Task) -> Plan:
             "position": [clip.position for clip in clips],
         },
         train={split: list(map(rule, people)) for split, rule in task.dataset.train.items()},
-        units=_one_each(names, kept),
+        units=_one_each(names, kept, copies),
         excluded=task.excluded,
+        notes=task.notes(),
     )
 
 
 def _read_irds(unit: Unit, data: bytes) -> list[Recording]:
     if unit.entry.suffix == ntu.SUFFIX:
         return _read_ntu(unit, data)
-    return [Recording.from_columns(irds.parse(data, unit.entry.path))]
+    frames, dropped = irds.read(data, unit.entry.path)
+    return [Recording.from_columns(frames, (("lines-dropped", dropped),) if dropped else ())]
 
 
-def _sort_pku(task: _Task) -> tuple[dict[str, Entry], dict[str, Entry], dict[str, Entry]]:
+_Files = dict[str, list[Entry]]
+"""Files by the name they stand for, those of one name in the order of the source."""
+
+
+def _sort_pku(task: _Task) -> tuple[_Files, _Files, _Files]:
     """Return skeleton files and label files by video, and split files by split."""
-    skeletons: dict[str, Entry] = {}
-    labels: dict[str, Entry] = {}
-    split_files: dict[str, Entry] = {}
+    skeletons: _Files = {}
+    labels: _Files = {}
+    split_files: _Files = {}
+    rest: list[Entry] = []
+    part = pku.PARTS.get(task.dataset.name, pku.VIDEO)
+    strange: list[Entry] = []
     wanted = {_split_key(name): split for split, name in task.dataset.split_files.items()}
     for entry in task.entries:
         if entry.suffix != ".txt":
+            rest.append(entry)
             continue
         if _split_key(entry.name) in wanted:
-            split_files.setdefault(wanted[_split_key(entry.name)], entry)
+            split_files.setdefault(wanted[_split_key(entry.name)], []).append(entry)
             continue
         folder = next((name for name in entry.folders[::-1] if "skeleton" in name or "label" in name), None)
-        if folder is None:
+        if folder is None or _DOCUMENT.fullmatch(entry.stem):
+            rest.append(entry)
             continue
         kind = labels if "label" in folder else skeletons
         if not pku.VIDEO.fullmatch(entry.stem):
             problem = "the file name is not a video name such as 0002-L or A01N02-R."
             task.damaged(entry, FormatError(entry.path, problem))
-        elif entry.stem in kind:
-            task.excluded.append(_duplicate(entry, kind[entry.stem]))
+        elif not part.fullmatch(entry.stem):
+            strange.append(entry)
         else:
-            kind[entry.stem] = entry
+            kind.setdefault(entry.stem, []).append(entry)
+    task.pass_over(
+        rest, lambda name: pku.VIDEO.fullmatch(name) is not None, "skeleton/VIDEO.txt or label/VIDEO.txt"
+    )
+    _refuse_other_part(task, strange, not skeletons)
     for kind, what in ((skeletons, "skeleton"), (labels, "label")):
         if not kind:
             raise SourceError(
@@ -265,23 +385,30 @@ def _sort_pku(task: _Task) -> tuple[dict[str, Entry], dict[str, Entry], dict[str
     return skeletons, labels, split_files
 
 
+def _refuse_other_part(task: _Task, strange: list[Entry], alone: bool) -> None:
+    """Refuse files whose names are those of the other part of PKU-MMD; skip them only beside this part's."""
+    other = next((name for name in pku.PARTS if name != task.dataset.name), "")
+    for entry in strange:
+        problem = f"video {entry.stem} is named as one of {other}, not of {task.dataset.name}."
+        error = FormatError(entry.path, f"{problem} Convert it as {other}.")
+        if alone or not task.skip:
+            raise error
+        task.excluded.append(Excluded(entry.stem, f"outside: {entry.inside}: {problem}"))
+
+
 def _plan_pku(task: _Task) -> Plan:
     dataset = task.dataset
     skeletons, labels, split_files = _sort_pku(task)
     for video in sorted(labels.keys() - skeletons.keys()):
         problem = f"video {video} has labels but no skeleton file."
-        task.damaged(labels[video], FormatError(labels[video].path, problem))
+        for entry in labels[video]:
+            task.damaged(entry, FormatError(entry.path, problem))
     task.excluded += [Excluded(video, "unlabelled") for video in skeletons if video not in labels]
-    contents = read_all([*labels.values(), *split_files.values()])
+    contents = read_all(entry for files in (labels, split_files) for of in files.values() for entry in of)
 
     found = []
     for video in sorted(labels.keys() & skeletons.keys()):
-        try:
-            actions = pku.parse_labels(contents[labels[video]], labels[video].path, len(dataset.classes))
-        except FormatError as error:
-            task.damaged(labels[video], error)
-            continue
-        for action in actions:
+        for action in _actions(task, labels[video], contents):
             name = f"{video}_{action.row:03d}"
             if action.end < action.start or action.start < 1:
                 reason = f"range: frames {action.start} to {action.end}"
@@ -294,14 +421,14 @@ def _plan_pku(task: _Task) -> Plan:
     for index, (_, video, action) in enumerate(found):
         spans.setdefault(video, []).append(Span(index, action.start - 1, action.end))
 
-    notes: list[str] = []
+    notes = task.notes()
     train: dict[str, list[bool]] = {}
     for split, file_name in dataset.split_files.items():
         if split not in split_files:
-            notes.append(f"No split file {file_name} in {task.source}: the output has no split '{split}'.")
+            told = f"No split file {file_name} in the source: the output has no split '{split}'."
+            notes.append(Note(f"no-split.{split}", 1, told))
             continue
-        entry = split_files[split]
-        side, more = _training_videos(task, entry, contents[entry], skeletons.keys(), split)
+        side, more = _side(task, split_files[split], contents, skeletons.keys(), split)
         notes += more
         train[split] = [video in side for video in videos]
     return Plan(
@@ -314,11 +441,55 @@ def _plan_pku(task: _Task) -> Plan:
             "end": [action.end for _, _, action in found],
         },
         train=train,
-        units=[Unit(skeletons[video], tuple(of)) for video, of in spans.items()],
+        units=[
+            Unit(skeletons[video][0], tuple(of), tuple(skeletons[video][1:])) for video, of in spans.items()
+        ],
         excluded=task.excluded,
         notes=notes,
         small=[(f"{_kind(entry)}/{entry.name}", content) for entry, content in contents.items()],
     )
+
+
+def _actions(task: _Task, files: list[Entry], contents: Mapping[Entry, bytes]) -> list[pku.Action]:
+    """Return the actions of a video's label file, or of the first of its copies that can be read."""
+    first: FormatError | None = None
+    for place, entry in enumerate(files):
+        try:
+            actions, faults = pku.sort_labels(contents[entry], entry.path, len(task.dataset.classes))
+            if faults and not actions:
+                raise faults[0][1]
+        except FormatError as error:
+            first = first or error
+            task.damaged(entry, error)
+            continue
+        if faults and not task.skip:
+            raise faults[0][1]
+        for row, fault in faults:
+            task.excluded.append(Excluded(f"{entry.stem}_{row:03d}", damage(entry, fault)))
+        for other in files[place + 1 :]:
+            reason = duplicate(other, entry, contents[entry], contents[other])
+            task.excluded.append(Excluded(other.stem, reason))
+        return actions
+    return []
+
+
+def _side(
+    task: _Task, files: list[Entry], contents: Mapping[Entry, bytes], videos: Iterable[str], split: str
+) -> tuple[set[str], list[Note]]:
+    """Return what `_training_videos` does of a split file, or of the first of its copies that can be read."""
+    for place, entry in enumerate(files):
+        try:
+            found = _training_videos(task, entry, contents[entry], videos, split)
+        except FormatError as error:
+            if not task.skip or entry is files[-1]:
+                raise
+            task.damaged(entry, error)
+            continue
+        for other in files[place + 1 :]:
+            reason = duplicate(other, entry, contents[entry], contents[other])
+            task.excluded.append(Excluded(other.stem, reason))
+        return found
+    raise AssertionError("a split without a file")
 
 
 def _kind(entry: Entry) -> str:
@@ -327,7 +498,7 @@ def _kind(entry: Entry) -> str:
 
 def _training_videos(
     task: _Task, entry: Entry, content: bytes, videos: Iterable[str], split: str
-) -> tuple[set[str], list[str]]:
+) -> tuple[set[str], list[Note]]:
     """Return the training videos a split file names, and notes; all other videos are on the test side."""
     if task.chain.split_names == "comma-space":
         return pku.parse_split_unstripped(content, entry.path), []
@@ -345,13 +516,15 @@ def _training_videos(
                 f"video {video} is not in the source. Use --on-error skip to convert part of the videos.",
                 line,
             )
-        notes.append(f"{len(missing)} videos of {entry.inside} are not in the source, {video} first.")
+        told = f"{len(missing)} videos of {entry.inside} are not in the source, {video} first."
+        notes.append(Note(f"split-missing.{split}", len(missing), told))
     rest = sorted(known - train.keys() - test.keys())
     if rest:
-        notes.append(
+        told = (
             f"{len(rest)} videos, {rest[0]} first, stand in neither list of {entry.inside}; they go to the "
             f"test side of '{split}'."
         )
+        notes.append(Note(f"split-rest.{split}", len(rest), told))
     return set(train), notes
 
 
@@ -361,7 +534,13 @@ def _split_key(file_name: str) -> str:
 
 def _read_pku(unit: Unit, data: bytes) -> list[Recording]:
     rows = pku.parse_skeleton(data, unit.entry.path)
-    return [Recording.from_columns(rows[span.start : span.stop]) for span in unit.spans]
+    return [
+        Recording.from_columns(
+            rows[span.start : span.stop],
+            (("label-beyond", 1),) if span.stop is not None and span.stop > len(rows) > span.start else (),
+        )
+        for span in unit.spans
+    ]
 
 
 _PLANNERS: dict[str, Callable[[_Task], Plan]] = {"ntu": _plan_ntu, "pku": _plan_pku, "irds": _plan_irds}

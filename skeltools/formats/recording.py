@@ -19,7 +19,9 @@ class Recording:
         coords: float32 (B, 25, 3), metres.
         frame: int32 (B,), the 0-based frame of each observation, never decreasing.
         slot: int32 (B,), its 0-based place among the bodies of its frame.
-        ids: int64 (B,), its tracking id (the body's column where the format has no ids).
+        ids: int64 (B,), its tracking id (the body's column where the format has no ids); an id of 2**63 or
+            more stands here less 2**64.
+        notes: What was decided while reading, (kind, count) each; kinds as in `skeltools.store.notes`.
     """
 
     frames: int
@@ -27,6 +29,7 @@ class Recording:
     frame: NDArray[np.int32]
     slot: NDArray[np.int32]
     ids: NDArray[np.int64]
+    notes: tuple[tuple[str, int], ...] = ()
 
     def first_two(self) -> NDArray[np.float32]:
         """Return the first two bodies of each frame in file order, float32 (3, L, 25, 2); absent ones are 0.
@@ -50,10 +53,11 @@ class Recording:
             frame=self.frame[kept] - 1,
             slot=self.slot[kept],
             ids=self.ids[kept],
+            notes=self.notes,
         )
 
     @classmethod
-    def from_columns(cls, columns: NDArray[np.float32]) -> Recording:
+    def from_columns(cls, columns: NDArray[np.float32], notes: tuple[tuple[str, int], ...] = ()) -> Recording:
         """Build a recording from float32 (L, M, 25, 3), where an all-zero body is an absent one."""
         present = columns.any(axis=(2, 3))
         frame, slot = np.nonzero(present)
@@ -63,4 +67,5 @@ class Recording:
             frame=frame.astype(np.int32),
             slot=slot.astype(np.int32),
             ids=slot.astype(np.int64),
+            notes=notes,
         )

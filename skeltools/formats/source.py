@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from skeltools import kinds
 from skeltools.errors import FormatError, SourceError
 
 LARGEST = 1 << 28
@@ -78,6 +79,11 @@ class Entry:
         return (self.parent, *(part.lower() for part in PurePosixPath(self.inside).parts[:-1]))
 
     @property
+    def checked(self) -> bool:
+        """Whether `stamp` is the CRC of its content."""
+        return False
+
+    @property
     def streamed(self) -> bool:
         """Whether it can only be read in the archive's own order, by `stream`."""
         return False
@@ -112,6 +118,11 @@ class ZipEntry(Entry):
     header: int
     packed: int
     method: int
+
+    @property
+    def checked(self) -> bool:
+        """True."""
+        return True
 
     def read(self) -> bytes:
         """Return its content, checked against the archive's CRC.
@@ -150,6 +161,11 @@ class SevenZipEntry(Entry):
     """
 
     archive: str
+
+    @property
+    def checked(self) -> bool:
+        """Whether the archive holds a CRC of it."""
+        return self.stamp != 0
 
     @property
     def streamed(self) -> bool:
@@ -198,10 +214,12 @@ def _file(path: Path) -> Entry:
 def _listed(source: Path) -> list[Entry]:
     path = Path(str(source)[1:])
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = kinds.decode(path.read_bytes()).splitlines()
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist. Give a text file with one path a line after @.") from None
-    except (OSError, UnicodeDecodeError):
+    except ValueError as error:
+        raise SourceError(f"{path}: this is no text file with one path a line: {error}") from None
+    except OSError:
         raise SourceError(f"{path} cannot be read as a text file with one path a line.") from None
     entries = []
     for number, line in enumerate(lines, start=1):

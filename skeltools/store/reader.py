@@ -17,7 +17,7 @@ from skeltools.errors import DataError, SettingError
 from skeltools.formats.recording import Recording
 from skeltools.kinds import Kind
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
-from skeltools.store import guard
+from skeltools.store import guard, notes
 from skeltools.store.layout import FORMAT, VERSION, decode
 
 _FAULTS = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
@@ -235,6 +235,14 @@ class ClipFile:
         if values.dtype.names != ("name", "reason"):
             raise self._damaged(ValueError("/excluded is not what it should be"))
         return list(zip(self._texts(values["name"]), self._texts(values["reason"]), strict=True))
+
+    @cached_property
+    def notes(self) -> list[notes.Note]:
+        """What was decided when the file was made and is no clip left out, by kind."""
+        try:
+            return notes.stored(self.attrs)
+        except _FAULTS as error:
+            raise self._damaged(error) from None
 
     def stored_rows(self, name: str) -> NDArray[np.int64]:
         """Return the row numbers under a name such as ``splits/xsub/train`` as they stand, in range or not.

@@ -26,7 +26,7 @@ from skeltools.store.layout import sha256
 
 HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"
 
-SPOOL_LAYOUT = 2
+SPOOL_LAYOUT = 3
 """Where things stand in the folder; a conversion interrupted under another layout has to start over."""
 
 
@@ -34,7 +34,7 @@ class Done(NamedTuple):
     """A prepared clip: its index in the plan, what was found in it, and the digest of its values (hex).
 
     `raw` is where its raw recording stands: (file number, offset, bodies observed,
-    CRC, frames), or None.
+    CRC, frames), or None. `notes` is what was decided about it, (kind, count) each.
     """
 
     clip: int
@@ -44,6 +44,7 @@ class Done(NamedTuple):
     gaps: int
     digest: str
     raw: tuple[int, int, int, int, int] | None = None
+    notes: tuple[tuple[str, int], ...] = ()
 
 
 class Left(NamedTuple):
@@ -54,11 +55,13 @@ class Left(NamedTuple):
 
 
 class UnitResult(NamedTuple):
-    """What became of one raw file: its index in the plan, SHA-256 of its content (hex), each clip's fate."""
+    """What became of one raw file: its index in the plan, SHA-256 of its content (hex), each clip's fate, and
+    why each further file of its name is left out."""
 
     unit: int
     source: str
     fates: tuple[Done | Left, ...]
+    copies: tuple[str, ...] = ()
 
 
 class Results:
@@ -77,6 +80,8 @@ class Results:
         digests: uint8 (N, 32), SHA-256 of their values.
         raw: int64 (N, 5), as in `Done`, or None.
         left: Why a clip that was read is left out, by its index.
+        notes: What was decided about single clips, by their index.
+        copies: Why further files of a raw file's name are left out, by the index of the raw file.
     """
 
     def __init__(self, units: int, clips: int, raw: bool) -> None:
@@ -87,6 +92,8 @@ class Results:
         self.digests: NDArray[np.uint8] = np.zeros((clips, 32), np.uint8)
         self.raw: NDArray[np.int64] | None = np.zeros((clips, 5), np.int64) if raw else None
         self.left: dict[int, str] = {}
+        self.notes: dict[int, tuple[tuple[str, int], ...]] = {}
+        self.copies: dict[int, tuple[str, ...]] = {}
 
     @property
     def count(self) -> int:
@@ -96,12 +103,18 @@ class Results:
     def add(self, result: UnitResult) -> None:
         """Note what became of a raw file, in place of what was noted before."""
         self.sources[result.unit] = np.frombuffer(bytes.fromhex(result.source), np.uint8)
+        self.copies.pop(result.unit, None)
+        if result.copies:
+            self.copies[result.unit] = result.copies
         for fate in result.fates:
             self.done[fate.clip] = isinstance(fate, Done)
             self.left.pop(fate.clip, None)
+            self.notes.pop(fate.clip, None)
             if isinstance(fate, Left):
                 self.left[fate.clip] = fate.reason
                 continue
+            if fate.notes:
+                self.notes[fate.clip] = fate.notes
             self.values[fate.clip] = fate.frames, fate.length, fate.bodies, fate.gaps
             self.digests[fate.clip] = np.frombuffer(bytes.fromhex(fate.digest), np.uint8)
             if self.raw is not None and fate.raw is not None:
@@ -250,8 +263,8 @@ def _read_line(line: bytes) -> list[UnitResult] | None:
         return None
     try:
         return [
-            UnitResult(unit, source, tuple(_fate(fate) for fate in fates))
-            for unit, source, fates in json.loads(line)
+            UnitResult(unit, source, tuple(_fate(fate) for fate in fates), tuple(copies))
+            for unit, source, fates, copies in json.loads(line)
         ]
     except (ValueError, TypeError):
         return None
@@ -260,9 +273,9 @@ def _read_line(line: bytes) -> list[UnitResult] | None:
 def _fate(values: list[Any]) -> Done | Left:
     if len(values) == 2:
         return Left(*values)
-    *numbers, digest, raw = values
-    clip, frames, length, bodies, gaps = numbers
-    return Done(clip, frames, length, bodies, gaps, digest, None if raw is None else tuple(raw))
+    clip, frames, length, bodies, gaps, digest, raw, notes = values
+    told = tuple((kind, count) for kind, count in notes)
+    return Done(clip, frames, length, bodies, gaps, digest, None if raw is None else tuple(raw), told)
 
 
 def _intact(folder: Path, clips: BinaryIO, clip_bytes: int, room: int, fate: Done | Left) -> bool:

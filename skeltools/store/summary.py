@@ -43,6 +43,7 @@ def summarise(file: ClipFile) -> dict[str, Any]:
         "bodies": {str(key): bodies[key] for key in sorted(bodies)},
         "clips_with_gaps": int((np.asarray(file.column("gaps")) > 0).sum()),
         "excluded": dict(excluded.most_common()),
+        "notes": [note._asdict() for note in file.notes],
         "classes": [
             {"label": label, "name": name, **{key: int(counts[label]) for key, counts in by_class.items()}}
             for label, name in enumerate(file.classes)

@@ -20,6 +20,7 @@ from skeltools.datasets import Dataset
 from skeltools.errors import OutputError
 from skeltools.files import check_replaceable, no_room, replacing
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.store import notes
 from skeltools.store.layout import EXCLUDED, FORMAT, TEXT, VERSION, content_digest
 
 SHARES = (0.01, 0.1)
@@ -64,6 +65,7 @@ class Contents:
         dtype: ``float32`` or ``float16``.
         source_digest: SHA-256 over the raw files, hex.
         raw: Raw recordings to keep, or None.
+        notes: What was decided that is no clip left out.
     """
 
     dataset: Dataset
@@ -79,6 +81,7 @@ class Contents:
     dtype: str
     source_digest: str
     raw: Raw | None = None
+    notes: Sequence[notes.Note] = ()
 
 
 def check_output(path: Path, replace: bool, *sources: Path) -> None:
@@ -312,6 +315,7 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
         "count.excluded": len(contents.excluded),
         "prep": contents.prep,
         **{f"chain.{key}": value for key, value in contents.settings.items()},
+        **notes.attributes(contents.notes),
     }
     for key, value in attributes.items():
         file.attrs[key] = value
