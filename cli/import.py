@@ -14,22 +14,46 @@ from skeltools.cli import options
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
-    "--prep", metavar="NAME", help="Prepare a pyskl pickle's sequences.  [default: take clips as they are]"
+    "--prep",
+    metavar="NAME",
+    help="Prepare the sequences of pyskl or CTR-GCN.  [default: take clips as they are]",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Where the names are, for arrays without: a folder with train_label.pkl and so on for AimCLR's, a "
+    "text file with one clip name per line for CTR-GCN's.",
+)
+@click.option(
+    "--unit",
+    default="m",
+    show_default=True,
+    metavar="m|cm|mm",
+    help="Unit of the coordinates; they are stored in metres.",
 )
 @options.settings
 @options.replace
 def command(
-    dataset: str, source: Path, out: Path, prep: str | None, overrides: tuple[str, ...], replace: bool
+    dataset: str,
+    source: Path,
+    out: Path,
+    prep: str | None,
+    labels: Path | None,
+    unit: str,
+    overrides: tuple[str, ...],
+    replace: bool,
 ) -> None:
     """Turn somebody's prepared clips into a converted file.
 
-    SOURCE is a folder of AimCLR and its relatives, with xsub/train_position.npy, train_label.pkl and so on,
-    or a pyskl pickle. Pickles are read by a loader that builds only lists, texts, numbers and arrays.
+    SOURCE is a folder of AimCLR and its relatives, with xsub/train_position.npy, train_label.pkl and so on; a
+    pyskl pickle; NTU60_CS.npz and its like of CTR-GCN, MAMP and STARS; or an .npz file of skeltools export.
+    Pickles are read by a loader that builds only lists, texts, numbers and arrays.
 
     \b
     Example:
       skeltools import ntu60 NTU60_frame50/ ntu60-theirs.h5
       skeltools import ntu60 ntu60_3danno.pkl ntu60-pyskl.h5 --prep ctrgcn --set chain.bodies=first
+      skeltools import ntu60 NTU60_CS.npz ntu60-ctrgcn.h5 --labels skes_available_name.txt
     """
     from skeltools import datasets, preparation
     from skeltools.cli import console
@@ -47,6 +71,8 @@ def command(
             out,
             chain=chain,
             prep_name=prep or "imported",
+            unit=unit,
+            labels=labels,
             replace=replace,
             progress=progress,
         )

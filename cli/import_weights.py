@@ -64,4 +64,6 @@ def command(
     groups = Counter(".".join(name.split(".")[:2]) if "." in name else name for name in found.left)
     for name, count in groups.items():
         lines.append(f"left out: {name} ({count} {'entry' if count == 1 else 'entries'})")
+    if found.note:
+        lines.append(f"note: {found.note}")
     stdout().print("\n".join(lines), markup=False)

@@ -96,7 +96,7 @@ def load_weights(path: Path) -> Mapping[str, Tensor]:
     """Read a plain state dict; no code is unpickled.
 
     Raises:
-        RunError: The file is missing, unreadable or holds something else.
+        RunError: The file is missing, unreadable, holds something else or weights that are not finite.
     """
     if not path.exists():
         raise RunError(f"Weights file {path} does not exist.")
@@ -105,6 +105,7 @@ def load_weights(path: Path) -> Mapping[str, Tensor]:
     )
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise RunError(f"{path} holds no plain state dict. Save one: torch.save(encoder.state_dict(), FILE)")
+    weights.check_finite(state, path)
     return state
 
 

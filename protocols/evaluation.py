@@ -370,6 +370,8 @@ def _record(
     known = source.pretraining
     notes = list(outcome.notes)
     context = _context(task)
+    if known is not None and known.note:
+        notes.append(known.note)
     if known is not None and known.data_digest not in (None, file.digest) and definition.family != "transfer":
         notes.append("The encoder was pretrained on another file than the one evaluated.")
     if settings.title == definition.resolve(context).title:

@@ -17,6 +17,7 @@ import skeltools
 from skeltools import results
 from skeltools.errors import RunError, SettingError
 from skeltools.protocols import encoder as encoders
+from skeltools.weights import classifier_note
 
 if TYPE_CHECKING:
     from skeltools.runs import Run
@@ -34,6 +35,7 @@ class Pretraining:
         dataset: Its dataset.
         split: The split whose training clips it saw.
         settings: Every setting of the pretraining by dotted key.
+        note: What a reader of results of the encoder should know, or empty.
     """
 
     seed: int | None = None
@@ -43,6 +45,7 @@ class Pretraining:
     dataset: str = ""
     split: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def from_run(run: Run, subject: str, seed: int) -> Source:
         dataset=run.dataset,
         split=run.split,
         settings=flat,
+        note=run.note,
     )
     return Source(subject, name, run.load_encoder, _own_code(), flat, pretraining, run.frames or None)
 
@@ -165,15 +169,18 @@ def from_factory(
         return raw()
     trained = subject == results.PRETRAINED
     made = encoders.build(factory, name, 0 if trained else seed)
+    note = ""
     if trained and weights is not None:
-        encoders.fill(made, encoders.load_weights(weights), str(weights))
+        state = encoders.load_weights(weights)
+        encoders.fill(made, state, str(weights))
+        note = classifier_note(state) or ""
     made.eval()
 
     def fresh(device: torch.device) -> nn.Module:
         return copy.deepcopy(made).to(device).eval()
 
     return Source(
-        subject, name, fresh, encoders.source_digest(factory), {}, Pretraining() if trained else None
+        subject, name, fresh, encoders.source_digest(factory), {}, Pretraining(note=note) if trained else None
     )
 
 

@@ -3,269 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import pickles
-from skeltools.arrays import open_array
+from skeltools import pickles, plausible
 from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
-from skeltools.errors import DataError, FormatError, OutputError, SettingError, SourceError
+from skeltools.errors import DataError, FormatError, OutputError, counted
 from skeltools.files import replacing
 from skeltools.formats.ntu import SUFFIX
-from skeltools.formats.recording import Recording
-from skeltools.preparation import Chain, apply, missing_frames
+from skeltools.layouts import SIDES, Arrays, checked
+from skeltools.layouts import read_arrays as read_arrays
+from skeltools.preparation import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
-from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
 from skeltools.store.writer import Contents, check_output, write_file
 
 TARGETS = ("aimclr", "pyskl", "npz")
 _BLOCK = 256
-_SIDES = {"train": "train", "test": "val"}
-"""Names of the sides of a split in AimCLR's and pyskl's files."""
-
-_WANTED = "Give a folder of AimCLR's .npy files or a pyskl pickle."
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """Prepared clips from elsewhere.
-
-    Attributes:
-        names: n clip names, all different.
-        labels: n 0-based labels.
-        clips: n clips (3, T, 25, 2), each an array, float32 or float16.
-        train: For each split, the names on its training side.
-        test: For each split, the names on its test side.
-        frames: T.
-        dtype: ``float32`` or ``float16``.
-    """
-
-    names: list[str]
-    labels: list[int]
-    clips: Sequence[NDArray[Any]]
-    train: dict[str, set[str]]
-    test: dict[str, set[str]]
-    frames: int
-    dtype: str
-
-
-def read_arrays(
-    source: str | Path, chain: Chain | None = None, *, unequal: str = "Give --prep to prepare them."
-) -> Arrays:
-    """Read somebody's prepared clips.
-
-    Args:
-        source: A folder with ``<split>/{train,val}_position.npy`` and ``_label.pkl`` (AimCLR, CrosSCLR,
-            SkeAttnCLR, PSTL), or with these files themselves; or a pyskl pickle.
-        chain: For a pyskl pickle, how to prepare its sequences; None takes them as they are, which asks for
-            equal lengths. A folder takes none: its clips are prepared.
-        unequal: What to do about a pickle with sequences of several lengths, for the message.
-
-    Raises:
-        SettingError: `chain` is given for a folder.
-        SourceError: There is no such folder or file, or it is neither.
-        FormatError: A file in it is damaged or does not fit the others.
-    """
-    source = Path(source)
-    if not source.exists():
-        raise SourceError(f"{source} does not exist. {_WANTED}")
-    if not source.is_dir():
-        return _read_pyskl(source, chain, unequal)
-    if chain is not None:
-        raise SettingError(
-            f"--prep and its --set prepare a pyskl pickle's sequences; {source} is a folder of prepared "
-            "clips. Leave them out."
-        )
-    return _read_aimclr(source)
-
-
-def _bare(name: str) -> str:
-    return name.removesuffix(SUFFIX)
-
-
-def _read_aimclr(source: Path) -> Arrays:
-    folders = (
-        [source]
-        if (source / "train_position.npy").exists()
-        else sorted(folder for folder in source.iterdir() if (folder / "train_position.npy").exists())
-    )
-    if not folders:
-        raise SourceError(f"{source} holds neither train_position.npy nor folders with one, such as xsub/.")
-    found: dict[str, tuple[int, NDArray[Any]]] = {}
-    sides: dict[str, dict[str, set[str]]] = {part: {} for part in PARTITIONS}
-    shapes = set()
-    for folder in folders:
-        split = "xsub" if folder == source and source.name not in ("xview", "xset") else folder.name
-        for part, side in _SIDES.items():
-            names, labels = _read_labels(folder / f"{side}_label.pkl")
-            path = folder / f"{side}_position.npy"
-            clips = _read_npy(path)
-            if len(clips) != len(names):
-                raise FormatError(path, f"{len(clips)} clips, but {side}_label.pkl names {len(names)}.")
-            shapes.add(clips.shape[1:])
-            if len(set(names)) != len(names):
-                raise FormatError(folder / f"{side}_label.pkl", "a name occurs twice.")
-            for row, (name, label) in enumerate(zip(names, labels, strict=True)):
-                known = found.setdefault(name, (label, clips[row]))
-                if known[0] != label:
-                    raise FormatError(
-                        folder / f"{side}_label.pkl", f"{name} has label {label} here, {known[0]} elsewhere."
-                    )
-            sides[part][split] = set(names)
-    if len(shapes) > 1:
-        raise FormatError(source, f"its clips have different shapes: {', '.join(map(str, sorted(shapes)))}.")
-    order = sorted(found)
-    return Arrays(
-        names=order,
-        labels=[found[name][0] for name in order],
-        clips=[found[name][1] for name in order],
-        train=sides["train"],
-        test=sides["test"],
-        frames=next(iter(shapes))[1],
-        dtype=str(found[order[0]][1].dtype) if order else "float32",
-    )
-
-
-def _read_labels(path: Path) -> tuple[list[str], list[int]]:
-    content = pickles.load(path)
-    if (
-        not isinstance(content, (list, tuple))
-        or len(content) != 2
-        or not all(map(_is_row, content))
-        or len(content[0]) != len(content[1])
-    ):
-        raise FormatError(path, "expected a list of names and an equally long list of labels.")
-    try:
-        return [_name(name) for name in content[0]], [_label(label) for label in content[1]]
-    except (TypeError, ValueError):
-        raise FormatError(path, "expected a list of names and a list of whole numbers.") from None
-
-
-def _is_row(values: Any) -> bool:
-    return isinstance(values, (list, tuple)) or (isinstance(values, np.ndarray) and values.ndim == 1)
-
-
-_LONGEST = 255
-"""Most characters of a clip's name."""
-
-
-def _name(name: Any) -> str:
-    """Return a clip's name without its suffix.
-
-    Raises:
-        TypeError: It is not a printable text of a sensible length.
-    """
-    if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= _LONGEST:
-        raise TypeError("no name")
-    return _bare(str(name))
-
-
-def _label(label: Any) -> int:
-    """Return a label as a whole number.
-
-    Raises:
-        TypeError: It is none.
-    """
-    if isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
-        raise TypeError("no whole number")
-    return int(label)
-
-
-def _read_npy(path: Path) -> NDArray[Any]:
-    try:
-        clips: NDArray[Any] = open_array(path)
-    except FileNotFoundError:
-        raise SourceError(f"{path} does not exist.") from None
-    except (ValueError, OSError) as error:
-        told = " ".join(str(error).split())
-        raise FormatError(path, f"not a NumPy array ({told}).") from None
-    if (
-        clips.ndim != 5
-        or clips.shape[1] != 3
-        or clips.shape[3:] != (NUM_JOINTS, NUM_BODIES)
-        or clips.shape[2] < 1
-    ):
-        raise FormatError(
-            path, f"its shape is {clips.shape}; expected (N, 3, T, {NUM_JOINTS}, {NUM_BODIES})."
-        )
-    if clips.dtype not in (np.float32, np.float16):
-        raise FormatError(path, f"its type is {clips.dtype}; expected float32 or float16.")
-    return clips
-
-
-def _points(points: Any) -> NDArray[Any]:
-    if not isinstance(points, np.ndarray):
-        raise TypeError("no array")
-    return points
-
-
-def _read_pyskl(path: Path, chain: Chain | None, unequal: str) -> Arrays:
-    try:
-        content = pickles.load(path)
-    except FormatError as error:
-        if h5py.is_hdf5(path):
-            raise SourceError(f"{path} is an HDF5 file, which is converted already. {_WANTED}") from None
-        raise FormatError(path, f"{error.problem} {_WANTED}") from None
-    try:
-        splits = {_name(name): set(map(_name, names)) for name, names in content["split"].items()}
-        annotations = [
-            (_name(item["frame_dir"]), _label(item["label"]), _points(item["keypoint"]))
-            for item in content["annotations"]
-        ]
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError):
-        raise FormatError(path, "expected pyskl's dictionary with 'split' and 'annotations'.") from None
-    names, labels, clips = [], [], []
-    for name, label, points in annotations:
-        if points.ndim != 4 or points.shape[2:] != (NUM_JOINTS, 3) or 0 in points.shape:
-            raise FormatError(
-                path, f"{name}: keypoint has shape {points.shape}; expected (M, T, {NUM_JOINTS}, 3)."
-            )
-        if points.dtype.kind != "f":
-            raise FormatError(path, f"{name}: keypoint has type {points.dtype}; expected numbers.")
-        both = np.zeros((3, points.shape[1], NUM_JOINTS, NUM_BODIES), points.dtype)
-        both[..., : min(len(points), NUM_BODIES)] = points[:NUM_BODIES].transpose(3, 1, 2, 0)
-        if chain is not None:
-            made = apply(Recording.from_columns(both.transpose(1, 3, 2, 0).astype(np.float32)), chain)
-            if isinstance(made, str):
-                continue
-            both = made.clip
-        names.append(name)
-        labels.append(label)
-        clips.append(both)
-    if not names:
-        raise SourceError(f"{path} holds no clip.")
-    if len(set(names)) != len(names):
-        raise FormatError(path, "a frame_dir occurs twice.")
-    lengths = {clip.shape[1] for clip in clips}
-    if len(lengths) > 1:
-        raise FormatError(path, f"its sequences have {min(lengths)} to {max(lengths)} frames. {unequal}")
-    order = sorted(range(len(names)), key=names.__getitem__)
-    sides: dict[str, dict[str, set[str]]] = {part: {} for part in PARTITIONS}
-    for key, members in splits.items():
-        split, _, side = key.rpartition("_")
-        part = {"train": "train", "val": "test", "test": "test"}.get(side)
-        if part is None or not split:
-            raise FormatError(path, f"split '{key}' is not named like xsub_train or xsub_val.")
-        sides[part][split] = members & set(names)
-    dtype = "float16" if clips[0].dtype == np.float16 else "float32"
-    return Arrays(
-        names=[names[place] for place in order],
-        labels=[labels[place] for place in order],
-        clips=[clips[place].astype(dtype, copy=False) for place in order],
-        train=sides["train"],
-        test={split: sides["test"].get(split, set()) for split in sides["train"]},
-        frames=lengths.pop(),
-        dtype=dtype,
-    )
 
 
 def import_arrays(
@@ -275,6 +34,8 @@ def import_arrays(
     *,
     chain: Chain | None = None,
     prep_name: str = "imported",
+    unit: str = "m",
+    labels: str | Path | None = None,
     replace: bool = False,
     progress: Progress = SILENT,
 ) -> int:
@@ -289,37 +50,40 @@ def import_arrays(
         out: The file to write.
         chain: See `read_arrays`.
         prep_name: Name of that preparation.
+        unit: Unit of the coordinates: m, cm or mm. The result is in metres.
+        labels: See `read_arrays`.
         replace: Rebuild `out` if it exists.
-        progress: Receiver of progress.
+        progress: Receiver of progress, and of notes on what was left out or made up.
 
     Returns:
         The number of clips.
 
     Raises:
-        SettingError, SourceError, FormatError: See `read_arrays`; also a label that the dataset has not.
+        SettingError, SourceError, FormatError: See `read_arrays`; also a label that the dataset has not or
+            that contradicts the clip's name, a number that is not finite, or a body of no person's size.
         OutputError: `out` exists and `replace` is not set, or it cannot be written there.
     """
     out = Path(out)
-    check_output(out, replace, Path(source))
-    arrays = read_arrays(source, chain)
-    bad = next((label for label in arrays.labels if not 0 <= label < len(dataset.classes)), None)
-    if bad is not None:
-        raise FormatError(
-            source, f"label {bad} is not one of 0 to {len(dataset.classes) - 1} of {dataset.name}."
-        )
-    for split in arrays.train:
-        both = arrays.train[split] & arrays.test[split]
-        missing = set(arrays.names) - arrays.train[split] - arrays.test[split]
-        if both or missing:
-            name = min(both or missing)
-            where = "both sides" if both else "neither side"
-            raise FormatError(source, f"{name} is on {where} of split '{split}'.")
+    plausible.check_unit(unit)
+    beside = () if labels is None else (Path(labels),)
+    check_output(out, replace, Path(source), *beside)
+    arrays = read_arrays(source, chain, unit=unit, labels=labels, dataset=dataset)
+    _check_labels(dataset, Path(source), arrays)
+    _check_sides(Path(source), arrays)
+    for note in arrays.notes:
+        progress.message(note)
     dtype = np.dtype(arrays.dtype).newbyteorder("<")
+
+    def stored(row: int) -> NDArray[Any]:
+        clip = arrays.clips[row]
+        if chain is None:  # otherwise that was done before it was prepared
+            clip = checked(clip, arrays.names[row], arrays.files[row], unit)
+        return np.ascontiguousarray(clip, dtype)
 
     progress.start("reading", len(arrays.names))
     digests, columns = [], {name: [] for name in ("frames", "length", "bodies", "gaps")}  # type: ignore[var-annotated]
-    for clip in arrays.clips:
-        values = np.ascontiguousarray(clip, dtype)
+    for row in range(len(arrays.names)):
+        values = stored(row)
         digests.append(sha256(values.tobytes()))
         columns["frames"].append(arrays.frames)
         columns["length"].append(int(values.any(axis=(0, 2, 3)).sum()))
@@ -344,16 +108,62 @@ def import_arrays(
             split: np.array([name in train for name in arrays.names], bool)
             for split, train in arrays.train.items()
         },
-        excluded=[],
+        excluded=arrays.excluded,
         settings=settings,
         prep=prep_name,
         frames=arrays.frames,
         dtype=arrays.dtype,
         source_digest=_digest_of(Path(source)),
     )
-    blocks = (np.ascontiguousarray(clip, dtype).tobytes() for clip in arrays.clips)
+    blocks = (stored(row).tobytes() for row in range(len(arrays.names)))
     write_file(out, contents, {"clips": blocks})
     return len(arrays.names)
+
+
+def _check_labels(dataset: Dataset, source: Path, arrays: Arrays) -> None:
+    """Refuse labels that the dataset has not, or that contradict the action numbers of NTU's names.
+
+    Raises:
+        FormatError: There are such labels.
+    """
+    classes = len(dataset.classes)
+    if arrays.classes is not None and arrays.classes != classes:
+        raise FormatError(
+            source,
+            f"its labels are of {arrays.classes} classes; {dataset.name} has {classes}. Name its dataset.",
+        )
+    parsed = [parse_ntu_name(name) if dataset.format == "ntu" else None for name in arrays.names]
+    wrong = [
+        (clip.action - 1 - label, name, label)
+        for name, label, clip in zip(arrays.names, arrays.labels, parsed, strict=True)
+        if clip is not None and clip.action - 1 != label
+    ]
+    bad = next((label for label in arrays.labels if not 0 <= label < classes), None)
+    from_one = min(arrays.labels) >= 1 and (
+        max(arrays.labels) == classes if not wrong else {gap for gap, _, _ in wrong} == {-1}
+    )
+    remedy = " All labels are one too high, as if counted from 1: subtract 1." if from_one else ""
+    if wrong:
+        gap, name, label = wrong[0]
+        right = label + gap
+        raise FormatError(
+            source,
+            f"{name} has label {label}, but its name says action {right + 1}, which is label {right}; "
+            f"so with {len(wrong):,} of {counted(len(arrays.names), 'clip')}."
+            f"{remedy or ' Labels are the action numbers of the names minus 1.'}",
+        )
+    if bad is not None:
+        raise FormatError(source, f"label {bad} is not one of 0 to {classes - 1} of {dataset.name}.{remedy}")
+
+
+def _check_sides(source: Path, arrays: Arrays) -> None:
+    for split in arrays.train:
+        both = arrays.train[split] & arrays.test[split]
+        missing = set(arrays.names) - arrays.train[split] - arrays.test[split]
+        if both or missing:
+            name = min(both or missing)
+            where = "both sides" if both else "neither side"
+            raise FormatError(source, f"{name} is on {where} of split '{split}'.")
 
 
 def _digest_of(source: Path) -> str:
@@ -401,7 +211,7 @@ def export(
 
 
 def _is_export(folder: Path) -> bool:
-    wanted = {f"{side}_{what}" for side in _SIDES.values() for what in ("position.npy", "label.pkl")}
+    wanted = {f"{side}_{what}" for side in SIDES.values() for what in ("position.npy", "label.pkl")}
     return all(
         item.is_dir() and {path.name for path in item.iterdir()} <= wanted for item in folder.iterdir()
     )
@@ -419,7 +229,7 @@ def _to_aimclr(file: ClipFile, out: Path, progress: Progress) -> None:
     for split in file.splits:
         folder = out / split
         folder.mkdir(parents=True)
-        for part, side in _SIDES.items():
+        for part, side in SIDES.items():
             rows = file.rows(split, part)
             shape = (len(rows), *file.shape[1:])
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -430,7 +240,7 @@ def _to_aimclr(file: ClipFile, out: Path, progress: Progress) -> None:
                     target.write(block.astype("<f4", copy=False).tobytes())
             names = [file.names[row] + SUFFIX for row in rows.tolist()]
             with (folder / f"{side}_label.pkl").open("wb") as target:
-                pickle.dump((names, file.labels[rows].tolist()), target, protocol=4)
+                pickles.dump((names, file.labels[rows].tolist()), target)
     progress.finish()
 
 
@@ -453,10 +263,10 @@ def _to_pyskl(file: ClipFile, out: Path, progress: Progress) -> None:
     split = {
         f"{name}_{side}": [file.names[row] for row in file.rows(name, part).tolist()]
         for name in file.splits
-        for part, side in _SIDES.items()
+        for part, side in SIDES.items()
     }
     with out.open("wb") as target:
-        pickle.dump({"split": split, "annotations": annotations}, target, protocol=4)
+        pickles.dump({"split": split, "annotations": annotations}, target)
     progress.finish()
 
 

@@ -50,6 +50,7 @@ class Found:
         state: Weights by our names, by stream.
         left: Names of entries that are not taken over.
         preparation: Name of the packaged preparation its clips had.
+        note: What a reader of results of these weights should know, or empty.
     """
 
     origin: str
@@ -59,6 +60,7 @@ class Found:
     state: dict[str, dict[str, Tensor]]
     left: list[str] = field(default_factory=list)
     preparation: str = "skeattnclr"
+    note: str = ""
 
 
 def read(path: Path) -> Found:
@@ -66,7 +68,7 @@ def read(path: Path) -> Found:
 
     Raises:
         RunError: The file is missing, is no plain state dict, holds no ST-GCN query encoder, or an entry is
-            missing, unknown or of another shape.
+            missing, unknown, of another shape or not finite.
     """
     entries = _plain(path)
     streams = [
@@ -96,6 +98,7 @@ def read(path: Path) -> Found:
         state=state,
         left=sorted(entries.keys() - taken),
         preparation="skeattnclr" if inner else "aimclr",
+        note=weights.classifier_note(entries) or "",
     )
 
 
@@ -149,6 +152,7 @@ def _encoder(
         if tuple(value.shape) != expected:
             raise RunError(f"{path}: '{name}' has shape {tuple(value.shape)}, expected {expected}.")
         found[ours] = value.to(want.dtype).reshape(want.shape)
+        weights.check_finite({name: found[ours].reshape(value.shape)}, path)
     missing = [name for name in wanted if name not in found and not name.endswith(_COUNTER)]
     if missing:
         raise RunError(
@@ -229,6 +233,7 @@ def make_run(
         command=command,
         versions=library_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        note=found.note,
     )
     if data is not None:
         run = _with_data(run, data, split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import stat
 from collections.abc import Mapping
@@ -149,13 +150,22 @@ def _text(head: bytes) -> Kind:
     plain = head.removeprefix(_BOM)
     if _OLD_PICKLE.match(head):
         return Kind.PICKLE
-    if re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", plain):
+    if re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", plain) or _is_foreign(plain):
         return Kind.UNKNOWN
     if _HTML.match(plain):
         return Kind.HTML
     if _JSON.match(plain):
         return Kind.JSON
     return Kind.TEXT if plain is head else Kind.BOM
+
+
+def _is_foreign(head: bytes) -> bool:
+    """Tell whether these are no text in UTF-8 and mostly no plain characters, as a text in Latin-1 has."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return 3 * sum(byte > 0x7F for byte in head) > len(head)
+    return False
 
 
 def _is_wide(head: bytes) -> bool:
@@ -181,19 +191,17 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def mismatch(path: str | Path, *taken: Kind, remedies: Mapping[Kind, str] | None = None) -> str | None:
-    """Return what a file is and what to do, as the end of a sentence about it; None where its kind is taken.
+def but(kind: Kind, remedy: str, remedies: Mapping[Kind, str] | None = None) -> str:
+    """Return how "it is not a ..." goes on, such as " but a gzip file. Unpack it ...".
 
     Args:
-        path: The file.
-        taken: The kinds that the reader takes. `Kind.UNKNOWN` lets through what may be a damaged one of them.
+        kind: What it is.
+        remedy: What to do where the kind itself does not tell.
         remedies: What to do about some kinds in the reader's place, instead of `REMEDIES`.
-
-    Raises:
-        OSError: There is no such file, or it cannot be read.
     """
-    kind = tell(path)
-    return None if kind in taken else described(kind, remedies)
+    vague = dict.fromkeys((Kind.UNKNOWN, Kind.TEXT, Kind.BOM, Kind.JSON, Kind.FOLDER, Kind.SPECIAL), remedy)
+    told = described(kind, vague | dict(remedies or {}))
+    return told.removeprefix(kind.value) if kind is Kind.UNKNOWN else f" but {told}"
 
 
 def described(kind: Kind, remedies: Mapping[Kind, str] | None = None) -> str:
@@ -205,7 +213,7 @@ def plain(data: bytes) -> bytes:
     """Return the bytes of a text file without a byte order mark in front.
 
     Raises:
-        ValueError: It is a text in UTF-16 or UTF-32; the message says what to do.
+        ValueError: It is a text in UTF-16 or UTF-32; the message, without a full stop, says what to do.
     """
     if data.startswith(_WIDE) or _is_wide(data[:HEAD]):
         raise ValueError(described(Kind.UTF16))
@@ -216,7 +224,7 @@ def decode(data: bytes) -> str:
     """Return the text of a file in UTF-8, with or without a byte order mark.
 
     Raises:
-        ValueError: It is in another encoding; the message says what it is, and where, and what to do.
+        ValueError: It is in another encoding; the message, without a full stop, says what and what to do.
     """
     data = plain(data)
     try:
@@ -224,8 +232,8 @@ def decode(data: bytes) -> str:
     except UnicodeDecodeError as error:
         kind = of(data[:HEAD])
         if kind not in (Kind.TEXT, Kind.BOM, Kind.JSON, Kind.UNKNOWN):
-            raise ValueError(described(kind)) from None
+            raise ValueError(described(kind).rstrip(".")) from None
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(
-            f"byte {data[error.start]:#04x} in line {line} is not UTF-8. Save it as UTF-8."
+            f"byte {data[error.start]:#04x} in line {line} is not UTF-8; save it as UTF-8"
         ) from None

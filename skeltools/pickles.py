@@ -12,11 +12,13 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 
+from skeltools import kinds
 from skeltools.errors import FormatError, SourceError
+from skeltools.kinds import Kind
 
 _KINDS = "biufSU"
 """Kinds of NumPy types that are taken: truth values, numbers and texts; no objects, no records."""
@@ -327,6 +329,10 @@ class _Loader(Machine):
     dispatch[pickle.LONG_BINGET[0]] = load_long_binget
 
 
+_REMEDY = "Give a file that pickle.dump wrote."
+_REMEDIES = {Kind.TORCH: "Load it with torch.load and save what it holds with pickle.dump."}
+
+
 def load(path: Path) -> Any:
     """Read a pickle that holds only lists, tuples, dictionaries, texts, numbers and NumPy arrays.
 
@@ -338,6 +344,9 @@ def load(path: Path) -> Any:
         FormatError: It is no pickle, is damaged, or holds anything else.
     """
     try:
+        kind = kinds.tell(path)
+        if kind not in (Kind.PICKLE, Kind.UNKNOWN, Kind.TEXT):
+            raise FormatError(path, f"not a pickle{kinds.but(kind, _REMEDY, _REMEDIES)}")
         with Clipped(path) as file:
             found = _Loader(file, path.stat().st_size).load()
         if isinstance(found, (_Type, _Array)) or callable(found):
@@ -345,6 +354,8 @@ def load(path: Path) -> Any:
         return found
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist.") from None
+    except FormatError:
+        raise
     except pickle.UnpicklingError as error:
         told = " ".join(str(error).split())
         raise FormatError(
@@ -354,3 +365,25 @@ def load(path: Path) -> Any:
         raise FormatError(path, f"the pickle cannot be read ({type(error).__name__}).") from None
     except Exception as error:  # the pickle machine raises nearly anything on damaged input
         raise FormatError(path, f"not a pickle, or a damaged one ({type(error).__name__}).") from None
+
+
+_Writer: Any = pickle._Pickler  # type: ignore[attr-defined]
+
+
+class _Portable(_Writer):  # type: ignore[misc]
+    """Python's pickler, naming NumPy's functions as NumPy 1 did, which NumPy 2 reads as well."""
+
+    def save_global(self, obj: Any, name: str | None = None) -> None:
+        module = str(getattr(obj, "__module__", ""))
+        if not module.startswith("numpy._core."):
+            super().save_global(obj, name)
+            return
+        self.save(module.replace("numpy._core.", "numpy.core.", 1))
+        self.save(obj.__name__)
+        self.write(pickle.STACK_GLOBAL)
+        self.memoize(obj)
+
+
+def dump(content: Any, file: BinaryIO) -> None:
+    """Write plain values and NumPy arrays as a pickle of protocol 4 that NumPy 1 and 2 read."""
+    _Portable(file, protocol=4).dump(content)

@@ -110,7 +110,10 @@ def size_fault(size: float, unit: str = "m", most: float = MOST_SIZE) -> str | N
     if unit != "m" and not LEAST_SIZE <= size <= most and size > 0:
         return f"{told}: not in {unit}? Choose another --unit, or leave it out for metres."
     if size > most:
-        for other, name, low, high in (("cm", "centimetres", 30, 400), ("mm", "millimetres", 400, 4000)):
+        for other, name, low, high in (
+            ("cm", "centimetres", 30, 400),
+            ("mm", "millimetres", 400, 1000 * MOST_SIZE),
+        ):
             if low <= size < high:
                 return f"{told}: {name}? Read them with --unit {other}."
         return f"{told}; expected coordinates in metres."

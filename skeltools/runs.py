@@ -61,6 +61,7 @@ class Run:
         command: The command line that started it.
         versions: Versions of skeltools and the libraries.
         created: When it started, ISO 8601, UTC.
+        note: What a reader of results of it should know, which each record holds; empty for nothing.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class Run:
     command: str
     versions: dict[str, str]
     created: str
+    note: str = ""
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -114,7 +116,8 @@ class Run:
                 flat=flat,
                 origin=origin,
                 data=None if content["data"] is None else Path(content["data"]),
-                **{name: _typed(name, content[name]) for name in _PLAIN if name != "origin"},
+                **{name: _typed(name, content[name]) for name in _PLAIN if name not in ("origin", "note")},
+                note=_typed("note", content.get("note", "")),  # runs of earlier versions have none
             )
         except (AttributeError, KeyError, TypeError, ValueError, SkeltoolsError) as error:
             raise RunError(f"{file} is damaged ({error}). Make the run again.") from None
@@ -320,7 +323,7 @@ augmented clip."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
-    "command", "versions", "created",
+    "command", "versions", "created", "note",
 )  # fmt: skip
 
 

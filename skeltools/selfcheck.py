@@ -22,8 +22,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from skeltools import kinds
 from skeltools.arrays import read_arrays
 from skeltools.errors import DataError, SettingError
+from skeltools.kinds import Kind
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone
@@ -173,11 +175,17 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
+        if not path.is_file() and path.exists():
+            raise ValueError("not a file")
         return read_arrays(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except (OSError, ValueError):
-        raise DataError(f"{path} is not an .npz file of numbers.") from None
+        kind = kinds.tell(path)
+        instead = (
+            "." if kind is Kind.NPZ else kinds.but(kind, "Give reference numbers as numpy.savez writes them.")
+        )
+        raise DataError(f"{path} is not an .npz file of numbers{instead}") from None
 
 
 def _initial(

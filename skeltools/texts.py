@@ -7,6 +7,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from skeltools import kinds
+from skeltools.kinds import Kind
+
 LARGEST = 1 << 26
 """Most bytes of a JSON record (64 MiB)."""
 
@@ -64,17 +67,20 @@ def _no_number(word: str) -> Any:
 
 
 def read_text(path: Path, largest: int) -> str:
-    """Read a text file in UTF-8.
+    """Read a text file in UTF-8, with or without a byte order mark.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is too large or not UTF-8.
+        ValueError: It is too large, not UTF-8 or no text; the message, without a full stop, says what it is.
     """
+    kind = kinds.tell(path)
+    if kind not in (Kind.TEXT, Kind.BOM, Kind.JSON, Kind.EMPTY, Kind.UNKNOWN):
+        raise ValueError(f"it is {kinds.described(kind)}".rstrip("."))
     with path.open("rb") as file:
         data = file.read(largest + 1)
     if len(data) > largest:
         raise ValueError(f"it is larger than {largest:,} bytes")
-    return data.decode("utf-8")
+    return kinds.decode(data)
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -11,15 +11,19 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
+from skeltools import kinds
 from skeltools.errors import RunError
+from skeltools.kinds import Kind
 from skeltools.pickles import Clipped, Machine
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -114,6 +118,14 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch.storage", "UntypedStorage"): _Kind(1),
 }
 _CALLED = (_ordered, _tensor, _tensor_1, _parameter, _size)
+_REMEDIES = {
+    Kind.SAFETENSORS: "Load it with safetensors.torch.load_file and save that with torch.save.",
+    Kind.NPZ: "Make tensors of its arrays and save them with torch.save.",
+    Kind.OURS: "It holds clips; give weights.",
+    Kind.HDF5: "Make tensors of its arrays and save them with torch.save.",
+}
+"""What to do about files of some kinds that are no checkpoint."""
+
 _DTYPES = frozenset(name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype))
 
 
@@ -217,6 +229,43 @@ def _check_rows(path: Path) -> None:
             _refuse(f"storages of {need:,} bytes, {length - file.tell():,} are left in the file")
 
 
+_HEAD = re.compile(r"(?:.*\.)?(?:fc|cls|clf|classifier|linear|head|(?:head|classifier)\.(?:fc\.)?\d)\.weight")
+"""What a classifier's linear map is called; the layers of a projection are numbered."""
+
+
+def classifier_note(entries: Mapping[str, Tensor]) -> str | None:
+    """Return a note where a state dict holds a classifier, for its encoder may have been trained with labels.
+
+    A single linear map to a power of two of at least 64 outputs is a projection.
+    """
+    for name, value in entries.items():
+        outputs = len(value) if value.dim() in (2, 4) and math.prod(value.shape[2:]) == 1 else 0
+        projects = outputs >= 64 and outputs & (outputs - 1) == 0
+        if _HEAD.fullmatch(name) and outputs > 1 and not projects:
+            return (
+                f"The checkpoint holds a classifier of {outputs} classes ('{name}'): "
+                "its encoder may have seen labels."
+            )
+    return None
+
+
+def check_finite(entries: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        RunError: There are such; the message names the first.
+    """
+    for name, value in entries.items():
+        wrong = ~torch.isfinite(value)
+        if wrong.any():
+            place = tuple(torch.nonzero(wrong)[0].tolist())
+            told = str(value[place].item()).replace("nan", "NaN")
+            raise RunError(
+                f"{path}: '{name}' holds {told} at {list(place)} ({int(wrong.sum()):,} of {value.numel():,} "
+                "values are not finite). Its training went wrong or it is damaged: give another checkpoint."
+            )
+
+
 def load(path: Path, what: str, remedy: str) -> Any:
     """Read a checkpoint onto the CPU; no code is unpickled.
 
@@ -230,6 +279,9 @@ def load(path: Path, what: str, remedy: str) -> Any:
             than it has bytes.
     """
     try:
+        kind = kinds.tell(path)
+        if kind not in (Kind.TORCH, Kind.ZIP, Kind.PICKLE, Kind.UNKNOWN):
+            raise RunError(f"{path} is not a readable {what}{kinds.but(kind, remedy, _REMEDIES)}")
         with path.open("rb") as file:
             start = file.read(4)
         if start == b"PK\x03\x04":
@@ -239,6 +291,8 @@ def load(path: Path, what: str, remedy: str) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path} does not exist.") from None
+    except RunError:
+        raise
     except Exception as error:
         # torch, zipfile and the pickle machine raise nearly anything on damaged input
         told = next(iter(str(error).strip().splitlines()), "")

@@ -24,6 +24,11 @@ from skeltools.preparation import choose
 from skeltools.store import ClipFile
 from skeltools.transforms.streams import to_stream
 
+OURS = "a file that skeltools converted. It needs no import: every command reads it as it is."
+WANTED = (
+    "Give a folder of AimCLR's .npy files, CTR-GCN's .npz file, a pyskl pickle or skeltools' own .npz file."
+)
+
 
 def run(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
@@ -357,7 +362,7 @@ def test_a_folder_of_prepared_clips_takes_no_preparation(converted: Path, tmp_pa
     result = run("import", "ntu60", theirs, out, "--prep", "ctrgcn", "--set", "chain.frames=32")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == (
-        f"Error: --prep and its --set prepare a pyskl pickle's sequences; {theirs} is a folder of prepared clips. "
+        f"Error: --prep and its --set prepare sequences of pyskl and CTR-GCN; {theirs} is a folder of prepared clips. "
         "Leave them out."
     )
     assert not out.exists()
@@ -384,12 +389,10 @@ def test_a_file_of_another_kind_is_told(converted: Path, tmp_path: Path) -> None
     shutil.copy(converted, other)
     garbage.write_bytes(bytes(range(186, 256)))
     for path, problem in (
-        (converted, " is an HDF5 file, which is converted already."),
-        (other, " is an HDF5 file, which is converted already."),
-        (garbage, ": not a pickle, or a damaged one (KeyError)."),
+        (converted, f" is {OURS}"),
+        (other, f" is {OURS}"),
+        (garbage, f": not a pickle, or a damaged one (KeyError). {WANTED}"),
     ):
         result = run("import", "ntu60", path, tmp_path / "out.h5")
         assert result.exit_code == 2
-        assert result.stderr.splitlines()[-1] == (
-            f"Error: {path}{problem} Give a folder of AimCLR's .npy files or a pyskl pickle."
-        )
+        assert result.stderr.splitlines()[-1] == f"Error: {path}{problem}"

@@ -67,9 +67,9 @@ def test_what_is_no_converted_file(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_text("x")
     result = CliRunner().invoke(main, ["inspect", str(tmp_path / "x.h5")])
     assert result.exit_code == 2
-    assert (
-        result.stderr
-        == f"Error: {tmp_path / 'x.h5'} is not an HDF5 file. Make one with 'skeltools convert'.\n"
+    assert result.stderr == (
+        f"Error: {tmp_path / 'x.h5'} is not an HDF5 file but a text file. "
+        "Make one with 'skeltools convert'.\n"
     )
 
 

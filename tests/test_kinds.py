@@ -95,6 +95,8 @@ CASES: list[tuple[Kind, bytes]] = [
     (Kind.UTF16, "40\n1\n".encode("utf-32")),
     (Kind.UNKNOWN, bytes(range(256))),
     (Kind.UNKNOWN, bytes(64)),
+    (Kind.UNKNOWN, bytes(range(186, 256))),
+    (Kind.TEXT, "日本語\n".encode()[:-2]),
     (Kind.UNKNOWN, b"\x00"),
 ]
 
@@ -140,6 +142,12 @@ def test_every_kind_has_a_remedy() -> None:
         assert kinds.REMEDIES[kind]
     assert kinds.described(Kind.GZIP) == "a gzip file. Unpack it with gunzip and give what is inside."
     assert kinds.described(Kind.GZIP, {Kind.GZIP: "Do this."}) == "a gzip file. Do this."
+    assert kinds.but(Kind.TEXT, "Do that.") == " but a text file. Do that."
+    assert kinds.but(Kind.UNKNOWN, "Do that.") == ". Do that."
+    assert (
+        kinds.but(Kind.LFS, "Do that.")
+        == " but a pointer of Git LFS, not the file itself. Fetch the file: git lfs pull"
+    )
 
 
 @given(st.binary(max_size=64))
@@ -162,7 +170,7 @@ def test_utf16_is_named_with_the_remedy(encoding: str) -> None:
 
 
 def test_other_encodings_are_named_with_their_line() -> None:
-    with pytest.raises(ValueError, match=r"^byte 0xf6 in line 2 is not UTF-8\. Save it as UTF-8\.$"):
+    with pytest.raises(ValueError, match=r"^byte 0xf6 in line 2 is not UTF-8; save it as UTF-8$"):
         kinds.decode("a\nGröße".encode("latin-1"))
     with pytest.raises(ValueError, match=r"^a gzip file\. Unpack it"):
         kinds.decode(gzip.compress(b"1\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -233,12 +234,121 @@ def test_eval_refuses_clips_the_encoder_was_not_trained_on(tmp_path: Path) -> No
     assert untrained.exit_code == 0, untrained.output
 
 
-@pytest.mark.parametrize("content", [b"", bytes(range(186, 256)), b"garbage\n", b"\x80\x02]."])
-def test_a_file_that_torch_did_not_save_is_told(tmp_path: Path, content: bytes) -> None:
+_SAVE = "Give a .pt or .pth file that torch.save wrote of model.state_dict()."
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (bytes(range(186, 256)), f" (torch did not save it). {_SAVE}"),
+        (b"\x80\x02].", f" (torch did not save it). {_SAVE}"),
+        (b"garbage\n", f" but a text file. {_SAVE}"),
+        (b"", " but an empty file. Fetch or write it again."),
+        (gzip.compress(b"weights"), " but a gzip file. Unpack it with gunzip and give what is inside."),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            " but a pointer of Git LFS, not the file itself. Fetch the file: git lfs pull",
+        ),
+        (
+            b"\x20\0\0\0\0\0\0\0" + b'{"w":{"dtype":"F32","shape":[0]}'.ljust(32),
+            " but a safetensors file. Load it with safetensors.torch.load_file and save that with "
+            "torch.save.",
+        ),
+        (
+            b"<html>",
+            " but a web page, not the file that it offers. Download it again; the page may ask for a login "
+            "or a confirmation.",
+        ),
+    ],
+)
+def test_a_file_that_torch_did_not_save_is_told(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(RunError) as caught:
         read(tmp_path / "x")
-    assert str(caught.value) == (
-        f"{tmp_path / 'x'} is not a readable state dict (torch did not save it). "
-        "Give a .pt or .pth file that torch.save wrote of model.state_dict()."
+    assert str(caught.value) == (f"{tmp_path / 'x'} is not a readable state dict{told}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("st_gcn_networks.3.tcn.2.weight", float("nan"), (1, 2, 3, 0)),
+        ("st_gcn_networks.9.tcn.3.running_var", float("inf"), (5,)),
+        ("A", float("-inf"), (0, 1, 2)),
+    ],
+)
+def test_weights_that_are_not_finite_are_named(
+    tmp_path: Path, name: str, value: float, place: tuple[int, ...]
+) -> None:
+    state = under("encoder_q.", theirs())
+    state[f"encoder_q.{name}"][place] = value
+    torch.save(state, tmp_path / "a.pt")
+    result = call(tmp_path / "a.pt", "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    told = str(value).replace("nan", "NaN")
+    assert result.stderr == (
+        f"Error: {tmp_path / 'a.pt'}: 'encoder_q.{name}' holds {told} at {list(place)} "
+        f"(1 of {state[f'encoder_q.{name}'].numel():,} values are not finite). "
+        "Its training went wrong or it is damaged: give another checkpoint.\n"
     )
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_evaluation_does_not_use_may_be_nan(tmp_path: Path) -> None:
+    state = under("encoder_q.", theirs())
+    state["encoder_q.fc.0.weight"][:] = float("nan")
+    torch.save(state | {"queue": torch.full((2, 2), float("nan"))}, tmp_path / "a.pt")
+    assert call(tmp_path / "a.pt", "--out", tmp_path / "run").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"),
+    [
+        ("encoder_q.fc.weight", (60, 24), 60),
+        ("encoder_q.fc.weight", (60, 24, 1, 1), 60),
+        ("encoder_q.fc.weight", (128, 24), 0),
+        ("encoder_q.fc.weight", (120, 24), 120),
+        ("fc.weight", (51, 24), 51),
+        ("classifier.weight", (49, 24), 49),
+        ("head.fc.1.weight", (10, 24), 10),
+        ("encoder_k.fc.2.weight", (60, 24), 0),
+        ("queue", (60, 24), 0),
+    ],
+)
+def test_a_classifier_is_noted(tmp_path: Path, name: str, shape: tuple[int, ...], classes: int) -> None:
+    state = {key: value for key, value in under("encoder_q.", theirs()).items() if ".fc." not in key}
+    torch.save(state | {name: torch.zeros(shape)}, tmp_path / "a.pt")
+    result = call(tmp_path / "a.pt", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    note = (
+        f"The checkpoint holds a classifier of {classes} classes ('{name}'): "
+        "its encoder may have seen labels."
+    )
+    assert Run.open(tmp_path / "run").note == (note if classes else "")
+    assert (f"note: {note}" in result.stdout.splitlines()) is bool(classes)
+
+
+def test_the_note_stands_in_every_record_of_that_encoder(tmp_path: Path) -> None:
+    from skeltools import results
+
+    data = make_clips(tmp_path)
+    state = {key: value for key, value in under("encoder_q.", theirs()).items() if ".fc." not in key}
+    torch.save(state | {"encoder_q.fc.weight": torch.zeros(60, 24)}, tmp_path / "a.pt")
+    assert call(tmp_path / "a.pt", "--out", tmp_path / "run").exit_code == 0
+    words = [
+        "eval",
+        str(tmp_path / "run"),
+        "--protocol",
+        "knn",
+        "--data",
+        str(data),
+        "--allow-mismatch",
+        "--set",
+        "knn.k=[1]",
+    ]
+    for more, told in (((), True), (("--init", "random"), False)):
+        done = CliRunner().invoke(main, [*words, *more])
+        assert done.exit_code == 0, done.output
+        records = list(results.read_all(tmp_path / "run" / "results"))
+        noted = [any("may have seen labels" in note for note in record.notes) for record in records]
+        assert noted.count(True) == 1
+        assert (not all(noted)) is not told

@@ -92,7 +92,9 @@ def test_a_wrong_weight_puts_many_numbers_out(shared: Path, tmp_path: Path) -> N
 def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
     text = tmp_path / "a.npz"
     text.write_text("hello")
-    with pytest.raises(DataError, match=r"a.npz is not an .npz file of numbers"):
+    with pytest.raises(
+        DataError, match=r"a.npz is not an .npz file of numbers but a text file\. Give reference numbers"
+    ):
         check_file(text, CPU)
     np.savez(tmp_path / "b.npz", x=np.zeros(3))
     with pytest.raises(DataError, match=r"b.npz is in neither known layout"):

@@ -86,7 +86,10 @@ def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Pat
     missing = tmp_path / "none.h5"
     cases = [
         (asked(missing, out), f"{missing} does not exist. Make it with 'skeltools convert'."),
-        (asked(plain, out), f"{plain} is not an HDF5 file. Make one with 'skeltools convert'."),
+        (
+            asked(plain, out),
+            f"{plain} is not an HDF5 file but a text file. Make one with 'skeltools convert'.",
+        ),
         (
             asked(data, out, "--batch-size", 128),
             f"{data}: the training side of xsub has 20 clips, fewer than one batch of 128. "

@@ -227,6 +227,7 @@ def test_imported_weights_claim_no_training() -> None:
     run: Any = SimpleNamespace(
         kind="import", flat={"model.width": 4, "train.epochs": 300}, path=Path("runs/imported"), seed=0,
         epoch=0, data=None, digest="", dataset="", split="", frames=50, load_encoder=lambda device: Mean(),
+        note="",
     )  # fmt: skip
     source = sources.from_run(run, results.PRETRAINED, 0)
     assert source.pretraining == sources.Pretraining(settings={"model.width": 4})
@@ -264,3 +265,25 @@ def test_a_killed_writers_rest_is_removed_though_its_features_are_there(tmp_path
     left.mkdir()
     assert FeatureCache(tmp_path).load("k") is not None
     assert [path.name for path in tmp_path.iterdir()] == ["k.npz"]
+
+
+def test_weights_with_a_classifier_or_nan_are_told(tmp_path: Path) -> None:
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.classifier = nn.Linear(3, 60)
+
+    state = Classifier().state_dict()
+    found = sources.from_factory(Classifier, "c", _weights(tmp_path / "c.pt", state), results.PRETRAINED, 0)
+    assert found.pretraining is not None
+    assert found.pretraining.note == (
+        "The checkpoint holds a classifier of 60 classes ('classifier.weight'): "
+        "its encoder may have seen labels."
+    )
+    state["classifier.bias"][7] = float("-inf")
+    with pytest.raises(RunError) as caught:
+        encoder.load_weights(_weights(tmp_path / "n.pt", state))
+    assert str(caught.value) == (
+        f"{tmp_path / 'n.pt'}: 'classifier.bias' holds -inf at [7] (1 of 60 values are not finite). "
+        "Its training went wrong or it is damaged: give another checkpoint."
+    )

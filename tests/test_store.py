@@ -90,7 +90,7 @@ def test_what_is_no_converted_file_is_refused(path: Path, tmp_path: Path) -> Non
     for wrong, message in (
         (tmp_path / "no.h5", f"{tmp_path / 'no.h5'} does not exist. Make it with 'skeltools convert'."),
         (tmp_path, f"{tmp_path} is a folder, not a converted file. Make one with 'skeltools convert'."),
-        (text, f"{text} is not an HDF5 file. Make one with 'skeltools convert'."),
+        (text, f"{text} is not an HDF5 file but a text file. Make one with 'skeltools convert'."),
         (other, f"{other} was not written by skeltools. Make one with 'skeltools convert'."),
         (newer, f"{newer} has format version 2, this skeltools reads version 1. Convert the source again."),
     ):

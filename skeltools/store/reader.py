@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skeltools import datasets
+from skeltools import datasets, kinds
 from skeltools.errors import DataError, SettingError
 from skeltools.formats.recording import Recording
+from skeltools.kinds import Kind
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
 from skeltools.store import guard, notes
 from skeltools.store.layout import FORMAT, VERSION, decode
@@ -60,9 +61,7 @@ class ClipFile:
             self._file = h5py.File(self.path, "r")
         except (OSError, RuntimeError, ValueError) as error:
             if not h5py.is_hdf5(self.path):
-                raise DataError(
-                    f"{self.path} is not an HDF5 file. Make one with 'skeltools convert'."
-                ) from None
+                raise DataError(f"{self.path} is not an HDF5 file{self._kind()}") from None
             raise DataError(f"{self.path} cannot be opened: {' '.join(str(error).split())}.") from None
         try:
             self._check()
@@ -72,6 +71,13 @@ class ClipFile:
         except _FAULTS as error:
             self._file.close()
             raise self._damaged(error) from None
+
+    def _kind(self) -> str:
+        """Return what the file is instead, and what to do."""
+        convert, take = (f"Make one with 'skeltools {word}'." for word in ("convert", "import"))
+        prepared = dict.fromkeys((Kind.PICKLE, Kind.NPY, Kind.NPZ), take)
+        packed = dict.fromkeys((Kind.ZIP, Kind.SEVEN_ZIP), convert)
+        return kinds.but(kinds.tell(self.path), convert, prepared | packed)
 
     def _damaged(self, error: Exception) -> DataError:
         told = " ".join(str(error).split()) or type(error).__name__
