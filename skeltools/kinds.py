@@ -180,12 +180,11 @@ def _is_wide(head: bytes) -> bool:
 def _is_ours(path: Path) -> bool:
     import h5py
 
-    from skeltools.store import guard
-    from skeltools.store.layout import FORMAT, decode
+    from skeltools.store.guard import FORMAT, attributes, decode
 
     try:
         with h5py.File(path, "r") as file:
-            guard.attributes(file.attrs, path)
+            attributes(file.attrs, path)
             return decode(file.attrs["format"]) == FORMAT
     except Exception:  # h5py raises nearly anything on damaged input, and the attribute may be missing
         return False

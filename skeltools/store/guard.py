@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import h5py
+import numpy as np
+
+FORMAT = "skeltools clips"
+"""What a converted file calls its format, in its root attribute ``format``."""
 
 _OBJECTS = 100_000
 _DEEPEST = 6
@@ -153,3 +157,12 @@ def _attribute(attributes: h5py.AttributeManager, key: str, length: int, name: s
     _kind(found.dtype, f"attribute {key} of {name}")
     if math.prod(found.shape) * found.get_type().get_size() > length:
         raise ValueError(f"attribute {key} of {name} claims more than the file holds")
+
+
+def decode(value: Any) -> object:
+    """Return an HDF5 attribute as a plain Python value: text, number, or a list of them."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, np.ndarray):
+        return [decode(item) for item in value.tolist()]
+    return value.item() if isinstance(value, np.generic) else value

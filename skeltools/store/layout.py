@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = "skeltools clips"
 VERSION = 1
 
 TEXT = h5py.string_dtype("utf-8")
@@ -46,12 +44,3 @@ def content_digest(
         for part in sorted(splits[split]):
             total.update(f"{split}/{part}\t".encode() + splits[split][part].astype("<i8").tobytes())
     return total.hexdigest()
-
-
-def decode(value: Any) -> object:
-    """Return an HDF5 attribute as a plain Python value: text, number, or a list of them."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    if isinstance(value, np.ndarray):
-        return [decode(item) for item in value.tolist()]
-    return value.item() if isinstance(value, np.generic) else value

@@ -18,7 +18,8 @@ from skeltools.formats.recording import Recording
 from skeltools.kinds import Kind
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
 from skeltools.store import guard, notes
-from skeltools.store.layout import FORMAT, VERSION, decode
+from skeltools.store.guard import FORMAT, decode
+from skeltools.store.layout import VERSION
 
 _FAULTS = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 """What h5py and NumPy raise on damaged input."""

@@ -21,7 +21,8 @@ from skeltools.errors import OutputError
 from skeltools.files import check_replaceable, no_room, replacing
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
 from skeltools.store import notes
-from skeltools.store.layout import EXCLUDED, FORMAT, TEXT, VERSION, content_digest
+from skeltools.store.guard import FORMAT
+from skeltools.store.layout import EXCLUDED, TEXT, VERSION, content_digest
 
 SHARES = (0.01, 0.1)
 SEEDS = (0, 1, 2, 3, 4)
