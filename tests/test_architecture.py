@@ -1,0 +1,128 @@
+"""Every room stands on its floor: imports go down, never up and never along a floor (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {"skeltools": "skeltools", "protocols": "skeltools.protocols", "cli": "skeltools.cli"}
+FLOORS = (
+    ("errors", "progress"),
+    ("files",),
+    ("skeletons",),
+    ("datasets", "settings", "environment", "plugins"),
+    ("formats", "models", "results"),
+    ("store", "synth", "transforms"),
+    ("preparation", "clips", "methods"),
+    ("convert", "runs"),
+    ("exchange", "reference", "analysis"),
+    ("training",),
+    ("plots", "protocols"),
+    ("page",),
+    ("reproduce",),
+    ("cli",),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
+LOOSE = {
+    "skeltools.access": "clips",
+    "skeltools.arrays": "files",
+    "skeltools.bodies": "preparation",
+    "skeltools.compare": "store",
+    "skeltools.comparison": "results",
+    "skeltools.derive": "convert",
+    "skeltools.embedding": "analysis",
+    "skeltools.features": "analysis",
+    "skeltools.formats.plan": "convert",
+    "skeltools.hardware": "environment",
+    "skeltools.identify": "exchange",
+    "skeltools.imports": "reference",
+    "skeltools.kinds": "files",
+    "skeltools.knn": "analysis",
+    "skeltools.layouts": "exchange",
+    "skeltools.metrics": "analysis",
+    "skeltools.models.reference_names": "reference",
+    "skeltools.models.skeattnclr": "methods",
+    "skeltools.palette": "plots",
+    "skeltools.pickles": "files",
+    "skeltools.picture": "plots",
+    "skeltools.plausible": "skeletons",
+    "skeltools.pool": "convert",
+    "skeltools.preparations": "preparation",
+    "skeltools.published": "results",
+    "skeltools.recipes": "methods",
+    "skeltools.report": "results",
+    "skeltools.runlog": "runs",
+    "skeltools.salience": "analysis",
+    "skeltools.selfcheck": "reference",
+    "skeltools.signals": "files",
+    "skeltools.significance": "results",
+    "skeltools.skeleton": "skeletons",
+    "skeltools.store.guard": "files",
+    "skeltools.subsets": "datasets",
+    "skeltools.tables": "results",
+    "skeltools.texts": "files",
+    "skeltools.training.board": "runs",
+    "skeltools.training.checkpoint": "runs",
+    "skeltools.training.recipe": "runs",
+    "skeltools.verify": "store",
+    "skeltools.weights": "files",
+}
+"""Modules that do not lie in their room yet, and the room."""
+
+FACE = ("skeltools", "skeltools.__main__")
+"""The lazy names of the package, and ``python -m skeltools``: in no room."""
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for folder, package in PACKAGES.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            found[".".join([package, *(part for part in parts if part != "__init__")])] = path
+    return found
+
+
+def room(module: str) -> str:
+    for name in sorted(LOOSE, key=len, reverse=True):
+        if module == name or module.startswith(f"{name}."):
+            return LOOSE[name]
+    return module.split(".")[1]
+
+
+def imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of the project that a file names in imports, those inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (whole & known.keys()) | ({node.module} if whole - known.keys() else set())
+    return found & known.keys()
+
+
+def test_every_arrow_between_rooms_goes_down() -> None:
+    known = modules()
+    wrong = [
+        f"{module} imports {other}"
+        for module, path in sorted(known.items())
+        if module not in FACE
+        for other in sorted(imports(path, known))
+        if other not in FACE and room(module) != room(other) and FLOOR[room(module)] <= FLOOR[room(other)]
+    ]
+    assert not wrong
+
+
+def test_what_is_said_to_lie_elsewhere_does() -> None:
+    assert modules().keys() >= LOOSE.keys()
+
+
+def test_the_finder_of_imports_sees_lazy_and_submodule_imports(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(
+        "def f():\n    from skeltools.store import reader, ClipFile\n    import skeltools.errors\n"
+    )
+    known = modules()
+    assert imports(path, known) == {"skeltools.store.reader", "skeltools.store", "skeltools.errors"}
