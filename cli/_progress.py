@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
-from skeltools.texts import printable
+from skeltools.files.texts import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

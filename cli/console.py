@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from skeltools.files.texts import printable
 from skeltools.progress import Progress
-from skeltools.texts import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

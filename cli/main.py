@@ -17,7 +17,7 @@ import click
 
 import skeltools
 from skeltools.errors import SkeltoolsError, did_you_mean
-from skeltools.texts import printable
+from skeltools.files.texts import printable
 
 COMMANDS = {
     "synth": "Write raw files of synthetic motion in a real format.",

@@ -40,7 +40,7 @@ def records(
 
     from skeltools import published as others
     from skeltools import report, tables
-    from skeltools.texts import printable
+    from skeltools.files.texts import printable
 
     if as_json or form == "json":
         click.echo(json.dumps([record.content() for record in found], indent=2))
@@ -62,7 +62,7 @@ def grids(made: Sequence[Grid], form: str = "table") -> None:
     import click
 
     from skeltools import tables
-    from skeltools.texts import printable
+    from skeltools.files.texts import printable
 
     if form != "table":
         face = tables.to_markdown if form == "markdown" else tables.to_latex

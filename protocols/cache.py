@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skeltools.arrays import read_arrays
-from skeltools.files import replacing, sweep
+from skeltools.files.arrays import read_arrays
+from skeltools.files.writing import replacing, sweep
 
 _VERSION = 1
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from skeltools import weights
 from skeltools.errors import RunError, did_you_mean
+from skeltools.files import tensors as weights
 
 
 class Encoder(Protocol):

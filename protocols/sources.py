@@ -16,8 +16,8 @@ from torch import nn
 import skeltools
 from skeltools import results
 from skeltools.errors import RunError, SettingError
+from skeltools.files.tensors import classifier_note
 from skeltools.protocols import encoder as encoders
-from skeltools.weights import classifier_note
 
 if TYPE_CHECKING:
     from skeltools.runs import Run

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import pickles, plausible
+from skeltools import plausible
 from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import DataError, FormatError, OutputError, counted
-from skeltools.files import replacing
+from skeltools.files import pickles
+from skeltools.files.writing import replacing
 from skeltools.formats.ntu import SUFFIX
 from skeltools.layouts import SIDES, Arrays, checked
 from skeltools.layouts import read_arrays as read_arrays

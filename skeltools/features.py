@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skeltools.errors import OutputError, RunError
-from skeltools.files import check_replaceable, replacing
+from skeltools.files.writing import check_replaceable, replacing
 from skeltools.hardware import full_float32
 from skeltools.progress import SILENT, Progress
 from skeltools.transforms.streams import to_stream

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import kinds, pickles, plausible
-from skeltools.arrays import open_array
-from skeltools.arrays import read_arrays as read_npz
+from skeltools import plausible
 from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import FormatError, SettingError, SourceError, counted
+from skeltools.files import kinds, pickles
+from skeltools.files.arrays import open_array
+from skeltools.files.arrays import read_arrays as read_npz
+from skeltools.files.kinds import Kind
 from skeltools.formats.ntu import SUFFIX
 from skeltools.formats.recording import Recording
-from skeltools.kinds import Kind
 from skeltools.preparation import Chain, apply
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS, PARENTS
 
@@ -678,7 +679,7 @@ def _ctrgcn_names(
 
 def _listed_names(path: Path) -> list[tuple[int, str]]:
     """Return (line, name) of a text file with one clip name per line."""
-    from skeltools.texts import LARGEST, read_text
+    from skeltools.files.texts import LARGEST, read_text
 
     try:
         lines = read_text(path, LARGEST).splitlines()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError
-from skeltools.files import replacing, write_text
-from skeltools.texts import read_json
+from skeltools.files.texts import read_json
+from skeltools.files.writing import replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -253,7 +253,7 @@ def write(record: Record, folder: Path, side: Side) -> Record:
 
 def read_side(record: Record) -> Side:
     """Read what lies beside a record; see `Record.side`."""
-    from skeltools.arrays import read_arrays
+    from skeltools.files.arrays import read_arrays
 
     if record.folder is None:
         raise RunError("The result was not kept in a folder, so its scores cannot be read.")

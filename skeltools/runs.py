@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
-from skeltools.files import lock, write_text
-from skeltools.texts import read_json
+from skeltools.files.texts import read_json
+from skeltools.files.writing import lock, write_text
 
 if TYPE_CHECKING:
     import torch

@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skeltools import kinds
-from skeltools.arrays import read_arrays
 from skeltools.errors import DataError, SettingError
-from skeltools.kinds import Kind
+from skeltools.files import kinds
+from skeltools.files.arrays import read_arrays
+from skeltools.files.kinds import Kind
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone

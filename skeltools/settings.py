@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.texts import parse_toml, read_text
+from skeltools.files.texts import parse_toml, read_text
 
 T = TypeVar("T")
 

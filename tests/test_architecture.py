@@ -26,7 +26,6 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 LOOSE = {
     "skeltools.access": "clips",
-    "skeltools.arrays": "files",
     "skeltools.bodies": "preparation",
     "skeltools.compare": "store",
     "skeltools.comparison": "results",
@@ -37,14 +36,12 @@ LOOSE = {
     "skeltools.hardware": "environment",
     "skeltools.identify": "exchange",
     "skeltools.imports": "reference",
-    "skeltools.kinds": "files",
     "skeltools.knn": "analysis",
     "skeltools.layouts": "exchange",
     "skeltools.metrics": "analysis",
     "skeltools.models.reference_names": "reference",
     "skeltools.models.skeattnclr": "methods",
     "skeltools.palette": "plots",
-    "skeltools.pickles": "files",
     "skeltools.picture": "plots",
     "skeltools.plausible": "skeletons",
     "skeltools.pool": "convert",
@@ -55,18 +52,14 @@ LOOSE = {
     "skeltools.runlog": "runs",
     "skeltools.salience": "analysis",
     "skeltools.selfcheck": "reference",
-    "skeltools.signals": "files",
     "skeltools.significance": "results",
     "skeltools.skeleton": "skeletons",
-    "skeltools.store.guard": "files",
     "skeltools.subsets": "datasets",
     "skeltools.tables": "results",
-    "skeltools.texts": "files",
     "skeltools.training.board": "runs",
     "skeltools.training.checkpoint": "runs",
     "skeltools.training.recipe": "runs",
     "skeltools.verify": "store",
-    "skeltools.weights": "files",
 }
 """Modules that do not lie in their room yet, and the room."""
 

@@ -228,7 +228,7 @@ def test_interrupted_while_the_clips_become_the_output(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    where = {"flush": "skeltools.files._flush", "after": "skeltools.store.spool.Spool.remove"}
+    where = {"flush": "skeltools.files.writing._flush", "after": "skeltools.store.spool.Spool.remove"}
     with monkeypatch.context() as patch:
         patch.setattr(where.get(step, f"skeltools.store.writer.{step}"), stop)
         with pytest.raises(KeyboardInterrupt):

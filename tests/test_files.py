@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from skeltools import files, signals
 from skeltools.errors import DataError, OutputError
+from skeltools.files import signals
+from skeltools.files import writing as files
+from skeltools.files.texts import read_json
 from skeltools.store.reader import ClipFile
 from skeltools.store.writer import check_output
-from skeltools.texts import read_json
 
 OURS = {files.__file__, signals.__file__}
 

@@ -17,13 +17,15 @@ from fuzz.mutate import mutate
 from fuzz.targets import TARGETS, _h5_seed
 from fuzz.worker import case, seeds
 
-from skeltools import imports, pickles, results, weights
-from skeltools.arrays import open_array, read_arrays
+from skeltools import imports, results
 from skeltools.cli.main import main
 from skeltools.errors import DataError, FormatError, RunError, SettingError, SkeltoolsError, SourceError
+from skeltools.files import pickles
+from skeltools.files import tensors as weights
+from skeltools.files.arrays import open_array, read_arrays
+from skeltools.files.texts import printable
 from skeltools.formats.source import list_entries, read_all
 from skeltools.store import ClipFile
-from skeltools.texts import printable
 from skeltools.training.recipe import resolve_recipe
 
 CASES = {"hdf5": 40, "7z": 40}

@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rawfiles import write_ntu
 
-from skeltools import datasets, kinds
+from skeltools import datasets
 from skeltools.convert import convert
-from skeltools.kinds import Kind
+from skeltools.files import kinds
+from skeltools.files.kinds import Kind
 
 
 def made(write: object) -> bytes:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from skeltools import kinds
 from skeltools.errors import FormatError, SourceError
+from skeltools.files import kinds
 
 LARGEST = 1 << 28
 """No raw file is larger than this many bytes (256 MiB); a larger member of an archive is refused."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from skeltools import kinds
 from skeltools.errors import FormatError
+from skeltools.files import kinds
 
 _TEXTS = (kinds.Kind.TEXT, kinds.Kind.BOM, kinds.Kind.JSON, kinds.Kind.UNKNOWN, kinds.Kind.EMPTY)
 

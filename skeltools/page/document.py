@@ -15,9 +15,9 @@ from typing import Any
 
 import skeltools
 from skeltools import palette
-from skeltools.files import write_text
+from skeltools.files.texts import printable
+from skeltools.files.writing import write_text
 from skeltools.skeleton import JOINTS, PARTS, bones
-from skeltools.texts import printable
 
 SCRIPTS = ("base.js", "tables.js", "lines.js", "matrix.js", "scatter.js", "player.js", "main.js")
 """The script, in the order it runs."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skeltools.errors import OutputError, SettingError
-from skeltools.files import replacing
+from skeltools.files.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

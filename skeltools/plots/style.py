@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeltools.errors import OutputError, SettingError
-from skeltools.files import check_replaceable, replacing
+from skeltools.files.writing import check_replaceable, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

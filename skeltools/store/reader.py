@@ -12,13 +12,15 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skeltools import datasets, kinds
+from skeltools import datasets
 from skeltools.errors import DataError, SettingError
+from skeltools.files import hdf5 as guard
+from skeltools.files import kinds
+from skeltools.files.hdf5 import FORMAT, decode
+from skeltools.files.kinds import Kind
 from skeltools.formats.recording import Recording
-from skeltools.kinds import Kind
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
-from skeltools.store import guard, notes
-from skeltools.store.guard import FORMAT, decode
+from skeltools.store import notes
 from skeltools.store.layout import VERSION
 
 _FAULTS = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.errors import OutputError
-from skeltools.files import lock
+from skeltools.files.writing import lock
 from skeltools.store.layout import sha256
 
 HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"

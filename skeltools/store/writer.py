@@ -18,10 +18,10 @@ import skeltools
 from skeltools import subsets
 from skeltools.datasets import Dataset
 from skeltools.errors import OutputError
-from skeltools.files import check_replaceable, no_room, replacing
+from skeltools.files.hdf5 import FORMAT
+from skeltools.files.writing import check_replaceable, no_room, replacing
 from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
 from skeltools.store import notes
-from skeltools.store.guard import FORMAT
 from skeltools.store.layout import EXCLUDED, TEXT, VERSION, content_digest
 
 SHARES = (0.01, 0.1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from skeltools import datasets
 from skeltools.errors import OutputError, SettingError
-from skeltools.files import replacing, write_text
+from skeltools.files.writing import replacing, write_text
 from skeltools.progress import SILENT, Progress
 from skeltools.synth import design, motion, ntu_files, pku_files
 from skeltools.synth.chance import generator

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from skeltools import weights
 from skeltools.errors import OutputError, RunError
-from skeltools.files import replacing, sweep
+from skeltools.files import tensors as weights
+from skeltools.files.writing import replacing, sweep
 
 VERSION = 1
 _NAME = re.compile(r"step-(\d+)\.pt", re.ASCII)

@@ -500,7 +500,7 @@ class Log:
         lines = self.path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if _step_of(line) <= step]
         if kept != lines:
-            from skeltools.files import write_text
+            from skeltools.files.writing import write_text
 
             write_text(self.path, "".join(f"{line}\n" for line in kept))
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from skeltools.signals import blocked
+from skeltools.files.signals import blocked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

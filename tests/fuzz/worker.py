@@ -157,18 +157,10 @@ def main() -> None:
 
 def _load_readers() -> None:
     """Import what the targets read with, so that it is instrumented."""
-    import skeltools.arrays
     import skeltools.exchange
-    import skeltools.formats.irds
-    import skeltools.formats.ntu
-    import skeltools.formats.pku
-    import skeltools.formats.source
-    import skeltools.imports
-    import skeltools.pickles
-    import skeltools.results
-    import skeltools.settings
-    import skeltools.store
-    import skeltools.weights  # noqa: F401
+    import skeltools.files.arrays
+    import skeltools.files.pickles
+    import skeltools.files.tensors  # noqa: F401
 
 
 def _guided(tally: Tally, known: list[bytes], order: argparse.Namespace) -> NoReturn:

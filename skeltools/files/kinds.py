@@ -180,7 +180,7 @@ def _is_wide(head: bytes) -> bool:
 def _is_ours(path: Path) -> bool:
     import h5py
 
-    from skeltools.store.guard import FORMAT, attributes, decode
+    from skeltools.files.hdf5 import FORMAT, attributes, decode
 
     try:
         with h5py.File(path, "r") as file:

@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from skeltools import kinds
-from skeltools.kinds import Kind
+from skeltools.files import kinds
+from skeltools.files.kinds import Kind
 
 LARGEST = 1 << 26
 """Most bytes of a JSON record (64 MiB)."""

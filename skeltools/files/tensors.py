@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skeltools import kinds
 from skeltools.errors import RunError
-from skeltools.kinds import Kind
-from skeltools.pickles import Clipped, Machine
+from skeltools.files import kinds
+from skeltools.files.kinds import Kind
+from skeltools.files.pickles import Clipped, Machine
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MEMBERS = 100_000

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 
-from skeltools import kinds
 from skeltools.errors import FormatError, SourceError
-from skeltools.kinds import Kind
+from skeltools.files import kinds
+from skeltools.files.kinds import Kind
 
 _KINDS = "biufSU"
 """Kinds of NumPy types that are taken: truth values, numbers and texts; no objects, no records."""

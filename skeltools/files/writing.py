@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skeltools.errors import OutputError
-from skeltools.signals import held_back
+from skeltools.files.signals import held_back
 
 _PART = ".part"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
