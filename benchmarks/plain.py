@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.skeleton import graph
+from skeltools.skeletons.kinect2 import graph
 
 
 class GraphConv(nn.Module):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.formats.recording import Recording
-from skeltools.skeleton import LEFT_SHOULDER, NUM_BODIES, NUM_JOINTS, RIGHT_SHOULDER
+from skeltools.skeletons.kinect2 import LEFT_SHOULDER, NUM_BODIES, NUM_JOINTS, RIGHT_SHOULDER
 
 _PLACES = 4
 """Places of a frame that `spread` chooses from (2s-AGCN, CMD)."""

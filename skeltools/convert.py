@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import plausible, pool
+from skeltools import pool
 from skeltools.datasets import Dataset
 from skeltools.errors import FormatError, OutputError, SourceError
 from skeltools.formats import backend
@@ -37,7 +37,8 @@ from skeltools.formats.source import Entry, list_entries, stream
 from skeltools.preparation import BASE, Chain, apply, choose
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved
-from skeltools.skeleton import NUM_JOINTS
+from skeltools.skeletons import plausible
+from skeltools.skeletons.kinect2 import NUM_JOINTS
 from skeltools.store import notes
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile

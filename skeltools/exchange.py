@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import plausible
 from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import DataError, FormatError, OutputError, counted
 from skeltools.files import pickles
@@ -20,6 +19,7 @@ from skeltools.layouts import SIDES, Arrays, checked
 from skeltools.layouts import read_arrays as read_arrays
 from skeltools.preparation import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
+from skeltools.skeletons import plausible
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
 from skeltools.store.writer import Contents, check_output, write_file

@@ -20,7 +20,7 @@ from skeltools.formats.source import Entry, list_entries, read_all
 from skeltools.preparation import PACKAGE, Chain, Chosen, central, choose, choose_frames, finish
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import packaged_recipes
-from skeltools.skeleton import PARENTS
+from skeltools.skeletons.kinect2 import PARENTS
 from skeltools.store.reader import ClipFile
 
 CHOICES: dict[str, tuple[Any, ...]] = {

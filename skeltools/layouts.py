@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import plausible
 from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import FormatError, SettingError, SourceError, counted
 from skeltools.files import kinds, pickles
@@ -21,7 +20,8 @@ from skeltools.files.kinds import Kind
 from skeltools.formats.ntu import SUFFIX
 from skeltools.formats.recording import Recording
 from skeltools.preparation import Chain, apply
-from skeltools.skeleton import NUM_BODIES, NUM_JOINTS, PARENTS
+from skeltools.skeletons import plausible
+from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS, PARENTS
 
 SIDES = {"train": "train", "test": "val"}
 """Names of the sides of a split in AimCLR's and pyskl's files."""
@@ -83,7 +83,7 @@ class _Reading:
     Attributes:
         chain: How to prepare sequences; None takes them as they are, which asks for equal lengths.
         unequal: What to do about sequences of several lengths, for the message.
-        unit: Unit of the coordinates, of `skeltools.plausible.UNITS`.
+        unit: Unit of the coordinates, of `skeltools.skeletons.plausible.UNITS`.
         labels: Where the names are, for arrays that lie without them; see `read_arrays`.
         dataset: What the clips are from, where that is known.
     """

@@ -9,7 +9,7 @@ PARTS: dict[str, str] = {
     "right leg": "#e69f00",
     "left leg": "#56b4e9",
 }
-"""Colour of each body part of `skeltools.skeleton.PARTS`: warm on the right, cool on the left."""
+"""Colour of each body part of `skeltools.skeletons.kinect2.PARTS`: warm on the right, cool on the left."""
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7500", "#5b5b5b")
 """Colours of lines and classes, in the order they are taken."""

@@ -21,7 +21,7 @@ from skeltools import bodies
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
 from skeltools.settings import Resolved, build, resolve, setting
-from skeltools.skeleton import LEFT_SHOULDER, NUM_BODIES, NUM_JOINTS, RIGHT_SHOULDER
+from skeltools.skeletons.kinect2 import LEFT_SHOULDER, NUM_BODIES, NUM_JOINTS, RIGHT_SHOULDER
 
 PADDED = 300
 """Frames that projects' scripts pad a clip to; no NTU recording has more."""

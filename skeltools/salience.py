@@ -18,7 +18,7 @@ from torch import Tensor
 
 from skeltools.errors import RunError
 from skeltools.progress import SILENT, Progress
-from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
 from skeltools.transforms.streams import to_stream
 
 if TYPE_CHECKING:

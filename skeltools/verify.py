@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import plausible
 from skeltools.datasets import PARTITIONS
 from skeltools.progress import SILENT, Progress
-from skeltools.skeleton import PARENTS
+from skeltools.skeletons import plausible
+from skeltools.skeletons.kinect2 import PARENTS
 from skeltools.store.layout import content_digest, sha256
 from skeltools.store.reader import ClipFile
 

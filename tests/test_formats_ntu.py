@@ -14,7 +14,7 @@ from rawfiles import body_of, ntu_bytes
 from skeltools.errors import FormatError
 from skeltools.formats import backend, ntu
 from skeltools.formats.recording import Recording
-from skeltools.skeleton import NUM_JOINTS
+from skeltools.skeletons.kinect2 import NUM_JOINTS
 
 compiled = pytest.importorskip("skeltools.formats._compiled", reason="numba (extra 'fast') is not installed")
 

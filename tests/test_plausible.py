@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skeltools import plausible
 from skeltools.errors import SettingError
 from skeltools.formats import irds, ntu
 from skeltools.formats.recording import Recording
 from skeltools.preparation import prepare
-from skeltools.skeleton import PARENTS
+from skeltools.skeletons import plausible
+from skeltools.skeletons.kinect2 import PARENTS
 
 RNG = np.random.default_rng(3)
 

@@ -20,7 +20,7 @@ from skeltools.plots import camera as cameras
 from skeltools.plots import clip as clips
 from skeltools.plots import style
 from skeltools.runs import Run
-from skeltools.skeleton import JOINTS, PARTS
+from skeltools.skeletons.kinect2 import JOINTS, PARTS
 from skeltools.store import ClipFile
 
 Image = pytest.importorskip("PIL.Image", reason="the extra 'plot' is not installed")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skeltools import datasets
 from skeltools.errors import SettingError
 from skeltools.preparation import prepare
-from skeltools.skeleton import MIRROR, PARENTS
+from skeltools.skeletons.kinect2 import MIRROR, PARENTS
 from skeltools.synth import design, motion
 from skeltools.synth.actions import ACTIONS, Action, known
 from skeltools.synth.body import joints, rotation, two_bones

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skeltools.errors import SettingError
-from skeltools.skeleton import MIRROR, PARENTS, PARTS, bones
+from skeltools.skeletons.kinect2 import MIRROR, PARENTS, PARTS, bones
 from skeltools.transforms import augment, partswap
 from skeltools.transforms.draws import Draws, permutation
 from skeltools.transforms.partswap import PartSwap, SwapRange

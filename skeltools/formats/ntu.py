@@ -16,7 +16,7 @@ from skeltools.errors import FormatError
 from skeltools.formats import backend, text
 from skeltools.formats.recording import Recording
 from skeltools.formats.text import shown
-from skeltools.skeleton import NUM_JOINTS
+from skeltools.skeletons.kinect2 import NUM_JOINTS
 
 SUFFIX = ".skeleton"
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, overload
 
-from skeltools import plausible
 from skeltools.datasets import Dataset, NtuName, incomplete_ntu_clips, parse_ntu_name
 from skeltools.errors import FormatError, SourceError
 from skeltools.formats import irds, ntu, pku
 from skeltools.formats.recording import Recording
 from skeltools.formats.source import Entry, read_all
 from skeltools.preparation import Chain
+from skeltools.skeletons import plausible
 from skeltools.store.notes import Note, listed
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from skeltools.models.contract import Backbone, ModelSettings
 from skeltools.models.norm import BatchNorm
-from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
 
 
 class BiGRU(Backbone):

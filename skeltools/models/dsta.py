@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from skeltools.models.contract import Backbone, ModelSettings
 from skeltools.models.norm import BatchNorm
-from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
 
 SLOPE = 0.1
 """Of the leaky ReLU."""

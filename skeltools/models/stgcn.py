@@ -19,7 +19,7 @@ from skeltools.models.contract import Backbone, ModelSettings
 from skeltools.models.dropout import dropout
 from skeltools.models.gather import gather
 from skeltools.models.norm import BatchNorm
-from skeltools.skeleton import NUM_BODIES, NUM_JOINTS, graph
+from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS, graph
 
 KERNEL = 9
 """Frames a temporal convolution spans."""

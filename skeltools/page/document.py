@@ -17,7 +17,7 @@ import skeltools
 from skeltools import palette
 from skeltools.files.texts import printable
 from skeltools.files.writing import write_text
-from skeltools.skeleton import JOINTS, PARTS, bones
+from skeltools.skeletons.kinect2 import JOINTS, PARTS, bones
 
 SCRIPTS = ("base.js", "tables.js", "lines.js", "matrix.js", "scatter.js", "player.js", "main.js")
 """The script, in the order it runs."""

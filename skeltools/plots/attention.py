@@ -13,7 +13,7 @@ from skeltools.plots import style
 from skeltools.plots.camera import Camera, apart
 from skeltools.plots.clip import Panel
 from skeltools.plots.skeletons import Drawn, salience_map, salience_range, scene, spread
-from skeltools.skeleton import JOINTS, PARTS
+from skeltools.skeletons.kinect2 import JOINTS, PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skeltools import palette
 from skeltools.errors import DataError
 from skeltools.plots.camera import Camera, extent, present
-from skeltools.skeleton import NUM_JOINTS, PARTS, bones
+from skeltools.skeletons.kinect2 import NUM_JOINTS, PARTS, bones
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from skeltools.files import kinds
 from skeltools.files.hdf5 import FORMAT, decode
 from skeltools.files.kinds import Kind
 from skeltools.formats.recording import Recording
-from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
 from skeltools.store import notes
 from skeltools.store.layout import VERSION
 

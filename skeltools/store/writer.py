@@ -20,7 +20,7 @@ from skeltools.datasets import Dataset
 from skeltools.errors import OutputError
 from skeltools.files.hdf5 import FORMAT
 from skeltools.files.writing import check_replaceable, no_room, replacing
-from skeltools.skeleton import NUM_BODIES, NUM_JOINTS
+from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
 from skeltools.store import notes
 from skeltools.store.layout import EXCLUDED, TEXT, VERSION, content_digest
 

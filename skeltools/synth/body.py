@@ -1,7 +1,7 @@
 """Body proportions and forward kinematics: from a pose in channels to 25 joints in metres.
 
 Lengths in a `Pose` are those of a body 1.70 m tall; `joints` scales them to the body at hand. Joint order:
-`skeltools.skeleton`.
+`skeltools.skeletons.kinect2`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skeltools.skeleton import PARENTS
+from skeltools.skeletons.kinect2 import PARENTS
 from skeltools.synth.body import unit
 from skeltools.synth.pose import Array
 from skeltools.synth.sensor import Recording

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.skeleton import MIRROR
+from skeltools.skeletons.kinect2 import MIRROR
 from skeltools.transforms.draws import Draws
 
 Drawn = Mapping[str, Tensor]

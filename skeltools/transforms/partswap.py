@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skeltools.errors import SettingError
-from skeltools.skeleton import NUM_JOINTS, PARTS
+from skeltools.skeletons.kinect2 import NUM_JOINTS, PARTS
 from skeltools.transforms.draws import Draws, step_draws
 
 FILLS = ("partner", "zeros", "noise")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skeltools.datasets import STREAMS
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.skeleton import PARENTS
+from skeltools.skeletons.kinect2 import PARENTS
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Skeletons: joints, bones, parts, mirror pairs and graph."""
