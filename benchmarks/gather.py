@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
-from skeltools.hardware import device_name, pick_device
+from skeltools.environment import device_name, pick_device
 from skeltools.models import gather
 
 ROWS, JOINTS = 75, 25

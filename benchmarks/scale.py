@@ -28,7 +28,7 @@ def read(path: Path, how: str, workers: int) -> int:
     """Read every training clip of xsub once in random order; return how many there were."""
     import torch
 
-    from skeltools.access import ClipDataset
+    from skeltools.clips import ClipDataset
     from skeltools.store import ClipFile
     from skeltools.training.feed import make_feed
 

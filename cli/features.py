@@ -36,7 +36,7 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     from skeltools import features
     from skeltools.cli.console import out as stdout
     from skeltools.cli.console import progress
-    from skeltools.hardware import pick_device
+    from skeltools.environment import pick_device
     from skeltools.protocols import sources
     from skeltools.protocols.task import Task
     from skeltools.runs import Run

@@ -55,7 +55,7 @@ def command(
     """
     from skeltools.cli.console import out as stdout
     from skeltools.cli.console import progress
-    from skeltools.hardware import pick_device
+    from skeltools.environment import pick_device
     from skeltools.page import document
     from skeltools.page import runs as gathering
     from skeltools.plots import style

@@ -310,8 +310,8 @@ def embedding(
     from skeltools import embedding as features2d
     from skeltools import features
     from skeltools.cli.console import progress
+    from skeltools.environment import pick_device
     from skeltools.errors import DataError
-    from skeltools.hardware import pick_device
     from skeltools.plots import embedding as drawing
     from skeltools.plots import style
     from skeltools.runs import Run
@@ -386,8 +386,8 @@ def attention(
     """
     from skeltools import salience
     from skeltools.cli.console import progress
+    from skeltools.environment import pick_device
     from skeltools.errors import DataError
-    from skeltools.hardware import pick_device
     from skeltools.plots import animation, style
     from skeltools.plots import attention as drawing
     from skeltools.plots import clip as clips

@@ -30,7 +30,7 @@ def command(run: Path, clips: tuple[Path, ...], top: int, device: str, as_json: 
     from dataclasses import asdict
 
     from skeltools.cli import show
-    from skeltools.hardware import pick_device
+    from skeltools.environment import pick_device
     from skeltools.protocols.prediction import predict
     from skeltools.runs import Run
     from skeltools.tables import Grid

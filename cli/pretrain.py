@@ -86,8 +86,8 @@ def command(
 
     from skeltools.cli.console import err, progress
     from skeltools.cli.console import out as stdout
+    from skeltools.environment import pick_device
     from skeltools.errors import SettingError, counted
-    from skeltools.hardware import pick_device
     from skeltools.training.launch import Request, launch
 
     if resume and replace:

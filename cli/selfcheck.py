@@ -28,7 +28,7 @@ def command(references: tuple[Path, ...], device: str) -> None:
     from rich.text import Text
 
     from skeltools.cli.console import out
-    from skeltools.hardware import device_name, pick_device
+    from skeltools.environment import device_name, pick_device
     from skeltools.results import library_versions
     from skeltools.selfcheck import Row, check_file, check_shipped
 

@@ -15,8 +15,8 @@ import torch
 
 import skeltools
 from skeltools import metrics, results
+from skeltools.environment import device_name, pick_device
 from skeltools.errors import DataError, RunError, SettingError, did_you_mean
-from skeltools.hardware import device_name, pick_device
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols import registry
 from skeltools.protocols.base import DivergedError, Outcome

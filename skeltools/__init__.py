@@ -8,10 +8,10 @@ __version__ = "0.1.0"
 __all__ = ["ClipDataset", "ClipFile", "Clips", "__version__", "open_clips"]
 
 _HOMES = {
-    "ClipDataset": "skeltools.access",
+    "ClipDataset": "skeltools.clips",
     "ClipFile": "skeltools.store",
-    "Clips": "skeltools.access",
-    "open_clips": "skeltools.access",
+    "Clips": "skeltools.clips",
+    "open_clips": "skeltools.clips",
 }
 
 

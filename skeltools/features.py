@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skeltools.environment import full_float32
 from skeltools.errors import OutputError, RunError
 from skeltools.files.writing import check_replaceable, replacing
-from skeltools.hardware import full_float32
 from skeltools.progress import SILENT, Progress
 from skeltools.transforms.streams import to_stream
 

@@ -25,7 +25,6 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 LOOSE = {
-    "skeltools.access": "clips",
     "skeltools.bodies": "preparation",
     "skeltools.compare": "store",
     "skeltools.comparison": "results",
@@ -33,7 +32,6 @@ LOOSE = {
     "skeltools.embedding": "analysis",
     "skeltools.features": "analysis",
     "skeltools.formats.plan": "convert",
-    "skeltools.hardware": "environment",
     "skeltools.identify": "exchange",
     "skeltools.imports": "reference",
     "skeltools.knn": "analysis",

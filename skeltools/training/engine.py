@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from skeltools.environment import full_float32
 from skeltools.errors import DataError, RunError, counted
-from skeltools.hardware import full_float32
 from skeltools.models.skeattnclr import Branch, Losses, SkeAttnCLR, key_momentum
 from skeltools.progress import SILENT, Progress
 from skeltools.runs import check_seed
