@@ -27,9 +27,10 @@ from pathlib import Path
 
 import torch
 
-from skeltools import datasets, results, synth
+from skeltools import results, synth
 from skeltools.comparison import compare
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.preparation import choose
 from skeltools.progress import SILENT
 from skeltools.protocols import evaluate

@@ -16,7 +16,7 @@ def official_names(count: int, classes: int = 120) -> list[str]:
     Actions 1 to 60 are of setups 1 to 17, actions 61 to 120 of setups 18 to 32, as in the dataset. With fewer
     `classes`, only names of the first actions.
     """
-    from skeltools.datasets import NtuName, incomplete_ntu_clips
+    from skeltools.datasets.registry import NtuName, incomplete_ntu_clips
 
     incomplete = incomplete_ntu_clips()
     names = [

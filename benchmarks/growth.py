@@ -61,7 +61,7 @@ def cases(clips: int) -> dict[str, list[Case]]:
 
 
 def classes(dataset: str) -> int:
-    from skeltools import datasets
+    from skeltools.datasets import registry as datasets
 
     return len(datasets.get(dataset).classes)
 
@@ -111,7 +111,7 @@ def classifier_ms(case: Case) -> float:
 
 def measure(case: Case, folder: Path, files: list[Path], costs: list[str]) -> dict[str, float]:
     """Return seconds of each command, the pretraining's ms a clip, and the conversion's peak MiB."""
-    from skeltools import datasets
+    from skeltools.datasets import registry as datasets
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

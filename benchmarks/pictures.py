@@ -23,8 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skeltools import datasets, results
+from skeltools import results
 from skeltools.cli.main import main as command_line
+from skeltools.datasets import registry as datasets
 from skeltools.store import ClipFile
 from skeltools.store.writer import Contents, write_file
 

@@ -27,8 +27,8 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
     Example:
       skeltools identify ntu60 NTU60_frame50/ nturgb+d_skeletons/
     """
-    from skeltools import datasets
     from skeltools.cli import console
+    from skeltools.datasets import registry as datasets
     from skeltools.identify import CHOICES, MORE_CHOICES, identify
     from skeltools.preparation import choose
 

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skeltools import metrics, results, subsets
+from skeltools import metrics, results
+from skeltools.datasets import subsets
 from skeltools.errors import RunError, did_you_mean
 from skeltools.protocols import linear
 from skeltools.protocols.base import Outcome

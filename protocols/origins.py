@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from skeltools.datasets import STREAMS
+from skeltools.datasets.registry import STREAMS
 from skeltools.errors import OutputError, RunError
 from skeltools.protocols import encoder as encoders
 from skeltools.protocols import sources

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, cast
 
-from skeltools import subsets
+from skeltools.datasets import subsets
 from skeltools.errors import SettingError, did_you_mean
 from skeltools.protocols.base import ProtocolModule
 from skeltools.settings import Resolved, resolve, schema_fields

@@ -40,7 +40,7 @@ def skip(task: Task, settings: SemiSettings) -> str | None:
 def run(task: Task, settings: SemiSettings) -> list[Outcome]:
     """Train encoder and classifier on the label subset of the task's seed.
 
-    The subset depends on the clips' names alone (`skeltools.subsets`); the record counts its clips by class.
+    The subset depends on the clips' names alone (`skeltools.datasets.subsets`); the record counts its clips by class.
 
     Raises:
         RunError: See `skeltools.protocols.tuning.tune`.

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skeltools import results, subsets
+from skeltools import results
+from skeltools.datasets import subsets
 from skeltools.errors import DataError, RunError
 from skeltools.features import extract, state_digest
 from skeltools.progress import SILENT, Progress

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools import pool
-from skeltools.datasets import Dataset
+from skeltools.datasets.registry import Dataset
 from skeltools.errors import FormatError, OutputError, SourceError
 from skeltools.formats import backend
 from skeltools.formats.plan import (
@@ -158,7 +158,7 @@ def convert(
     however often the conversion was interrupted and resumed.
 
     Args:
-        dataset: What the source holds, from `skeltools.datasets.get`.
+        dataset: What the source holds, from `skeltools.datasets.registry.get`.
         source: One or several folders, archives or files (see `skeltools.formats.source.list_entries`).
         out: The file to write. It appears under this name only when it is complete.
         prep: How to prepare the clips, from `skeltools.preparation.choose` with the dataset's name; the
@@ -361,7 +361,7 @@ def _works(units: Sequence[Unit], left: NDArray[np.intp]) -> Iterator[Work]:
 
 def make_worker(job: Job) -> Callable[[list[Work]], list[UnitResult]]:
     """Return the function that does a batch in this process."""
-    from skeltools import datasets
+    from skeltools.datasets import registry as datasets
 
     backend.use_compiled(job.compiled)
     worker = _Worker(job, datasets.get(job.dataset))
@@ -452,7 +452,7 @@ class _Worker:
 
 def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Contents, NDArray[np.intp]]:
     """Put the results of all units into name order; return the file's contents and each row's clip."""
-    from skeltools import datasets
+    from skeltools.datasets import registry as datasets
 
     results = spool.results
     excluded = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skeltools import subsets
+from skeltools.datasets import subsets
 from skeltools.errors import DataError, SettingError, did_you_mean
 from skeltools.runs import check_seed
 

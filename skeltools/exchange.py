@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
+from skeltools.datasets.registry import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import DataError, FormatError, OutputError, counted
 from skeltools.files import pickles
 from skeltools.files.writing import replacing

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.datasets import PARTITIONS, Dataset
+from skeltools.datasets.registry import PARTITIONS, Dataset
 from skeltools.errors import FormatError, SourceError
 from skeltools.exchange import read_arrays
 from skeltools.formats.plan import Plan, Unit, make_plan, read_unit

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.datasets import PARTITIONS, Dataset, parse_ntu_name
+from skeltools.datasets.registry import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import FormatError, SettingError, SourceError, counted
 from skeltools.files import kinds, pickles
 from skeltools.files.arrays import open_array

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from skeltools import datasets
+from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
 from skeltools.report import Row, by_table, title
 from skeltools.results import PRETRAINED, Record

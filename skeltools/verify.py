@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.datasets import PARTITIONS
+from skeltools.datasets.registry import PARTITIONS
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import plausible
 from skeltools.skeletons.kinect2 import PARENTS

@@ -23,7 +23,7 @@ from typing import Any
 from moments import Steps
 
 from skeltools import convert as conversion
-from skeltools import datasets
+from skeltools.datasets import registry as datasets
 from skeltools.progress import Silent
 
 SUBREAPER = 36

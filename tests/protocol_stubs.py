@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from skeltools import datasets, results
+from skeltools import results
+from skeltools.datasets import registry as datasets
 from skeltools.protocols import registry
 from skeltools.protocols.sources import Source
 from skeltools.protocols.task import Task

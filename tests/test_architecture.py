@@ -50,7 +50,6 @@ LOOSE = {
     "skeltools.salience": "analysis",
     "skeltools.selfcheck": "reference",
     "skeltools.significance": "results",
-    "skeltools.subsets": "datasets",
     "skeltools.tables": "results",
     "skeltools.training.board": "runs",
     "skeltools.training.checkpoint": "runs",

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from rawfiles import body_of, ntu_bytes, write_pku
 
-from skeltools import bodies, datasets
+from skeltools import bodies
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
 from skeltools.formats import ntu
 from skeltools.formats.recording import Recording

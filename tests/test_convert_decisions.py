@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu, write_pku
 
-from skeltools import datasets
 from skeltools.cli.main import main
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.formats import irds, ntu
 from skeltools.store import ClipFile
 

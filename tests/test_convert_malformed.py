@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu, write_pku
 
-from skeltools import datasets
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, SkeltoolsError, SourceError
 
 GOOD = ntu_bytes([body_of(1, 3), body_of(2, 3)])

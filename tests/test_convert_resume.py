@@ -18,8 +18,8 @@ from clipfiles import content
 from rawfiles import write_ntu, write_pku
 
 from skeltools import convert as conversion
-from skeltools import datasets
 from skeltools.convert import Summary, convert
+from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, OutputError
 from skeltools.formats.plan import make_plan
 from skeltools.formats.source import Entry

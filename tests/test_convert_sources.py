@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from rawfiles import write_ntu, write_pku
 
-from skeltools import datasets
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, SkeltoolsError, SourceError
 from skeltools.formats.source import list_entries, stream
 from skeltools.store import ClipFile

@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from rawfiles import body_of, ntu_bytes, write_ntu
 
 import skeltools
-from skeltools import datasets
 from skeltools.cli.main import main
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, FormatError, SettingError
 from skeltools.files import pickles
 from skeltools.preparation import choose

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu
 
-from skeltools import datasets
 from skeltools.cli.main import main
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.identify import _theirs
 from skeltools.preparation import choose
 from skeltools.store import ClipFile

@@ -20,9 +20,9 @@ import torch
 from click.testing import CliRunner, Result
 from rawfiles import body_of, write_ntu
 
-from skeltools import datasets
 from skeltools.cli.main import main
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.files import pickles
 from skeltools.store import ClipFile
 

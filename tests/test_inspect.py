@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from rawfiles import write_ntu
 from rich.console import Console
 
-from skeltools import datasets
 from skeltools.cli import console
 from skeltools.cli.main import main
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.picture import draw
 
 

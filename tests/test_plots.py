@@ -13,8 +13,9 @@ import torch
 from plotting import HOSTILE, invoke, make_run, renamed
 from rawfiles import body_of, ntu_bytes, write_ntu
 
-from skeltools import datasets, embedding, runlog, salience
+from skeltools import embedding, runlog, salience
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, RunError, SettingError
 from skeltools.plots import camera as cameras
 from skeltools.plots import clip as clips

@@ -10,7 +10,8 @@ import torch
 from protocol_stubs import MemoryFile, settings, task
 from torch import nn
 
-from skeltools import metrics, results, subsets
+from skeltools import metrics, results
+from skeltools.datasets import subsets
 from skeltools.errors import RunError, SettingError
 from skeltools.features import state_digest
 from skeltools.protocols import finetune, registry, semi, sources, transfer, tuning

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from rawfiles import write_ntu
 
-from skeltools import datasets
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError
 from skeltools.store import ClipFile
 

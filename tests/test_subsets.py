@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skeltools import datasets, subsets
+from skeltools.datasets import registry as datasets
+from skeltools.datasets import subsets
 from skeltools.errors import SettingError
 
 NAMES = [

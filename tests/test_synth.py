@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skeltools import datasets
+from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
 from skeltools.preparation import prepare
 from skeltools.skeletons.kinect2 import MIRROR, PARENTS

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skeltools import datasets, synth
+from skeltools import synth
 from skeltools.cli import main as cli
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.errors import OutputError, SettingError
 from skeltools.formats import ntu, pku
 from skeltools.store import ClipFile

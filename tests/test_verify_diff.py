@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 from rawfiles import body_of, ntu_bytes, write_ntu, write_pku
 
-from skeltools import datasets
 from skeltools.cli.main import main
 from skeltools.convert import convert
+from skeltools.datasets import registry as datasets
 from skeltools.preparation import choose
 from skeltools.store import ClipFile
 

@@ -1,1 +1,1 @@
-"""Tables of facts that ship with the package; read through `skeltools.datasets`."""
+"""Tables of facts that ship with the package; read through `skeltools.datasets.registry`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, overload
 
-from skeltools.datasets import Dataset, NtuName, incomplete_ntu_clips, parse_ntu_name
+from skeltools.datasets.registry import Dataset, NtuName, incomplete_ntu_clips, parse_ntu_name
 from skeltools.errors import FormatError, SourceError
 from skeltools.formats import irds, ntu, pku
 from skeltools.formats.recording import Recording

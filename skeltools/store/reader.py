@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skeltools import datasets
+from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, SettingError
 from skeltools.files import hdf5 as guard
 from skeltools.files import kinds

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from skeltools.datasets.subsets import parse_percent
 from skeltools.files.writing import replacing
 from skeltools.store.reader import ClipFile
 from skeltools.store.writer import room_for, write_subsets
-from skeltools.subsets import parse_percent
 
 
 class StoredSubset(NamedTuple):

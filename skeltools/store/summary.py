@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.datasets import PARTITIONS
+from skeltools.datasets.registry import PARTITIONS
 from skeltools.store.reader import ClipFile
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import skeltools
-from skeltools import subsets
-from skeltools.datasets import Dataset
+from skeltools.datasets import subsets
+from skeltools.datasets.registry import Dataset
 from skeltools.errors import OutputError
 from skeltools.files.hdf5 import FORMAT
 from skeltools.files.writing import check_replaceable, no_room, replacing

@@ -1,6 +1,6 @@
 """The actions the generator knows, under the names they have in the datasets.
 
-Names, not numbers, stand here: the numbers follow from the class lists of `skeltools.datasets`.
+Names, not numbers, stand here: the numbers follow from the class lists of `skeltools.datasets.registry`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from skeltools import datasets
+from skeltools.datasets import registry as datasets
 from skeltools.synth import fine_gestures, gestures, pairs, whole_body
 from skeltools.synth.stage import Stage
 

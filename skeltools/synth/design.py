@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from skeltools import datasets
-from skeltools.datasets import NtuName
+from skeltools.datasets import registry as datasets
+from skeltools.datasets.registry import NtuName
 from skeltools.errors import SettingError
 from skeltools.synth.actions import known
 from skeltools.synth.chance import generator

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from skeltools import datasets
+from skeltools.datasets import registry as datasets
 from skeltools.errors import OutputError, SettingError
 from skeltools.files.writing import replacing, write_text
 from skeltools.progress import SILENT, Progress

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skeltools import datasets
+from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
 from skeltools.synth.actions import known
 from skeltools.synth.camera import camera

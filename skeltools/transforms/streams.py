@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from skeltools.datasets import STREAMS
+from skeltools.datasets.registry import STREAMS
 from skeltools.errors import SettingError, did_you_mean
 from skeltools.skeletons.kinect2 import PARENTS
 

@@ -270,7 +270,7 @@ _turn = 0
 def _import(found: Any, source: Path) -> None:
     """Go all the way to the converted file for one accepted input in two hundred."""
     global _turn
-    from skeltools import datasets
+    from skeltools.datasets import registry as datasets
     from skeltools.exchange import import_arrays
     from skeltools.store import ClipFile
 
@@ -350,7 +350,7 @@ def _h5_seed() -> bytes:
 
     import h5py
 
-    from skeltools import datasets
+    from skeltools.datasets import registry as datasets
     from skeltools.exchange import import_arrays
 
     with tempfile.TemporaryDirectory() as home:

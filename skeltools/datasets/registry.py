@@ -80,7 +80,7 @@ class Dataset:
 
 @cache
 def _lines(name: str) -> tuple[str, ...]:
-    text = (files("skeltools") / "data" / name).read_text(encoding="utf-8")
+    text = (files("skeltools.datasets") / name).read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
 

@@ -1,0 +1,1 @@
+"""The datasets skeltools knows, and the label subsets of their splits."""
