@@ -31,7 +31,7 @@ from skeltools import results, synth
 from skeltools.comparison import compare
 from skeltools.convert import convert
 from skeltools.datasets import registry as datasets
-from skeltools.preparation import choose
+from skeltools.preparation.chain import choose
 from skeltools.progress import SILENT
 from skeltools.protocols import evaluate
 from skeltools.results import Record

@@ -67,11 +67,11 @@ def command(
       skeltools convert ntu60 raw/ other.h5 --prep ctrgcn --set chain.bodies=first
       skeltools convert ntu60 in-millimetres/ ntu60.h5 --unit mm
     """
-    from skeltools import preparation
     from skeltools.cli import console
     from skeltools.convert import convert
     from skeltools.datasets import registry as datasets
     from skeltools.formats.plan import Reading
+    from skeltools.preparation import chain as preparation
 
     progress = console.progress()
     try:

@@ -32,9 +32,9 @@ def command(
       skeltools convert ntu60 raw/ ntu60.h5 --keep-raw
       skeltools derive ntu60.h5 ntu60-ctrgcn.h5 --prep ctrgcn
     """
-    from skeltools import preparation
     from skeltools.cli import console
     from skeltools.derive import derive
+    from skeltools.preparation import chain as preparation
     from skeltools.store import ClipFile
 
     progress = console.progress()

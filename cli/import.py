@@ -55,11 +55,11 @@ def command(
       skeltools import ntu60 ntu60_3danno.pkl ntu60-pyskl.h5 --prep ctrgcn --set chain.bodies=first
       skeltools import ntu60 NTU60_CS.npz ntu60-ctrgcn.h5 --labels skes_available_name.txt
     """
-    from skeltools import preparation
     from skeltools.cli import console
     from skeltools.datasets import registry as datasets
     from skeltools.errors import SettingError
     from skeltools.exchange import import_arrays
+    from skeltools.preparation import chain as preparation
 
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")

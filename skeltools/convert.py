@@ -34,7 +34,7 @@ from skeltools.formats.plan import (
 )
 from skeltools.formats.recording import Recording
 from skeltools.formats.source import Entry, list_entries, stream
-from skeltools.preparation import BASE, Chain, apply, choose
+from skeltools.preparation.chain import BASE, Chain, apply, choose
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved
 from skeltools.skeletons import plausible
@@ -161,7 +161,7 @@ def convert(
         dataset: What the source holds, from `skeltools.datasets.registry.get`.
         source: One or several folders, archives or files (see `skeltools.formats.source.list_entries`).
         out: The file to write. It appears under this name only when it is complete.
-        prep: How to prepare the clips, from `skeltools.preparation.choose` with the dataset's name; the
+        prep: How to prepare the clips, from `skeltools.preparation.chain.choose` with the dataset's name; the
             default chain when None.
         prep_name: Name of that preparation, stored with the data.
         frames: T, frames a prepared clip, where `prep` is None.

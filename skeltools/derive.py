@@ -10,7 +10,7 @@ import numpy as np
 
 from skeltools.errors import DataError, SettingError, counted
 from skeltools.formats.recording import Recording
-from skeltools.preparation import OF_CHAIN, Chain, Prepared, apply
+from skeltools.preparation.chain import OF_CHAIN, Chain, Prepared, apply
 from skeltools.progress import SILENT, Progress
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile

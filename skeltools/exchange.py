@@ -17,7 +17,7 @@ from skeltools.files.writing import replacing
 from skeltools.formats.ntu import SUFFIX
 from skeltools.layouts import SIDES, Arrays, checked
 from skeltools.layouts import read_arrays as read_arrays
-from skeltools.preparation import Chain, missing_frames
+from skeltools.preparation.chain import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import plausible
 from skeltools.store.layout import sha256

@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from skeltools import preparation
 from skeltools.errors import DataError, RunError, counted, did_you_mean
 from skeltools.files import tensors as weights
 from skeltools.models.reference_names import translate_backbone
 from skeltools.models.stgcn import STGCN
+from skeltools.preparation import chain as preparation
 from skeltools.runs import Run
 from skeltools.store import ClipFile
 from skeltools.training import checkpoint as checkpoints

@@ -19,7 +19,7 @@ from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
 from skeltools.formats.ntu import SUFFIX
 from skeltools.formats.recording import Recording
-from skeltools.preparation import Chain, apply
+from skeltools.preparation.chain import Chain, apply
 from skeltools.skeletons import plausible
 from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS, PARENTS
 

@@ -25,7 +25,6 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 LOOSE = {
-    "skeltools.bodies": "preparation",
     "skeltools.compare": "store",
     "skeltools.comparison": "results",
     "skeltools.derive": "convert",
@@ -42,7 +41,6 @@ LOOSE = {
     "skeltools.palette": "plots",
     "skeltools.picture": "plots",
     "skeltools.pool": "convert",
-    "skeltools.preparations": "preparation",
     "skeltools.published": "results",
     "skeltools.recipes": "methods",
     "skeltools.report": "results",

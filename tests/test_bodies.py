@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from rawfiles import body_of, ntu_bytes, write_pku
 
-from skeltools import bodies
 from skeltools.convert import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
 from skeltools.formats import ntu
 from skeltools.formats.recording import Recording
-from skeltools.preparation import Chain, Prepared, apply, choose, prepare, stored
+from skeltools.preparation import bodies
+from skeltools.preparation.chain import Chain, Prepared, apply, choose, prepare, stored
 from skeltools.store import ClipFile
 
 

@@ -25,7 +25,7 @@ from skeltools.formats.plan import make_plan
 from skeltools.formats.source import Entry
 from skeltools.pool import WorkerError
 from skeltools.pool import run as run_pool
-from skeltools.preparation import choose
+from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile
 from skeltools.store.spool import Done, Results, UnitResult, folder_of
 from skeltools.store.writer import room_in_front

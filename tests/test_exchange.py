@@ -21,7 +21,7 @@ from skeltools.convert import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, FormatError, SettingError
 from skeltools.files import pickles
-from skeltools.preparation import choose
+from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile
 from skeltools.transforms.streams import to_stream
 

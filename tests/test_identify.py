@@ -15,7 +15,7 @@ from skeltools.cli.main import main
 from skeltools.convert import convert
 from skeltools.datasets import registry as datasets
 from skeltools.identify import _theirs
-from skeltools.preparation import choose
+from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile
 
 

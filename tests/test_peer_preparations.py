@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skeltools.formats import backend, ntu
 from skeltools.formats.recording import Recording
-from skeltools.preparation import Chosen, Prepared, apply, central, choose, finish, length_of
+from skeltools.preparation.chain import Chosen, Prepared, apply, central, choose, finish, length_of
 
 Frame = list[tuple[int, NDArray[np.float32]]]
 """The bodies of a frame in file order: tracking id and coordinates (25, 3)."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skeltools.errors import SettingError
 from skeltools.formats import irds, ntu
 from skeltools.formats.recording import Recording
-from skeltools.preparation import prepare
+from skeltools.preparation.chain import prepare
 from skeltools.skeletons import plausible
 from skeltools.skeletons.kinect2 import PARENTS
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
-from skeltools.preparation import apply, choose, length_of, missing_frames, prepare, window
+from skeltools.preparation.chain import apply, choose, length_of, missing_frames, prepare, window
 
 
 def raw_clip(seed: int, frames: int, bodies: int = 2) -> NDArray[np.float32]:

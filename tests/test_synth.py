@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
-from skeltools.preparation import prepare
+from skeltools.preparation.chain import prepare
 from skeltools.skeletons.kinect2 import MIRROR, PARENTS
 from skeltools.synth import design, motion
 from skeltools.synth.actions import ACTIONS, Action, known

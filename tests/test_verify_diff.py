@@ -18,7 +18,7 @@ from rawfiles import body_of, ntu_bytes, write_ntu, write_pku
 from skeltools.cli.main import main
 from skeltools.convert import convert
 from skeltools.datasets import registry as datasets
-from skeltools.preparation import choose
+from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile
 
 

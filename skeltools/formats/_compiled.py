@@ -248,7 +248,7 @@ def _prepare(
     """Prepare the first two bodies of frames start to stop-1 by the reference's chain.
 
     `place` (F, 2) holds the observation of each frame and column, -1 where there is none; `clip`
-    (3, T, 25, 2) is filled. Every operation is the one, and in the order, of `skeltools.preparation`.
+    (3, T, 25, 2) is filled. Every operation is the one, and in the order, of `skeltools.preparation.chain`.
     Returns L and the frames the first body misses in between.
     """
     joints = coords.shape[1]

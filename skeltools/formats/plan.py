@@ -13,7 +13,7 @@ from skeltools.errors import FormatError, SourceError
 from skeltools.formats import irds, ntu, pku
 from skeltools.formats.recording import Recording
 from skeltools.formats.source import Entry, read_all
-from skeltools.preparation import Chain
+from skeltools.preparation.chain import Chain
 from skeltools.skeletons import plausible
 from skeltools.store.notes import Note, listed
 

@@ -4,7 +4,7 @@ Its steps, in order: range, bodies (with gaps), most_frames and cut, pad, absent
 (`choose_frames` and `central`); centre, rotation to axes, resize, rotation by yaw (`finish`).
 
 The default is spec section 3, the chain behind the published numbers. Every step where other projects
-differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparations`.
+differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparation.recipes`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import bodies
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
+from skeltools.preparation import bodies
 from skeltools.settings import Resolved, build, resolve, setting
 from skeltools.skeletons.kinect2 import LEFT_SHOULDER, NUM_BODIES, NUM_JOINTS, RIGHT_SHOULDER
 
@@ -27,7 +27,7 @@ PADDED = 300
 """Frames that projects' scripts pad a clip to; no NTU recording has more."""
 
 BASE = "skeattnclr"
-PACKAGE = "skeltools.preparations"
+PACKAGE = "skeltools.preparation.recipes"
 
 
 @dataclass(frozen=True)

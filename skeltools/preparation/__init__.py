@@ -1,0 +1,1 @@
+"""From a recording to a clip: settings, steps, bodies, and the named preparations."""
