@@ -33,7 +33,7 @@ from skeltools.formats.plan import (
     read_unit,
 )
 from skeltools.formats.recording import Recording
-from skeltools.formats.source import Entry, list_entries, stream
+from skeltools.formats.sources import Entry, list_entries, stream
 from skeltools.preparation.chain import BASE, Chain, apply, choose
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved
@@ -159,7 +159,7 @@ def convert(
 
     Args:
         dataset: What the source holds, from `skeltools.datasets.registry.get`.
-        source: One or several folders, archives or files (see `skeltools.formats.source.list_entries`).
+        source: One or several folders, archives or files (see `skeltools.formats.sources.list_entries`).
         out: The file to write. It appears under this name only when it is complete.
         prep: How to prepare the clips, from `skeltools.preparation.chain.choose` with the dataset's name; the
             default chain when None.

@@ -16,7 +16,7 @@ from skeltools.errors import FormatError, SourceError
 from skeltools.exchange import read_arrays
 from skeltools.formats.plan import Plan, Unit, make_plan, read_unit
 from skeltools.formats.recording import Recording
-from skeltools.formats.source import Entry, list_entries, read_all
+from skeltools.formats.sources import Entry, list_entries, read_all
 from skeltools.preparation.chain import PACKAGE, Chain, Chosen, central, choose, choose_frames, finish
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import packaged_recipes

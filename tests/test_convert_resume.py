@@ -22,7 +22,7 @@ from skeltools.convert import Summary, convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, OutputError
 from skeltools.formats.plan import make_plan
-from skeltools.formats.source import Entry
+from skeltools.formats.sources import Entry
 from skeltools.pool import WorkerError
 from skeltools.pool import run as run_pool
 from skeltools.preparation.chain import choose

@@ -24,7 +24,7 @@ from skeltools.files import pickles
 from skeltools.files import tensors as weights
 from skeltools.files.arrays import open_array, read_arrays
 from skeltools.files.texts import printable
-from skeltools.formats.source import list_entries, read_all
+from skeltools.formats.sources import list_entries, read_all
 from skeltools.store import ClipFile
 from skeltools.training.recipe import resolve_recipe
 

@@ -12,7 +12,7 @@ from skeltools.datasets.registry import Dataset, NtuName, incomplete_ntu_clips, 
 from skeltools.errors import FormatError, SourceError
 from skeltools.formats import irds, ntu, pku
 from skeltools.formats.recording import Recording
-from skeltools.formats.source import Entry, read_all
+from skeltools.formats.sources import Entry, read_all
 from skeltools.preparation.chain import Chain
 from skeltools.skeletons import plausible
 from skeltools.store.notes import Note, listed

@@ -143,7 +143,7 @@ def _zip_seeds() -> list[bytes]:
 
 
 def _read_all(path: Path) -> None:
-    from skeltools.formats.source import list_entries, read_all
+    from skeltools.formats.sources import list_entries, read_all
 
     content = read_all(list_entries([path]))
     assert all(len(data) == entry.size for entry, data in content.items())
