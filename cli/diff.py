@@ -27,8 +27,8 @@ def command(a: Path, b: Path, most: int, as_json: bool) -> None:
       skeltools diff mine.h5 yours.h5
     """
     from skeltools.cli import console
-    from skeltools.compare import compare
     from skeltools.store import ClipFile
+    from skeltools.store.diff import compare
 
     progress = console.progress()
     try:

@@ -39,8 +39,8 @@ def command(file: Path, near_duplicates: bool, threshold: float, as_json: bool) 
     """
     from skeltools.cli import console
     from skeltools.store import ClipFile
-    from skeltools.verify import Pair, verify
-    from skeltools.verify import near_duplicates as find
+    from skeltools.store.verify import Pair, verify
+    from skeltools.store.verify import near_duplicates as find
 
     progress = console.progress()
     pairs: dict[str, list[Pair]] = {}

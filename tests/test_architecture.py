@@ -25,7 +25,6 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 LOOSE = {
-    "skeltools.compare": "store",
     "skeltools.comparison": "results",
     "skeltools.derive": "convert",
     "skeltools.embedding": "analysis",
@@ -52,7 +51,6 @@ LOOSE = {
     "skeltools.training.board": "runs",
     "skeltools.training.checkpoint": "runs",
     "skeltools.training.recipe": "runs",
-    "skeltools.verify": "store",
 }
 """Modules that do not lie in their room yet, and the room."""
 
