@@ -29,7 +29,7 @@ import torch
 
 from skeltools import results, synth
 from skeltools.comparison import compare
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.preparation.chain import choose
 from skeltools.progress import SILENT

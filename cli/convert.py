@@ -68,9 +68,9 @@ def command(
       skeltools convert ntu60 in-millimetres/ ntu60.h5 --unit mm
     """
     from skeltools.cli import console
-    from skeltools.convert import convert
+    from skeltools.convert.pipeline import convert
+    from skeltools.convert.plan import Reading
     from skeltools.datasets import registry as datasets
-    from skeltools.formats.plan import Reading
     from skeltools.preparation import chain as preparation
 
     progress = console.progress()

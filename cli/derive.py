@@ -33,7 +33,7 @@ def command(
       skeltools derive ntu60.h5 ntu60-ctrgcn.h5 --prep ctrgcn
     """
     from skeltools.cli import console
-    from skeltools.derive import derive
+    from skeltools.convert.derive import derive
     from skeltools.preparation import chain as preparation
     from skeltools.store import ClipFile
 

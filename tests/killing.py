@@ -22,7 +22,7 @@ from typing import Any
 
 from moments import Steps
 
-from skeltools import convert as conversion
+from skeltools.convert import pipeline as conversion
 from skeltools.datasets import registry as datasets
 from skeltools.progress import Silent
 

@@ -26,10 +26,8 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 LOOSE = {
     "skeltools.comparison": "results",
-    "skeltools.derive": "convert",
     "skeltools.embedding": "analysis",
     "skeltools.features": "analysis",
-    "skeltools.formats.plan": "convert",
     "skeltools.identify": "exchange",
     "skeltools.imports": "reference",
     "skeltools.knn": "analysis",
@@ -39,7 +37,6 @@ LOOSE = {
     "skeltools.models.skeattnclr": "methods",
     "skeltools.palette": "plots",
     "skeltools.picture": "plots",
-    "skeltools.pool": "convert",
     "skeltools.published": "results",
     "skeltools.recipes": "methods",
     "skeltools.report": "results",

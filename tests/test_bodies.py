@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from rawfiles import body_of, ntu_bytes, write_pku
 
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
 from skeltools.formats import ntu

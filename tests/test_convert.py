@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from rawfiles import body_of, ntu_bytes, write_ntu, write_pku
 
 from skeltools.cli.main import main
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError
 from skeltools.store import ClipFile

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu, write_pku
 
 from skeltools.cli.main import main
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.formats import irds, ntu
 from skeltools.store import ClipFile
@@ -472,7 +472,7 @@ def test_large_bodies_in_single_frames_are_noted(tmp_path: Path) -> None:
 
 
 def test_notes_and_copies_survive_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from skeltools import convert as module
+    from skeltools.convert import pipeline as module
 
     folder = tmp_path / "in"
     for number in range(3):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu, write_pku
 
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, SkeltoolsError, SourceError
 

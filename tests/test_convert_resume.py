@@ -17,14 +17,14 @@ import pytest
 from clipfiles import content
 from rawfiles import write_ntu, write_pku
 
-from skeltools import convert as conversion
-from skeltools.convert import Summary, convert
+from skeltools.convert import pipeline as conversion
+from skeltools.convert.pipeline import Summary, convert
+from skeltools.convert.plan import make_plan
+from skeltools.convert.pool import WorkerError
+from skeltools.convert.pool import run as run_pool
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, OutputError
-from skeltools.formats.plan import make_plan
 from skeltools.formats.sources import Entry
-from skeltools.pool import WorkerError
-from skeltools.pool import run as run_pool
 from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile
 from skeltools.store.spool import Done, Results, UnitResult, folder_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rawfiles import write_ntu, write_pku
 
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, SkeltoolsError, SourceError
 from skeltools.formats.sources import list_entries, stream

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from clipfiles import TINY
 
-from skeltools import convert as conversion
+from skeltools.convert import pipeline as conversion
 from skeltools.training import checkpoint as checkpoints
 
 TRAIN = [word for setting in (*TINY, "train.deterministic=true") for word in ("--set", setting)]

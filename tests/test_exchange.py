@@ -17,7 +17,7 @@ from rawfiles import body_of, ntu_bytes, write_ntu
 
 import skeltools
 from skeltools.cli.main import main
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, FormatError, SettingError
 from skeltools.files import pickles

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu
 
 from skeltools.cli.main import main
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.identify import _theirs
 from skeltools.preparation.chain import choose

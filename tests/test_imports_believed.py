@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from rawfiles import body_of, write_ntu
 
 from skeltools.cli.main import main
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.files import pickles
 from skeltools.store import ClipFile

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from skeltools.cli import console
 from skeltools.cli.main import main
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.picture import draw
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rawfiles import write_ntu
 
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.files import kinds
 from skeltools.files.kinds import Kind

@@ -14,7 +14,7 @@ from plotting import HOSTILE, invoke, make_run, renamed
 from rawfiles import body_of, ntu_bytes, write_ntu
 
 from skeltools import embedding, runlog, salience
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, RunError, SettingError
 from skeltools.plots import camera as cameras

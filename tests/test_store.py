@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rawfiles import write_ntu
 
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError
 from skeltools.store import ClipFile

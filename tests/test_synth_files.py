@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from skeltools import synth
 from skeltools.cli import main as cli
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import OutputError, SettingError
 from skeltools.formats import ntu, pku

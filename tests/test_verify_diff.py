@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from rawfiles import body_of, ntu_bytes, write_ntu, write_pku
 
 from skeltools.cli.main import main
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile

@@ -16,11 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import pool
-from skeltools.datasets.registry import Dataset
-from skeltools.errors import FormatError, OutputError, SourceError
-from skeltools.formats import backend
-from skeltools.formats.plan import (
+from skeltools.convert import pool
+from skeltools.convert.plan import (
     METRES,
     Excluded,
     Plan,
@@ -32,6 +29,9 @@ from skeltools.formats.plan import (
     make_plan,
     read_unit,
 )
+from skeltools.datasets.registry import Dataset
+from skeltools.errors import FormatError, OutputError, SourceError
+from skeltools.formats import backend
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, list_entries, stream
 from skeltools.preparation.chain import BASE, Chain, apply, choose
