@@ -28,7 +28,7 @@ def command(file: Path, out: Path, to: str, replace: bool) -> None:
       skeltools export ntu60.h5 ntu60.pkl --to pyskl
     """
     from skeltools.cli import console
-    from skeltools.exchange import export
+    from skeltools.exchange.arrays import export
     from skeltools.store import ClipFile
 
     progress = console.progress()

@@ -29,7 +29,7 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
     """
     from skeltools.cli import console
     from skeltools.datasets import registry as datasets
-    from skeltools.identify import CHOICES, MORE_CHOICES, identify
+    from skeltools.exchange.identify import CHOICES, MORE_CHOICES, identify
     from skeltools.preparation.chain import choose
 
     progress = console.progress()

@@ -58,7 +58,7 @@ def command(
     from skeltools.cli import console
     from skeltools.datasets import registry as datasets
     from skeltools.errors import SettingError
-    from skeltools.exchange import import_arrays
+    from skeltools.exchange.arrays import import_arrays
     from skeltools.preparation import chain as preparation
 
     if overrides and not prep:

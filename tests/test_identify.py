@@ -14,7 +14,7 @@ from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu
 from skeltools.cli.main import main
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
-from skeltools.identify import _theirs
+from skeltools.exchange.identify import _theirs
 from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile
 

@@ -227,7 +227,7 @@ _ARRAY_WORDS = (
 
 def _aimclr(data: bytes, folder: Path) -> None:
     """The first byte tells which file the rest is: L labels, anything else positions."""
-    from skeltools.exchange import read_arrays
+    from skeltools.exchange.arrays import read_arrays
 
     home = folder / "aimclr"
     files = _aimclr_files()
@@ -258,7 +258,7 @@ def _pyskl_seeds() -> list[bytes]:
 
 
 def _pyskl(data: bytes, folder: Path) -> None:
-    from skeltools.exchange import read_arrays
+    from skeltools.exchange.arrays import read_arrays
 
     path = put(folder, "x.pkl", data)
     _import(read_arrays(path), path)
@@ -271,7 +271,7 @@ def _import(found: Any, source: Path) -> None:
     """Go all the way to the converted file for one accepted input in two hundred."""
     global _turn
     from skeltools.datasets import registry as datasets
-    from skeltools.exchange import import_arrays
+    from skeltools.exchange.arrays import import_arrays
     from skeltools.store import ClipFile
 
     _turn += 1
@@ -351,7 +351,7 @@ def _h5_seed() -> bytes:
     import h5py
 
     from skeltools.datasets import registry as datasets
-    from skeltools.exchange import import_arrays
+    from skeltools.exchange.arrays import import_arrays
 
     with tempfile.TemporaryDirectory() as home:
         for name, content in _aimclr_files().items():

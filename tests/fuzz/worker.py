@@ -157,7 +157,7 @@ def main() -> None:
 
 def _load_readers() -> None:
     """Import what the targets read with, so that it is instrumented."""
-    import skeltools.exchange
+    import skeltools.exchange.arrays
     import skeltools.files.arrays
     import skeltools.files.pickles
     import skeltools.files.tensors  # noqa: F401

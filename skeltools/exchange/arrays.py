@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from skeltools.datasets.registry import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import DataError, FormatError, OutputError, counted
+from skeltools.exchange.layouts import SIDES, Arrays, checked
+from skeltools.exchange.layouts import read_arrays as read_arrays
 from skeltools.files import pickles
 from skeltools.files.writing import replacing
 from skeltools.formats.ntu import SUFFIX
-from skeltools.layouts import SIDES, Arrays, checked
-from skeltools.layouts import read_arrays as read_arrays
 from skeltools.preparation.chain import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import plausible

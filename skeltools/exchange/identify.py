@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skeltools.convert.plan import Plan, Unit, make_plan, read_unit
 from skeltools.datasets.registry import PARTITIONS, Dataset
 from skeltools.errors import FormatError, SourceError
-from skeltools.exchange import read_arrays
+from skeltools.exchange.arrays import read_arrays
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, list_entries, read_all
 from skeltools.preparation.chain import PACKAGE, Chain, Chosen, central, choose, choose_frames, finish
