@@ -27,14 +27,15 @@ from pathlib import Path
 
 import torch
 
-from skeltools import results, synth
-from skeltools.comparison import compare
+from skeltools import synth
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.preparation.chain import choose
 from skeltools.progress import SILENT
 from skeltools.protocols import evaluate
-from skeltools.results import Record
+from skeltools.results import record as results
+from skeltools.results.compare import compare
+from skeltools.results.record import Record
 from skeltools.store import ClipFile
 from skeltools.training.launch import Request, launch
 

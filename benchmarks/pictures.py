@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skeltools import results
 from skeltools.cli.main import main as command_line
 from skeltools.datasets import registry as datasets
+from skeltools.results import record as results
 from skeltools.store import ClipFile
 from skeltools.store.writer import Contents, write_file
 

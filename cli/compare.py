@@ -36,8 +36,8 @@ def command(
     import json
     from dataclasses import asdict
 
-    from skeltools import comparison
     from skeltools.cli import show
+    from skeltools.results import compare as comparison
 
     one, two = (comparison.pick(where, protocol, variant, stream) for where in (a, b))
     found = comparison.compare(one, two)

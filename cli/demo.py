@@ -31,11 +31,12 @@ def command(out: Path, replace: bool) -> None:
     """
     from rich.markup import escape
 
-    from skeltools import report, results
     from skeltools.cli.console import err
     from skeltools.cli.console import out as stdout
     from skeltools.cli.main import main
     from skeltools.errors import OutputError
+    from skeltools.results import record as results
+    from skeltools.results import report
     from skeltools.runs import Run
 
     if out.exists() and not replace:

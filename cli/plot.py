@@ -198,9 +198,10 @@ def confusion(
       skeltools plot confusion runs/joint
       skeltools plot confusion runs/joint@random --protocol knn --variant k=1 --out random.pdf
     """
-    from skeltools import comparison, report
     from skeltools.plots import confusion as drawing
     from skeltools.plots import style
+    from skeltools.results import compare as comparison
+    from skeltools.results import report
 
     style.need()
     path = out or _beside(result, "confusion")
@@ -236,9 +237,9 @@ def compare(
       skeltools plot compare runs/joint@random runs/joint
       skeltools plot compare runs/joint-60 runs/joint-300 --out gains.svg
     """
-    from skeltools import comparison
     from skeltools.plots import compare as drawing
     from skeltools.plots import style
+    from skeltools.results import compare as comparison
 
     style.need()
     path = out or Path(f"{_beside(a, '').stem}{_beside(b, 'compare')}")

@@ -50,8 +50,8 @@ def command(
       skeltools report runs/ --published --confusions 10
       skeltools report runs/ --format latex
     """
-    from skeltools import results
     from skeltools.cli import show
+    from skeltools.results import record as results
 
     show.records(
         results.read_folders(runs),

@@ -29,7 +29,7 @@ def command(references: tuple[Path, ...], device: str) -> None:
 
     from skeltools.cli.console import out
     from skeltools.environment import device_name, pick_device
-    from skeltools.results import library_versions
+    from skeltools.results.record import library_versions
     from skeltools.selfcheck import Row, check_file, check_shipped
 
     chosen = pick_device(device)

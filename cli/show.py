@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skeltools.results import Record
-    from skeltools.tables import Grid
+    from skeltools.results.record import Record
+    from skeltools.results.tables import Grid
 
 FORMATS = ("table", "markdown", "latex", "csv", "json")
 """What ``--format`` takes."""
@@ -38,9 +38,9 @@ def records(
     """
     import click
 
-    from skeltools import published as others
-    from skeltools import report, tables
     from skeltools.files.texts import printable
+    from skeltools.results import published as others
+    from skeltools.results import report, tables
 
     if as_json or form == "json":
         click.echo(json.dumps([record.content() for record in found], indent=2))
@@ -61,8 +61,8 @@ def grids(made: Sequence[Grid], form: str = "table") -> None:
     """Print grids on stdout, in the form ``table``, ``markdown`` or ``latex``."""
     import click
 
-    from skeltools import tables
     from skeltools.files.texts import printable
+    from skeltools.results import tables
 
     if form != "table":
         face = tables.to_markdown if form == "markdown" else tables.to_latex

@@ -14,7 +14,7 @@ from skeltools.progress import SILENT, Progress
 from skeltools.protocols import encoder as encoders
 from skeltools.protocols import evaluation, origins, sources
 from skeltools.protocols.origins import Origin
-from skeltools.results import Record
+from skeltools.results.record import Record
 
 
 def evaluate(

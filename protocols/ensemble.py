@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skeltools import metrics, results
+from skeltools import metrics
 from skeltools.datasets import subsets
 from skeltools.errors import RunError, did_you_mean
 from skeltools.protocols import linear
 from skeltools.protocols.base import Outcome
 from skeltools.protocols.task import Task
-from skeltools.results import Record
+from skeltools.results import record as results
+from skeltools.results.record import Record
 from skeltools.settings import build, setting
 
 HELD_OUT = "held_out"

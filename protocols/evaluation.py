@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import skeltools
-from skeltools import metrics, results
+from skeltools import metrics
 from skeltools.environment import device_name, pick_device
 from skeltools.errors import DataError, RunError, SettingError, did_you_mean
 from skeltools.progress import SILENT, Progress
@@ -24,7 +24,8 @@ from skeltools.protocols.cache import FeatureCache
 from skeltools.protocols.origins import Origin, check_home
 from skeltools.protocols.registry import Definition
 from skeltools.protocols.task import Task
-from skeltools.results import Record
+from skeltools.results import record as results
+from skeltools.results.record import Record
 from skeltools.runs import preparation_of
 from skeltools.settings import Resolved, parse_override
 from skeltools.store import ClipFile
@@ -40,7 +41,7 @@ class Request:
     Attributes:
         origins: Runs or encoders.
         protocol: Name of a protocol, or `ALL`.
-        subjects: Some of `skeltools.results.SUBJECTS`.
+        subjects: Some of `skeltools.results.record.SUBJECTS`.
         data: Converted file; the run's own when None.
         target: Converted file of a transfer; `data` when None.
         split: Split; the run's own when None, else the file's first.

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skeltools import results
 from skeltools.errors import FormatError, RunError
 from skeltools.features import state_digest
 from skeltools.formats import ntu
 from skeltools.preparation import chain as preparation
-from skeltools.results import Record
+from skeltools.results import record as results
+from skeltools.results.record import Record
 from skeltools.runs import Run
 from skeltools.transforms.streams import to_stream
 

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 import skeltools
-from skeltools import results
 from skeltools.errors import RunError, SettingError
 from skeltools.files.tensors import classifier_note
 from skeltools.protocols import encoder as encoders
+from skeltools.results import record as results
 
 if TYPE_CHECKING:
     from skeltools.runs import Run
@@ -53,7 +53,7 @@ class Source:
     """One subject of evaluation.
 
     Attributes:
-        subject: One of `skeltools.results.SUBJECTS`.
+        subject: One of `skeltools.results.record.SUBJECTS`.
         name: What it is, for the record: a run folder, ``package.module:factory``, or ``none``.
         build: Returns a fresh copy of the encoder in eval mode on a device; None for raw coordinates. Every
             copy is the same.
@@ -120,7 +120,7 @@ def from_run(run: Run, subject: str, seed: int) -> Source:
 
     Args:
         run: The run.
-        subject: One of `skeltools.results.SUBJECTS`.
+        subject: One of `skeltools.results.record.SUBJECTS`.
         seed: Seed of an untrained encoder's weights.
 
     Raises:
@@ -159,7 +159,7 @@ def from_factory(
         factory: Returns the encoder; called with torch's generator seeded.
         name: What to call it, such as ``package.module:factory``.
         weights: File with its state dict; None where the factory loads its own.
-        subject: One of `skeltools.results.SUBJECTS`; pretrained takes the weights, the others do not.
+        subject: One of `skeltools.results.record.SUBJECTS`; pretrained takes the weights, the others do not.
         seed: Seed of an untrained encoder's weights.
 
     Raises:

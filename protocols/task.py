@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skeltools import results
 from skeltools.datasets import subsets
 from skeltools.errors import DataError, RunError
 from skeltools.features import extract, state_digest
@@ -21,6 +20,7 @@ from skeltools.protocols.base import Classifier
 from skeltools.protocols.cache import FeatureCache, key
 from skeltools.protocols.clips import Clips
 from skeltools.protocols.sources import Source
+from skeltools.results import record as results
 from skeltools.store import ClipFile
 
 
@@ -67,7 +67,7 @@ class Task:
 
     @property
     def subject(self) -> str:
-        """One of `skeltools.results.SUBJECTS`."""
+        """One of `skeltools.results.record.SUBJECTS`."""
         return self.source.subject
 
     @cached_property

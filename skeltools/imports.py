@@ -211,7 +211,7 @@ def make_run(
             f"{did_you_mean(stream, found.streams)}"
         )
     chain = preparation.choose(prep or found.preparation, options={"chain.frames": frames}).values
-    from skeltools.results import library_versions
+    from skeltools.results.record import library_versions
 
     overrides = [f"model.width={found.width}", f"model.dim={found.dim}"]
     resolved = resolve_recipe(None, dataset="", split="", stream=stream, overrides=overrides)

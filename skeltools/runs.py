@@ -149,7 +149,7 @@ class Run:
         Raises:
             OutputError: The folder exists and `replace` is False, or it is no run folder.
         """
-        from skeltools.results import library_versions
+        from skeltools.results.record import library_versions
 
         path = Path(path)
         run = Run(

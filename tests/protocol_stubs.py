@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from skeltools import results
 from skeltools.datasets import registry as datasets
 from skeltools.protocols import registry
 from skeltools.protocols.sources import Source
 from skeltools.protocols.task import Task
+from skeltools.results import record as results
 
 
 class MemoryFile:

@@ -25,7 +25,6 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 LOOSE = {
-    "skeltools.comparison": "results",
     "skeltools.embedding": "analysis",
     "skeltools.features": "analysis",
     "skeltools.imports": "reference",
@@ -35,14 +34,10 @@ LOOSE = {
     "skeltools.models.skeattnclr": "methods",
     "skeltools.palette": "plots",
     "skeltools.picture": "plots",
-    "skeltools.published": "results",
     "skeltools.recipes": "methods",
-    "skeltools.report": "results",
     "skeltools.runlog": "runs",
     "skeltools.salience": "analysis",
     "skeltools.selfcheck": "reference",
-    "skeltools.significance": "results",
-    "skeltools.tables": "results",
     "skeltools.training.board": "runs",
     "skeltools.training.checkpoint": "runs",
     "skeltools.training.recipe": "runs",

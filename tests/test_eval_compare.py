@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from test_results_report import BASE
 
-from skeltools import comparison, results
 from skeltools.errors import RunError
-from skeltools.results import Record
+from skeltools.results import compare as comparison
+from skeltools.results import record as results
+from skeltools.results.record import Record
 
 LABELS = [0, 0, 0, 1, 1, 2]
 

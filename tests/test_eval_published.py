@@ -8,7 +8,8 @@ from pathlib import Path
 
 from test_results_report import BASE
 
-from skeltools import published, report, results
+from skeltools.results import published, report
+from skeltools.results import record as results
 
 OURS = replace(
     BASE, protocol="linear", variant="", top1=0.81, best_top1=0.82, best_epoch=5, train_clips=40091,

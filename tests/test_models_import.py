@@ -328,7 +328,7 @@ def test_a_classifier_is_noted(tmp_path: Path, name: str, shape: tuple[int, ...]
 
 
 def test_the_note_stands_in_every_record_of_that_encoder(tmp_path: Path) -> None:
-    from skeltools import results
+    from skeltools.results import record as results
 
     data = make_clips(tmp_path)
     state = {key: value for key, value in under("encoder_q.", theirs()).items() if ".fc." not in key}

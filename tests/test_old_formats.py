@@ -13,8 +13,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from skeltools import results, runs
+from skeltools import runs
 from skeltools.cli.main import main
+from skeltools.results import record as results
 from skeltools.store import ClipFile, layout
 from skeltools.training import checkpoint
 

@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from plotting import HOSTILE, invoke, make_run, renamed
 
-from skeltools import report, results
 from skeltools.page import clips as packing
 from skeltools.page import document
 from skeltools.page.runs import shares
+from skeltools.results import record as results
+from skeltools.results import report
 from skeltools.store import ClipFile
 
 

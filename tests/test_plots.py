@@ -171,8 +171,8 @@ def test_a_confusion_matrix_holds_shares_of_true_classes_and_leaves_empty_ones_o
 
 
 def test_gains_and_losses_are_sorted_and_those_of_the_comparison(made: tuple[Path, Path]) -> None:
-    from skeltools import comparison
     from skeltools.plots import compare
+    from skeltools.results import compare as comparison
 
     one, two = (comparison.pick(f"{made[1]}@{word}", "linear") for word in ("random", "pretrained"))
     found = comparison.compare(one, two)

@@ -15,10 +15,11 @@ from protocol_stubs import settings as _settings
 from protocol_stubs import task as _task
 from torch import nn
 
-from skeltools import metrics, results
+from skeltools import metrics
 from skeltools.errors import DataError, RunError, SettingError
 from skeltools.features import extract, state_digest
 from skeltools.protocols import knn, linear, registry
+from skeltools.results import record as results
 from skeltools.settings import packaged_recipes
 
 
@@ -119,9 +120,7 @@ def test_frozen_means_that_no_entry_of_the_state_moves(entry: str) -> None:
 
 
 def test_importing_protocols_loads_no_torch() -> None:
-    code = (
-        "import sys, skeltools.protocols, skeltools.cli.eval, skeltools.report; print('torch' in sys.modules)"
-    )
+    code = "import sys, skeltools.protocols, skeltools.cli.eval, skeltools.results.report; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -12,12 +12,12 @@ import torch
 from protocol_stubs import MemoryFile, settings, task
 from test_results_report import BASE
 
-from skeltools import results
 from skeltools.errors import RunError
 from skeltools.protocols import ensemble, linear, registry
 from skeltools.protocols.sources import Source
 from skeltools.protocols.task import Task
-from skeltools.results import Record, Side
+from skeltools.results import record as results
+from skeltools.results.record import Record, Side
 
 STREAMS = ("joint", "motion", "bone")
 

@@ -10,8 +10,8 @@ from protocol_stubs import Mean, settings, task
 from torch import nn
 from torch.nn import functional as F
 
-from skeltools import results
 from skeltools.protocols import linear
+from skeltools.results import record as results
 
 
 def _data(n: int = 50, dim: int = 6, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

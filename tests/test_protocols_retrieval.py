@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from protocol_stubs import Mean, MemoryFile, settings, task
 from sklearn.metrics import average_precision_score
 
-from skeltools import knn, metrics, results
+from skeltools import knn, metrics
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError
 from skeltools.protocols import oneshot, retrieval
 from skeltools.protocols.sources import Pretraining, Source
+from skeltools.results import record as results
 
 
 @given(st.integers(0, 1000), st.integers(2, 30))

@@ -13,11 +13,11 @@ import torch
 from protocol_stubs import Mean, MemoryFile, task
 from torch import nn
 
-from skeltools import results
 from skeltools.errors import RunError
 from skeltools.features import state_digest
 from skeltools.protocols import encoder, sources
 from skeltools.protocols.cache import FeatureCache
+from skeltools.results import record as results
 
 
 class Small(nn.Module):

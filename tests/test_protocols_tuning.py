@@ -10,12 +10,13 @@ import torch
 from protocol_stubs import MemoryFile, settings, task
 from torch import nn
 
-from skeltools import metrics, results
+from skeltools import metrics
 from skeltools.datasets import subsets
 from skeltools.errors import RunError, SettingError
 from skeltools.features import state_digest
 from skeltools.protocols import finetune, registry, semi, sources, transfer, tuning
 from skeltools.protocols.clips import Clips
+from skeltools.results import record as results
 
 
 class Net(nn.Module):

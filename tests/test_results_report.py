@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from skeltools import report, results, tables
 from skeltools.errors import RunError
-from skeltools.results import Record
+from skeltools.results import record as results
+from skeltools.results import report, tables
+from skeltools.results.record import Record
 
 BASE = results.named(
     Record(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from skeltools.significance import Spread, bootstrap, mcnemar, spread
+from skeltools.results.significance import Spread, bootstrap, mcnemar, spread
 
 
 def _pair(only_a: int, only_b: int, both: int = 3, none: int = 2) -> tuple[np.ndarray, np.ndarray]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skeltools import embedding, features, report, results, runlog, salience
+from skeltools import embedding, features, runlog, salience
 from skeltools.errors import DataError, RunError
 from skeltools.page import clips as packing
 from skeltools.page.view import sampled, thinned
 from skeltools.plots.skeletons import salience_range
 from skeltools.progress import SILENT, Progress
+from skeltools.results import record as results
+from skeltools.results import report
 from skeltools.runs import Run
 from skeltools.store import ClipFile
 
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from skeltools.results import Record, Side
+    from skeltools.results.record import Record, Side
+    from skeltools.results.tables import Grid
     from skeltools.runlog import Curves
-    from skeltools.tables import Grid
 
 _POINTS = 1000
 """Most points of a curve."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skeltools import comparison, palette
+from skeltools import palette
 from skeltools.plots import style
+from skeltools.results import compare as comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from skeltools.comparison import Comparison
-    from skeltools.results import Record
+    from skeltools.results.compare import Comparison
+    from skeltools.results.record import Record
 
 
 def draw(found: Comparison, a: Record, b: Record) -> Figure:

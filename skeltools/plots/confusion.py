@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import comparison
 from skeltools.plots import style
+from skeltools.results import compare as comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from skeltools.report import Row
+    from skeltools.results.report import Row
 
 _NUMBERS = 30
 """Up to this many classes, cells hold their number."""

@@ -256,7 +256,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this very moment."""
-        from skeltools.results import library_versions
+        from skeltools.results.record import library_versions
 
         self._flush()
         mine = {f"cpu {self.world.rank}": torch.get_rng_state()}

@@ -409,7 +409,7 @@ def _record_seeds() -> list[bytes]:
     import typing
     from dataclasses import fields
 
-    from skeltools.results import RECORD_VERSION, SUBJECTS, Record
+    from skeltools.results.record import RECORD_VERSION, SUBJECTS, Record
 
     plain = {"str": "x", "int": 1, "float": 0.5, "bool": False}
     content: dict[str, Any] = {}
@@ -424,7 +424,7 @@ def _record_seeds() -> list[bytes]:
 
 
 def _record(data: bytes, folder: Path) -> None:
-    from skeltools import results
+    from skeltools.results import record as results
 
     found = results.read(put(folder, "x.json", data))
     assert json.dumps(found.content(), allow_nan=False)
@@ -445,7 +445,7 @@ def _side_seeds() -> list[bytes]:
 
 @cache
 def _a_record() -> Any:
-    from skeltools import results
+    from skeltools.results import record as results
 
     content = json.loads(_record_seeds()[0])
     return replace(results.Record(**content), scores="x.npz", test_clips=1, num_classes=2)

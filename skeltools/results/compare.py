@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skeltools import report, results
 from skeltools.errors import RunError, counted, did_you_mean
-from skeltools.results import Record
-from skeltools.significance import McNemar, bootstrap, mcnemar
-from skeltools.tables import Grid
+from skeltools.results import record as results
+from skeltools.results import report
+from skeltools.results.record import Record
+from skeltools.results.significance import McNemar, bootstrap, mcnemar
+from skeltools.results.tables import Grid
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,9 +13,9 @@ from typing import Any
 
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
-from skeltools.report import Row, by_table, title
-from skeltools.results import PRETRAINED, Record
-from skeltools.tables import Grid
+from skeltools.results.record import PRETRAINED, Record
+from skeltools.results.report import Row, by_table, title
+from skeltools.results.tables import Grid
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Published:
 
 @cache
 def _text(name: str) -> str:
-    return (files("skeltools") / "data" / name).read_text(encoding="utf-8")
+    return (files("skeltools.results") / name).read_text(encoding="utf-8")
 
 
 @cache

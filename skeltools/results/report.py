@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError, counted
-from skeltools.results import PRETRAINED, SUBJECTS, Record, Side
-from skeltools.significance import Spread, bootstrap, spread
-from skeltools.tables import Grid
+from skeltools.results.record import PRETRAINED, SUBJECTS, Record, Side
+from skeltools.results.significance import Spread, bootstrap, spread
+from skeltools.results.tables import Grid
 
 if TYPE_CHECKING:
     import numpy as np

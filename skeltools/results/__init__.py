@@ -1,0 +1,1 @@
+"""Records of results, and the tables made of them."""
