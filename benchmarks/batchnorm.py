@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from skeltools.runs import Run
+from skeltools.runs import checkpoint
+from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
-from skeltools.training import checkpoint
 from skeltools.training.engine import ViewMaker, make_model
 
 UNSEEN = 1_000_000

@@ -27,8 +27,8 @@ def sizes(overrides: list[str]) -> tuple[int, int]:
     """Return the number of trained parameters and the numbers in the key that a clip adds to the queue."""
     import torch
 
+    from skeltools.runs.settings import resolve_recipe
     from skeltools.training.engine import make_model
-    from skeltools.training.recipe import resolve_recipe
 
     settings = resolve_recipe(None, dataset="", split="", stream="joint", overrides=overrides).values
     model = make_model(settings, 0)

@@ -21,7 +21,7 @@ from skeltools import metrics
 from skeltools.protocols import linear, registry, sources
 from skeltools.protocols.linear import Fit, LinearSettings
 from skeltools.protocols.task import Task
-from skeltools.runs import Run
+from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
 
 

@@ -49,9 +49,9 @@ def make(options: argparse.Namespace, variant: str) -> Step:
     """Return a function that does one training step."""
     from skeltools.environment import pick_device
     from skeltools.models.skeattnclr import key_momentum
+    from skeltools.runs.settings import resolve_recipe
     from skeltools.training.engine import ViewMaker, make_model, make_optimizer
     from skeltools.training.memory import keep_freed_memory
-    from skeltools.training.recipe import resolve_recipe
 
     device, plain = pick_device(options.device), variant.startswith("plain")
     torch.backends.cudnn.benchmark = True  # as the engine does
@@ -277,9 +277,9 @@ def compare(options: argparse.Namespace) -> None:
 
 def time_views(options: argparse.Namespace) -> None:
     """Print what the two views and the part swap cost a clip on one core."""
+    from skeltools.runs.settings import resolve_recipe
     from skeltools.training.engine import ViewMaker
     from skeltools.training.memory import keep_freed_memory
-    from skeltools.training.recipe import resolve_recipe
 
     torch.set_num_threads(1)
     keep_freed_memory()

@@ -37,7 +37,7 @@ def command(out: Path, replace: bool) -> None:
     from skeltools.errors import OutputError
     from skeltools.results import record as results
     from skeltools.results import report
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
 
     if out.exists() and not replace:
         raise OutputError(f"{out} already exists. Use --replace to run the demo again in it.")

@@ -39,7 +39,7 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     from skeltools.environment import pick_device
     from skeltools.protocols import sources
     from skeltools.protocols.task import Task
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
     features.check_target(out, replace=replace)

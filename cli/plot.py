@@ -144,10 +144,10 @@ def curves(run: Path, out: Path | None, replace: bool) -> None:
       skeltools plot curves runs/joint
       skeltools plot curves runs/joint --out curves.svg
     """
-    from skeltools import runlog
     from skeltools.plots import curves as drawing
     from skeltools.plots import style
-    from skeltools.runs import Run
+    from skeltools.runs import log as runlog
+    from skeltools.runs.folder import Run
 
     style.need()
     opened = Run.open(run)
@@ -315,7 +315,7 @@ def embedding(
     from skeltools.errors import DataError
     from skeltools.plots import embedding as drawing
     from skeltools.plots import style
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
     style.need()
@@ -392,7 +392,7 @@ def attention(
     from skeltools.plots import animation, style
     from skeltools.plots import attention as drawing
     from skeltools.plots import clip as clips
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
     if (which is None) == (label is None):

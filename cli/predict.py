@@ -33,7 +33,7 @@ def command(run: Path, clips: tuple[Path, ...], top: int, device: str, as_json: 
     from skeltools.environment import pick_device
     from skeltools.protocols.prediction import predict
     from skeltools.results.tables import Grid
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
 
     found = predict(Run.open(run), clips, pick_device(device), top)
     if as_json:

@@ -26,7 +26,7 @@ from skeltools.protocols.registry import Definition
 from skeltools.protocols.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
-from skeltools.runs import preparation_of
+from skeltools.runs.folder import preparation_of
 from skeltools.settings import Resolved, parse_override
 from skeltools.store import ClipFile
 

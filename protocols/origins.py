@@ -13,7 +13,7 @@ from skeltools.errors import OutputError, RunError
 from skeltools.protocols import encoder as encoders
 from skeltools.protocols import sources
 from skeltools.protocols.sources import Source
-from skeltools.runs import Run
+from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
 from skeltools.transforms.streams import check_stream
 

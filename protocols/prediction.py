@@ -16,7 +16,7 @@ from skeltools.formats import ntu
 from skeltools.preparation import chain as preparation
 from skeltools.results import record as results
 from skeltools.results.record import Record
-from skeltools.runs import Run
+from skeltools.runs.folder import Run
 from skeltools.transforms.streams import to_stream
 
 

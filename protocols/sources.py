@@ -20,7 +20,7 @@ from skeltools.protocols import encoder as encoders
 from skeltools.results import record as results
 
 if TYPE_CHECKING:
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from skeltools.datasets import subsets
 from skeltools.errors import DataError, SettingError, did_you_mean
-from skeltools.runs import check_seed
+from skeltools.runs.folder import check_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,10 +21,10 @@ from skeltools.files import tensors as weights
 from skeltools.models.reference_names import translate_backbone
 from skeltools.models.stgcn import STGCN
 from skeltools.preparation import chain as preparation
-from skeltools.runs import Run
+from skeltools.runs import checkpoint as checkpoints
+from skeltools.runs.folder import Run
+from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
-from skeltools.training import checkpoint as checkpoints
-from skeltools.training.recipe import resolve_recipe
 from skeltools.transforms.streams import check_stream
 
 PREFIXES = {"encoder_q.": "joint", "encoder_q_motion.": "motion", "encoder_q_bone.": "bone"}

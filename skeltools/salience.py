@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skeltools.models.skeattnclr import Branch
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
 
@@ -37,7 +37,7 @@ def load_branch(run: Run, device: torch.device | str) -> Branch:
             weights that do not fit its settings.
     """
     from skeltools.models.skeattnclr import Branch
-    from skeltools.training import checkpoint
+    from skeltools.runs import checkpoint
 
     if run.kind != "pretrain":
         raise RunError(f"{run.path} was imported as a backbone alone, so it has no attention mask.")

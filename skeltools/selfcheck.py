@@ -34,7 +34,7 @@ from skeltools.models.heads import MLP
 from skeltools.models.reference_names import translate, translate_backbone, translate_neck
 from skeltools.models.skeattnclr import SkeAttnCLR, key_momentum
 from skeltools.models.stgcn import STGCN
-from skeltools.training.recipe import ModelSettings
+from skeltools.runs.settings import ModelSettings
 from skeltools.transforms import augment, partswap
 from skeltools.transforms.draws import Draws
 from skeltools.transforms.streams import check_stream, to_stream

@@ -99,7 +99,7 @@ def resolve(
     context: Context | None = None,
     overrides: Iterable[str] = (),
     options: Mapping[str, Any] | None = None,
-    package: str = "skeltools.recipes",
+    package: str = "skeltools.methods.recipes",
 ) -> Resolved[T]:
     """Resolve the settings of `schema`.
 
@@ -182,7 +182,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def packaged_recipes(package: str = "skeltools.recipes") -> list[str]:
+def packaged_recipes(package: str = "skeltools.methods.recipes") -> list[str]:
     """Return the names of the recipes that ship in `package`, sorted."""
     return sorted(
         entry.name.removesuffix(".toml") for entry in files(package).iterdir() if entry.name.endswith(".toml")

@@ -34,13 +34,8 @@ LOOSE = {
     "skeltools.models.skeattnclr": "methods",
     "skeltools.palette": "plots",
     "skeltools.picture": "plots",
-    "skeltools.recipes": "methods",
-    "skeltools.runlog": "runs",
     "skeltools.salience": "analysis",
     "skeltools.selfcheck": "reference",
-    "skeltools.training.board": "runs",
-    "skeltools.training.checkpoint": "runs",
-    "skeltools.training.recipe": "runs",
 }
 """Modules that do not lie in their room yet, and the room."""
 

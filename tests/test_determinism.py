@@ -19,7 +19,7 @@ import pytest
 from clipfiles import TINY
 
 from skeltools.convert import pipeline as conversion
-from skeltools.training import checkpoint as checkpoints
+from skeltools.runs import checkpoint as checkpoints
 
 TRAIN = [word for setting in (*TINY, "train.deterministic=true") for word in ("--set", setting)]
 

@@ -250,7 +250,7 @@ def test_compare_tests_the_same_clips(place: Path, everything: list[dict[str, An
 def test_features_are_those_of_the_encoder(place: Path) -> None:
     out = place / "f.npz"
     _ok("features", place / "runs" / "joint", place / "ntu60.h5", "--out", out)
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
     with np.load(out, allow_pickle=False) as found, ClipFile(place / "ntu60.h5") as file:

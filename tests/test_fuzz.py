@@ -26,8 +26,8 @@ from skeltools.files.arrays import open_array, read_arrays
 from skeltools.files.texts import printable
 from skeltools.formats.sources import list_entries, read_all
 from skeltools.results import record as results
+from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
-from skeltools.training.recipe import resolve_recipe
 
 CASES = {"hdf5": 40, "7z": 40}
 CORPUS = Path(__file__).parent / "corpus"

@@ -32,12 +32,12 @@ from skeltools.features import extract
 from skeltools.models import stgcn
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.progress import Silent
-from skeltools.runs import Run
+from skeltools.runs.folder import Run
+from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 from skeltools.training.distributed import World
 from skeltools.training.engine import Trainer, make_model
 from skeltools.training.feed import DeviceFeed, StreamFeed
-from skeltools.training.recipe import resolve_recipe
 from skeltools.transforms import augment, partswap
 from skeltools.transforms.draws import Draws, permutation
 from skeltools.transforms.streams import to_stream

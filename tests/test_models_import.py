@@ -19,7 +19,7 @@ from skeltools.cli.main import main
 from skeltools.errors import RunError
 from skeltools.imports import read
 from skeltools.models.stgcn import STGCN
-from skeltools.runs import Run
+from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
 
 

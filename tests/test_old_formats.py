@@ -13,11 +13,11 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from skeltools import runs
 from skeltools.cli.main import main
 from skeltools.results import record as results
+from skeltools.runs import checkpoint
+from skeltools.runs import folder as runs
 from skeltools.store import ClipFile, layout
-from skeltools.training import checkpoint
 
 FORMATS = Path(__file__).parent / "fixtures" / "formats"
 CLIPS = sorted(path.name.removesuffix(".gz") for path in FORMATS.glob("clips-*.h5.gz"))

@@ -13,14 +13,15 @@ import torch
 from plotting import HOSTILE, invoke, make_run, renamed
 from rawfiles import body_of, ntu_bytes, write_ntu
 
-from skeltools import embedding, runlog, salience
+from skeltools import embedding, salience
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, RunError, SettingError
 from skeltools.plots import camera as cameras
 from skeltools.plots import clip as clips
 from skeltools.plots import style
-from skeltools.runs import Run
+from skeltools.runs import log as runlog
+from skeltools.runs.folder import Run
 from skeltools.skeletons.kinect2 import JOINTS, PARTS
 from skeltools.store import ClipFile
 

@@ -20,7 +20,7 @@ from clipfiles import TINY, make_clips
 from skeltools.cli.main import main
 from skeltools.errors import SettingError
 from skeltools.progress import SILENT
-from skeltools.runs import Run
+from skeltools.runs.folder import Run
 from skeltools.training.launch import Request, launch
 
 SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]

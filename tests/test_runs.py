@@ -11,10 +11,10 @@ from clipfiles import TINY, make_clips
 
 from skeltools.errors import OutputError, RunError
 from skeltools.features import state_digest
-from skeltools.runs import Run
+from skeltools.runs.folder import Run
+from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 from skeltools.training.engine import Trainer
-from skeltools.training.recipe import resolve_recipe
 
 
 @pytest.fixture(scope="module")

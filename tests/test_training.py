@@ -19,13 +19,13 @@ from trainedruns import log_of, state_of, stop_after
 
 from skeltools.errors import DataError, RunError, SettingError
 from skeltools.progress import Silent
-from skeltools.runs import Run
+from skeltools.runs import checkpoint as checkpoints
+from skeltools.runs.folder import Run
+from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
-from skeltools.training import checkpoint as checkpoints
 from skeltools.training import feed
 from skeltools.training.engine import Trainer, ViewMaker, make_model
 from skeltools.training.feed import DeviceFeed, StreamFeed
-from skeltools.training.recipe import resolve_recipe
 from skeltools.training.schedule import learning_rate
 from skeltools.transforms.streams import to_stream
 

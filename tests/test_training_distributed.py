@@ -20,8 +20,8 @@ import torch
 from clipfiles import TINY, make_clips
 
 from skeltools.errors import SettingError
-from skeltools.runs import Run
-from skeltools.training import checkpoint as checkpoints
+from skeltools.runs import checkpoint as checkpoints
+from skeltools.runs.folder import Run
 from skeltools.training.distributed import World
 
 SETTINGS = [

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from skeltools.runs import Run
-from skeltools.training import checkpoint as checkpoints
+from skeltools.runs import checkpoint as checkpoints
+from skeltools.runs.folder import Run
 
 
 def log_of(run: Run) -> list[dict[str, Any]]:

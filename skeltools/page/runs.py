@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skeltools import embedding, features, runlog, salience
+from skeltools import embedding, features, salience
 from skeltools.errors import DataError, RunError
 from skeltools.page import clips as packing
 from skeltools.page.view import sampled, thinned
@@ -17,7 +17,8 @@ from skeltools.plots.skeletons import salience_range
 from skeltools.progress import SILENT, Progress
 from skeltools.results import record as results
 from skeltools.results import report
-from skeltools.runs import Run
+from skeltools.runs import log as runlog
+from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from skeltools.results.record import Record, Side
     from skeltools.results.tables import Grid
-    from skeltools.runlog import Curves
+    from skeltools.runs.log import Curves
 
 _POINTS = 1000
 """Most points of a curve."""

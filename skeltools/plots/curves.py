@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skeltools import palette, runlog
+from skeltools import palette
 from skeltools.plots import style
+from skeltools.runs import log as runlog
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from skeltools.runlog import Curves
+    from skeltools.runs.log import Curves
 
 NAMES = {
     "loss": "total",

@@ -24,9 +24,9 @@ from skeltools.environment import full_float32
 from skeltools.errors import DataError, RunError, counted
 from skeltools.models.skeattnclr import Branch, Losses, SkeAttnCLR, key_momentum
 from skeltools.progress import SILENT, Progress
-from skeltools.runs import check_seed
-from skeltools.training import board
-from skeltools.training import checkpoint as checkpoints
+from skeltools.runs import board
+from skeltools.runs import checkpoint as checkpoints
+from skeltools.runs.folder import check_seed
 from skeltools.training.distributed import World
 from skeltools.training.feed import make_feed
 from skeltools.training.monitor import Monitor
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from skeltools.runs import Run
+    from skeltools.runs.folder import Run
+    from skeltools.runs.settings import PretrainSettings
     from skeltools.store import ClipFile
-    from skeltools.training.recipe import PretrainSettings
 
 LOSS_NAMES = ("loss", "loss_global", "loss_salient", "loss_nonsalient")
 

@@ -15,12 +15,12 @@ import torch
 
 from skeltools.errors import RunError
 from skeltools.progress import SILENT, Progress
-from skeltools.runs import Run, check_free, held
+from skeltools.runs.folder import Run, check_free, held
+from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 from skeltools.training.distributed import World, joined
 from skeltools.training.engine import Trainer
 from skeltools.training.memory import keep_freed_memory
-from skeltools.training.recipe import resolve_recipe
 from skeltools.transforms.streams import check_stream
 
 

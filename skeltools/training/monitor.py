@@ -21,8 +21,8 @@ from skeltools.transforms.draws import permutation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from skeltools.runs.settings import MonitorSettings
     from skeltools.store import ClipFile
-    from skeltools.training.recipe import MonitorSettings
 
 _EPOCH = 2**31
 """Keeps the monitor's choice of clips apart from the order of any epoch."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from skeltools.training.recipe import TrainSettings
+from skeltools.runs.settings import TrainSettings
 
 
 def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:

@@ -463,7 +463,7 @@ def _arrays(path: Path) -> dict[str, bytes]:
 
 
 def _weights(path: Path) -> dict[str, bytes]:
-    from skeltools.training import checkpoint
+    from skeltools.runs import checkpoint
 
     return {name: value.numpy().tobytes() for name, value in checkpoint.load(path).model.items()}
 

@@ -324,7 +324,7 @@ def _weights(data: bytes, folder: Path) -> None:
 def _checkpoint_seeds() -> list[bytes]:
     import torch
 
-    from skeltools.training import checkpoint
+    from skeltools.runs import checkpoint
 
     content = checkpoint.Checkpoint(
         epoch=1, batch=0, step=1, model={"a": torch.ones(2)}, optimizer={"state": {}}, rng={}, settings={},
@@ -336,7 +336,7 @@ def _checkpoint_seeds() -> list[bytes]:
 
 
 def _checkpoint(data: bytes, folder: Path) -> None:
-    from skeltools.training import checkpoint
+    from skeltools.runs import checkpoint
 
     checkpoint.load(put(folder, "step-1.pt", data))
 
@@ -400,7 +400,7 @@ def _recipe_seeds() -> list[bytes]:
 
 
 def _recipe(data: bytes, folder: Path) -> None:
-    from skeltools.training.recipe import resolve_recipe
+    from skeltools.runs.settings import resolve_recipe
 
     resolve_recipe(str(put(folder, "x.toml", data)), dataset="ntu60", split="xsub", stream="joint")
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import torch
 
     from skeltools.models.encoder import FeatureEncoder
+    from skeltools.runs.checkpoint import Checkpoint
+    from skeltools.runs.settings import PretrainSettings
     from skeltools.settings import Resolved
     from skeltools.store import ClipFile
-    from skeltools.training.checkpoint import Checkpoint
-    from skeltools.training.recipe import PretrainSettings
 
 VERSION = 1
 
@@ -233,7 +233,7 @@ class Run:
         Raises:
             RunError: There is none yet.
         """
-        from skeltools.training import checkpoint
+        from skeltools.runs import checkpoint
 
         found = checkpoint.paths(self.checkpoints_dir)
         if not found:
@@ -244,7 +244,7 @@ class Run:
 
     @cached_property
     def _last(self) -> Checkpoint:
-        from skeltools.training import checkpoint
+        from skeltools.runs import checkpoint
 
         return checkpoint.load(self.last_checkpoint())
 
@@ -298,8 +298,8 @@ def _stored_settings(
     content: Mapping[str, Any],
 ) -> tuple[PretrainSettings, dict[str, Any], dict[str, str]]:
     """Return settings, the same by dotted key, and their origins, from the content of a ``run.json``."""
+    from skeltools.runs.settings import PretrainSettings, resolve_recipe
     from skeltools.settings import build
-    from skeltools.training.recipe import PretrainSettings, resolve_recipe
 
     stored, origin = content["settings"], dict(content["origin"])
     context = {key: content[key] for key in ("dataset", "split", "stream")}

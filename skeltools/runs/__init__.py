@@ -1,0 +1,1 @@
+"""The run folder: what was run, its checkpoints, log and settings."""
