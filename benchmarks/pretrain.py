@@ -48,7 +48,7 @@ class Step(Protocol):
 def make(options: argparse.Namespace, variant: str) -> Step:
     """Return a function that does one training step."""
     from skeltools.environment import pick_device
-    from skeltools.models.skeattnclr import key_momentum
+    from skeltools.methods.skeattnclr import key_momentum
     from skeltools.runs.settings import resolve_recipe
     from skeltools.training.engine import ViewMaker, make_model, make_optimizer
     from skeltools.training.memory import keep_freed_memory

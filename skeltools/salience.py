@@ -24,7 +24,7 @@ from skeltools.transforms.streams import to_stream
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from skeltools.models.skeattnclr import Branch
+    from skeltools.methods.skeattnclr import Branch
     from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
@@ -36,7 +36,7 @@ def load_branch(run: Run, device: torch.device | str) -> Branch:
         RunError: The run has no mask (an import, or trained without the local branch), no checkpoint, or
             weights that do not fit its settings.
     """
-    from skeltools.models.skeattnclr import Branch
+    from skeltools.methods.skeattnclr import Branch
     from skeltools.runs import checkpoint
 
     if run.kind != "pretrain":

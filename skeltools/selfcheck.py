@@ -26,13 +26,13 @@ from skeltools.errors import DataError, SettingError
 from skeltools.files import kinds
 from skeltools.files.arrays import read_arrays
 from skeltools.files.kinds import Kind
+from skeltools.methods.skeattnclr import SkeAttnCLR, key_momentum
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone
 from skeltools.models.dsta import DSTA, plan
 from skeltools.models.heads import MLP
 from skeltools.models.reference_names import translate, translate_backbone, translate_neck
-from skeltools.models.skeattnclr import SkeAttnCLR, key_momentum
 from skeltools.models.stgcn import STGCN
 from skeltools.runs.settings import ModelSettings
 from skeltools.transforms import augment, partswap

@@ -31,7 +31,6 @@ LOOSE = {
     "skeltools.knn": "analysis",
     "skeltools.metrics": "analysis",
     "skeltools.models.reference_names": "reference",
-    "skeltools.models.skeattnclr": "methods",
     "skeltools.palette": "plots",
     "skeltools.picture": "plots",
     "skeltools.salience": "analysis",

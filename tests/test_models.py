@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skeltools.errors import SettingError
+from skeltools.methods.skeattnclr import SkeAttnCLR, info_nce, key_momentum
 from skeltools.models import stgcn
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
@@ -28,7 +29,6 @@ from skeltools.models.gather import gather
 from skeltools.models.norm import BatchNorm
 from skeltools.models.reference_names import translate
 from skeltools.models.registry import BACKBONES, build_backbone
-from skeltools.models.skeattnclr import SkeAttnCLR, info_nce, key_momentum
 from skeltools.models.stgcn import STGCN
 from skeltools.transforms import partswap
 

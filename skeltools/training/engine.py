@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from skeltools.environment import full_float32
 from skeltools.errors import DataError, RunError, counted
-from skeltools.models.skeattnclr import Branch, Losses, SkeAttnCLR, key_momentum
+from skeltools.methods.skeattnclr import Branch, Losses, SkeAttnCLR, key_momentum
 from skeltools.progress import SILENT, Progress
 from skeltools.runs import board
 from skeltools.runs import checkpoint as checkpoints
