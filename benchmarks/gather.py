@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.benchmark import Timer
 
 from skeltools.environment import device_name, pick_device
-from skeltools.models import gather
+from skeltools.models.fast import gather
 
 ROWS, JOINTS = 75, 25
 SIZES = ((16384, 64), (8192, 128), (4096, 256))

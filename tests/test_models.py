@@ -22,10 +22,10 @@ from skeltools.models import stgcn
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone, initialise
-from skeltools.models.dropout import dropout
 from skeltools.models.dsta import plan
 from skeltools.models.encoder import FeatureEncoder
-from skeltools.models.gather import gather
+from skeltools.models.fast.dropout import dropout
+from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
 from skeltools.models.reference_names import translate
 from skeltools.models.registry import BACKBONES, build_backbone

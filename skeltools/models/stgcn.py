@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeltools.models.contract import Backbone, ModelSettings
-from skeltools.models.dropout import dropout
-from skeltools.models.gather import gather
+from skeltools.models.fast.dropout import dropout
+from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
 from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS, graph
 
