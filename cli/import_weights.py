@@ -44,7 +44,7 @@ def command(
     from collections import Counter
 
     from skeltools.cli.console import out as stdout
-    from skeltools.imports import make_run
+    from skeltools.reference.weights import make_run
 
     run, found = make_run(
         checkpoint,

@@ -29,8 +29,8 @@ def command(references: tuple[Path, ...], device: str) -> None:
 
     from skeltools.cli.console import out
     from skeltools.environment import device_name, pick_device
+    from skeltools.reference.selfcheck import Row, check_file, check_shipped
     from skeltools.results.record import library_versions
-    from skeltools.selfcheck import Row, check_file, check_shipped
 
     chosen = pick_device(device)
     tables: list[tuple[str, list[Row]]] = [(str(path), check_file(path, chosen)) for path in references]

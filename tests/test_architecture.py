@@ -27,14 +27,11 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room i
 LOOSE = {
     "skeltools.embedding": "analysis",
     "skeltools.features": "analysis",
-    "skeltools.imports": "reference",
     "skeltools.knn": "analysis",
     "skeltools.metrics": "analysis",
-    "skeltools.models.reference_names": "reference",
     "skeltools.palette": "plots",
     "skeltools.picture": "plots",
     "skeltools.salience": "analysis",
-    "skeltools.selfcheck": "reference",
 }
 """Modules that do not lie in their room yet, and the room."""
 

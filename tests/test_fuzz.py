@@ -17,7 +17,6 @@ from fuzz.mutate import mutate
 from fuzz.targets import TARGETS, _h5_seed
 from fuzz.worker import case, seeds
 
-from skeltools import imports
 from skeltools.cli.main import main
 from skeltools.errors import DataError, FormatError, RunError, SettingError, SkeltoolsError, SourceError
 from skeltools.files import pickles
@@ -25,6 +24,7 @@ from skeltools.files import tensors as weights
 from skeltools.files.arrays import open_array, read_arrays
 from skeltools.files.texts import printable
 from skeltools.formats.sources import list_entries, read_all
+from skeltools.reference import weights as imports
 from skeltools.results import record as results
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile

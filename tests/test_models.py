@@ -27,9 +27,9 @@ from skeltools.models.encoder import FeatureEncoder
 from skeltools.models.fast.dropout import dropout
 from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
-from skeltools.models.reference_names import translate
 from skeltools.models.registry import BACKBONES, build_backbone
 from skeltools.models.stgcn import STGCN
+from skeltools.reference.names import translate
 from skeltools.transforms import partswap
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from skeltools.cli.main import main
 from skeltools.errors import RunError
-from skeltools.imports import read
 from skeltools.models.stgcn import STGCN
+from skeltools.reference.weights import read
 from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
 

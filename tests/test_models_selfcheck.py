@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from skeltools.cli.main import main
 from skeltools.errors import DataError
-from skeltools.selfcheck import SHIPPED, check_file, check_shipped, shipped_numbers
+from skeltools.reference.selfcheck import SHIPPED, check_file, check_shipped, shipped_numbers
 
 CPU = torch.device("cpu")
 
@@ -56,7 +56,7 @@ def test_a_file_under_another_stream_is_out(shared: Path, tmp_path: Path, view: 
 def test_shipped_numbers_are_reproduced_and_are_what_this_code_makes() -> None:
     rows = check_shipped(CPU)
     assert not [row for row in rows if not row.ok or row.skipped]
-    stored = json.loads((files("skeltools.data") / SHIPPED).read_text())
+    stored = json.loads((files("skeltools.reference") / SHIPPED).read_text())
     assert shipped_numbers(CPU, torch.float64) == pytest.approx(stored, rel=1e-10)
 
 

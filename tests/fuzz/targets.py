@@ -316,7 +316,7 @@ def _weights_seeds() -> list[bytes]:
 
 
 def _weights(data: bytes, folder: Path) -> None:
-    from skeltools import imports
+    from skeltools.reference import weights as imports
 
     imports.read(put(folder, "x.pt", data))
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from skeltools.errors import DataError, RunError, counted, did_you_mean
 from skeltools.files import tensors as weights
-from skeltools.models.reference_names import translate_backbone
 from skeltools.models.stgcn import STGCN
 from skeltools.preparation import chain as preparation
+from skeltools.reference.names import translate_backbone
 from skeltools.runs import checkpoint as checkpoints
 from skeltools.runs.folder import Run
 from skeltools.runs.settings import resolve_recipe

@@ -32,15 +32,15 @@ from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone
 from skeltools.models.dsta import DSTA, plan
 from skeltools.models.heads import MLP
-from skeltools.models.reference_names import translate, translate_backbone, translate_neck
 from skeltools.models.stgcn import STGCN
+from skeltools.reference.names import translate, translate_backbone, translate_neck
 from skeltools.runs.settings import ModelSettings
 from skeltools.transforms import augment, partswap
 from skeltools.transforms.draws import Draws
 from skeltools.transforms.streams import check_stream, to_stream
 
 SHIPPED = "selfcheck.json"
-"""Name of the shipped numbers within ``skeltools/data``."""
+"""Name of the shipped numbers within ``skeltools/reference``."""
 
 GRADIENT_FLOOR = 0.01
 """Smaller gradient norms are rounding noise in float32: biases in front of a batch norm."""
@@ -408,7 +408,7 @@ def _model_settings(**values: Any) -> ModelSettings:
 
 def check_shipped(device: torch.device) -> list[Row]:
     """Recompute the numbers that ship with the package, in float64 and, with a wider bound, in float32."""
-    want = json.loads((files("skeltools.data") / SHIPPED).read_text(encoding="utf-8"))
+    want = json.loads((files("skeltools.reference") / SHIPPED).read_text(encoding="utf-8"))
     rows = []
     for dtype, bound in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
         table = _Table(want, dtype)

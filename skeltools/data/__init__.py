@@ -1,1 +1,0 @@
-"""Tables of facts that ship with the package; read through `skeltools.datasets.registry`."""
