@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from skeltools import metrics
+from skeltools.analysis import metrics
 from skeltools.protocols import linear, registry, sources
 from skeltools.protocols.linear import Fit, LinearSettings
 from skeltools.protocols.task import Task

@@ -33,7 +33,7 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     Example:
       skeltools features runs/joint ntu60.h5 --out features.npz
     """
-    from skeltools import features
+    from skeltools.analysis import features
     from skeltools.cli.console import out as stdout
     from skeltools.cli.console import progress
     from skeltools.environment import pick_device

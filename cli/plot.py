@@ -308,8 +308,8 @@ def embedding(
       skeltools plot embedding runs/joint ntu60.h5
       skeltools plot embedding runs/joint ntu60.h5 --method pca --part train --out pca.svg
     """
-    from skeltools import embedding as features2d
-    from skeltools import features
+    from skeltools.analysis import embedding as features2d
+    from skeltools.analysis import features
     from skeltools.cli.console import progress
     from skeltools.environment import pick_device
     from skeltools.errors import DataError
@@ -385,7 +385,7 @@ def attention(
       skeltools plot attention runs/joint ntu60.h5 0 --out salience.gif
       skeltools plot attention runs/joint ntu60.h5 --class throw
     """
-    from skeltools import salience
+    from skeltools.analysis import salience
     from skeltools.cli.console import progress
     from skeltools.environment import pick_device
     from skeltools.errors import DataError

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skeltools import metrics
+from skeltools.analysis import metrics
 from skeltools.datasets import subsets
 from skeltools.errors import RunError, did_you_mean
 from skeltools.protocols import linear

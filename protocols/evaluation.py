@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import skeltools
-from skeltools import metrics
+from skeltools.analysis import metrics
 from skeltools.environment import device_name, pick_device
 from skeltools.errors import DataError, RunError, SettingError, did_you_mean
 from skeltools.progress import SILENT, Progress

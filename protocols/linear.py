@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skeltools import metrics
+from skeltools.analysis import metrics
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.base import Best, Classifier, DivergedError, Outcome, TrainingSettings
 from skeltools.protocols.task import Task

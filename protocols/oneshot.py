@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import knn
+from skeltools.analysis import knn
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SkeltoolsError
 from skeltools.protocols.base import Outcome

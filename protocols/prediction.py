@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skeltools.analysis.features import state_digest
 from skeltools.errors import FormatError, RunError
-from skeltools.features import state_digest
 from skeltools.formats import ntu
 from skeltools.preparation import chain as preparation
 from skeltools.results import record as results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skeltools import knn
+from skeltools.analysis import knn
 from skeltools.errors import DataError
 from skeltools.protocols.base import Outcome
 from skeltools.protocols.task import Task

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from skeltools.analysis.features import extract, state_digest
 from skeltools.datasets import subsets
 from skeltools.errors import DataError, RunError
-from skeltools.features import extract, state_digest
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.base import Classifier
 from skeltools.protocols.cache import FeatureCache, key

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skeltools import metrics
+from skeltools.analysis import metrics
 from skeltools.errors import RunError
 from skeltools.protocols.base import Best, DivergedError, Outcome, TrainingSettings
 from skeltools.protocols.clips import Clips

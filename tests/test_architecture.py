@@ -25,13 +25,8 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 LOOSE = {
-    "skeltools.embedding": "analysis",
-    "skeltools.features": "analysis",
-    "skeltools.knn": "analysis",
-    "skeltools.metrics": "analysis",
     "skeltools.palette": "plots",
     "skeltools.picture": "plots",
-    "skeltools.salience": "analysis",
 }
 """Modules that do not lie in their room yet, and the room."""
 

@@ -25,10 +25,10 @@ from clipfiles import TINY, make_clips
 from torch import Tensor
 from trainedruns import log_of, state_of, stop_after
 
+from skeltools.analysis.features import extract
 from skeltools.cli.main import main
 from skeltools.environment import device_name, pick_device
 from skeltools.errors import RunError
-from skeltools.features import extract
 from skeltools.models import stgcn
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.progress import Silent

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, recall_score, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from skeltools import knn, metrics
+from skeltools.analysis import knn, metrics
 from skeltools.errors import SettingError
 
 

@@ -13,7 +13,7 @@ import torch
 from plotting import HOSTILE, invoke, make_run, renamed
 from rawfiles import body_of, ntu_bytes, write_ntu
 
-from skeltools import embedding, salience
+from skeltools.analysis import embedding, salience
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, RunError, SettingError

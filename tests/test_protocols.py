@@ -15,9 +15,9 @@ from protocol_stubs import settings as _settings
 from protocol_stubs import task as _task
 from torch import nn
 
-from skeltools import metrics
+from skeltools.analysis import metrics
+from skeltools.analysis.features import extract, state_digest
 from skeltools.errors import DataError, RunError, SettingError
-from skeltools.features import extract, state_digest
 from skeltools.protocols import knn, linear, registry
 from skeltools.results import record as results
 from skeltools.settings import packaged_recipes

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from protocol_stubs import Mean, MemoryFile, settings, task
 from sklearn.metrics import average_precision_score
 
-from skeltools import knn, metrics
+from skeltools.analysis import knn, metrics
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError
 from skeltools.protocols import oneshot, retrieval

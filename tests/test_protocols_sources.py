@@ -13,8 +13,8 @@ import torch
 from protocol_stubs import Mean, MemoryFile, task
 from torch import nn
 
+from skeltools.analysis.features import state_digest
 from skeltools.errors import RunError
-from skeltools.features import state_digest
 from skeltools.protocols import encoder, sources
 from skeltools.protocols.cache import FeatureCache
 from skeltools.results import record as results

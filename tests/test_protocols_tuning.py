@@ -10,10 +10,10 @@ import torch
 from protocol_stubs import MemoryFile, settings, task
 from torch import nn
 
-from skeltools import metrics
+from skeltools.analysis import metrics
+from skeltools.analysis.features import state_digest
 from skeltools.datasets import subsets
 from skeltools.errors import RunError, SettingError
-from skeltools.features import state_digest
 from skeltools.protocols import finetune, registry, semi, sources, transfer, tuning
 from skeltools.protocols.clips import Clips
 from skeltools.results import record as results

@@ -9,8 +9,8 @@ import pytest
 import torch
 from clipfiles import TINY, make_clips
 
+from skeltools.analysis.features import state_digest
 from skeltools.errors import OutputError, RunError
-from skeltools.features import state_digest
 from skeltools.runs.folder import Run
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skeltools import embedding, features, salience
+from skeltools.analysis import embedding, features, salience
 from skeltools.errors import DataError, RunError
 from skeltools.page import clips as packing
 from skeltools.page.view import sampled, thinned

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skeltools import embedding
+from skeltools.analysis import embedding
 from skeltools.page.clips import Pool, thinning
 from skeltools.progress import SILENT, Progress
 from skeltools.store.summary import summarise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import embedding
+from skeltools.analysis import embedding
 from skeltools.errors import DataError, did_you_mean
 from skeltools.plots import style
 from skeltools.plots.camera import Camera, apart
@@ -133,7 +133,7 @@ def mean(values: NDArray[np.float32], frames: int, title: str) -> Figure:
         frames: Frames of a clip, T.
         title: Title; lines.
     """
-    from skeltools.salience import to_frames
+    from skeltools.analysis.salience import to_frames
 
     flat = np.moveaxis(values, 3, 1).reshape(-1, *values.shape[1:3])
     flat = flat[np.isfinite(flat).all(axis=(1, 2))]

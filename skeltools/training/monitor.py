@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from skeltools import knn, metrics
-from skeltools.features import extract
+from skeltools.analysis import knn, metrics
+from skeltools.analysis.features import extract
 from skeltools.models.contract import Backbone
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.transforms.draws import permutation

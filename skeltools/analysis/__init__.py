@@ -1,0 +1,1 @@
+"""Mathematics that training, protocols and pictures share."""
