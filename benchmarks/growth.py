@@ -189,7 +189,7 @@ def plot(contents: list[dict[str, object]], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    from skeltools.palette import SERIES
+    from skeltools.plots.palette import SERIES
 
     plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), sharey=True, layout="constrained")

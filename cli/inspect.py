@@ -63,7 +63,7 @@ def _draw(file: ClipFile, name: str) -> None:
     """Print what is known of one clip, and a picture of it."""
     from skeltools.cli import console
     from skeltools.errors import DataError, did_you_mean
-    from skeltools.picture import draw
+    from skeltools.plots.terminal import draw
 
     if name not in file.names:
         raise DataError(f"{file.path} has no clip '{name}'.{did_you_mean(name, file.names)}")

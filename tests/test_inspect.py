@@ -15,7 +15,7 @@ from skeltools.cli import console
 from skeltools.cli.main import main
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
-from skeltools.picture import draw
+from skeltools.plots.terminal import draw
 
 
 @pytest.fixture

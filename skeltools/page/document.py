@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import skeltools
-from skeltools import palette
 from skeltools.files.texts import printable
 from skeltools.files.writing import write_text
+from skeltools.plots import palette
 from skeltools.skeletons.kinect2 import JOINTS, PARTS, bones
 
 SCRIPTS = ("base.js", "tables.js", "lines.js", "matrix.js", "scatter.js", "player.js", "main.js")

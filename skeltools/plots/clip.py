@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import palette
 from skeltools.errors import DataError, did_you_mean
-from skeltools.plots import animation, style
+from skeltools.plots import animation, palette, style
 from skeltools.plots.camera import Camera, apart, is_set_apart
 from skeltools.plots.skeletons import BODY_STYLES, Drawn, Scene, salience_map, salience_range, scene, spread
 from skeltools.preparation import bodies

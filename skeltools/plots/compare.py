@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skeltools import palette
-from skeltools.plots import style
+from skeltools.plots import palette, style
 from skeltools.results import compare as comparison
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skeltools import palette
-from skeltools.plots import style
+from skeltools.plots import palette, style
 from skeltools.runs import log as runlog
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import palette
-from skeltools.plots import style
+from skeltools.plots import palette, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import palette
 from skeltools.errors import DataError
+from skeltools.plots import palette
 from skeltools.plots.camera import Camera, extent, present
 from skeltools.skeletons.kinect2 import NUM_JOINTS, PARTS, bones
 
