@@ -18,9 +18,11 @@ from pathlib import Path
 import torch
 
 from skeltools.analysis import metrics
-from skeltools.protocols import linear, registry, sources
+from skeltools.protocols import linear
 from skeltools.protocols.linear import Fit, LinearSettings
-from skeltools.protocols.task import Task
+from skeltools.protocols.running import registry
+from skeltools.protocols.running import subjects as sources
+from skeltools.protocols.running.task import Task
 from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
 

@@ -133,7 +133,9 @@ def command(
     """
     from skeltools.cli import show
     from skeltools.cli.console import err, progress
-    from skeltools.protocols import evaluation, origins, registry, sources
+    from skeltools.protocols.running import entrants as origins
+    from skeltools.protocols.running import evaluation, registry
+    from skeltools.protocols.running import subjects as sources
 
     if bool(runs) == (encoder is not None):
         raise click.UsageError("Give either RUN or --encoder. See 'skeltools eval --help'.")

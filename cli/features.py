@@ -37,8 +37,8 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     from skeltools.cli.console import out as stdout
     from skeltools.cli.console import progress
     from skeltools.environment import pick_device
-    from skeltools.protocols import sources
-    from skeltools.protocols.task import Task
+    from skeltools.protocols.running import subjects as sources
+    from skeltools.protocols.running.task import Task
     from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 

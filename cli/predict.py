@@ -31,7 +31,7 @@ def command(run: Path, clips: tuple[Path, ...], top: int, device: str, as_json: 
 
     from skeltools.cli import show
     from skeltools.environment import pick_device
-    from skeltools.protocols.prediction import predict
+    from skeltools.protocols.running.prediction import predict
     from skeltools.results.tables import Grid
     from skeltools.runs.folder import Run
 

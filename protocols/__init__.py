@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skeltools.protocols.api import evaluate
-    from skeltools.protocols.encoder import Encoder
+    from skeltools.protocols.running.api import evaluate
+    from skeltools.protocols.running.encoder import Encoder
 
 __all__ = ["Encoder", "evaluate"]
 
-_HOMES = {"evaluate": "skeltools.protocols.api", "Encoder": "skeltools.protocols.encoder"}
+_HOMES = {"evaluate": "skeltools.protocols.running.api", "Encoder": "skeltools.protocols.running.encoder"}
 
 
 def __getattr__(name: str) -> Any:

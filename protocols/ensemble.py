@@ -18,8 +18,8 @@ from skeltools.analysis import metrics
 from skeltools.datasets import subsets
 from skeltools.errors import RunError, did_you_mean
 from skeltools.protocols import linear
-from skeltools.protocols.base import Outcome
-from skeltools.protocols.task import Task
+from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
 from skeltools.settings import build, setting

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skeltools.protocols.base import Outcome
-from skeltools.protocols.task import Task
-from skeltools.protocols.tuning import TuneSettings, obstacle, tune
+from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.task import Task
+from skeltools.protocols.running.tuning import TuneSettings, obstacle, tune
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,6 @@ def run(task: Task, settings: TuneSettings) -> list[Outcome]:
     """Train encoder and classifier on the split's training clips.
 
     Raises:
-        RunError: See `skeltools.protocols.tuning.tune`.
+        RunError: See `skeltools.protocols.running.tuning.tune`.
     """
     return [tune(task, task.train_rows, settings, "finetune")]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from skeltools.analysis import knn
 from skeltools.errors import SettingError
-from skeltools.protocols.base import Outcome
-from skeltools.protocols.task import Task
+from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
 
 

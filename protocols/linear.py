@@ -15,8 +15,8 @@ from torch import Tensor
 
 from skeltools.analysis import metrics
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols.base import Best, Classifier, DivergedError, Outcome, TrainingSettings
-from skeltools.protocols.task import Task
+from skeltools.protocols.running.base import Best, Classifier, DivergedError, Outcome, TrainingSettings
+from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
 
 _BN_EPS = 1e-5

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from skeltools.analysis import knn
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SkeltoolsError
-from skeltools.protocols.base import Outcome
-from skeltools.protocols.sources import Pretraining
-from skeltools.protocols.task import Task
+from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.subjects import Pretraining
+from skeltools.protocols.running.task import Task
 from skeltools.store import ClipFile
 
 

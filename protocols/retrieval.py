@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from skeltools.analysis import knn
 from skeltools.errors import DataError
-from skeltools.protocols.base import Outcome
-from skeltools.protocols.task import Task
+from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.task import Task
 
 
 @dataclass(frozen=True)

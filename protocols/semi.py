@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from skeltools.protocols.base import Outcome
-from skeltools.protocols.task import Task
-from skeltools.protocols.tuning import TuneSettings, obstacle, tune
+from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.task import Task
+from skeltools.protocols.running.tuning import TuneSettings, obstacle, tune
 from skeltools.settings import setting
 
 
@@ -43,7 +43,7 @@ def run(task: Task, settings: SemiSettings) -> list[Outcome]:
     The subset depends on the clips' names alone (`skeltools.datasets.subsets`); the record counts its clips by class.
 
     Raises:
-        RunError: See `skeltools.protocols.tuning.tune`.
+        RunError: See `skeltools.protocols.running.tuning.tune`.
     """
     rows = task.subset(settings.percent)
     counts = torch.bincount(task.labels(rows), minlength=task.num_classes)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from skeltools.protocols import linear
-from skeltools.protocols.base import DivergedError, Outcome
 from skeltools.protocols.linear import LinearSettings
-from skeltools.protocols.task import Task
-from skeltools.protocols.tuning import TuneSettings, obstacle, tune
+from skeltools.protocols.running.base import DivergedError, Outcome
+from skeltools.protocols.running.task import Task
+from skeltools.protocols.running.tuning import TuneSettings, obstacle, tune
 from skeltools.settings import setting
 
 PARTS = ("linear", "finetune")
@@ -46,7 +46,7 @@ def run(task: Task, settings: TransferSettings) -> list[Outcome]:
     a result, that result is returned with a note.
 
     Raises:
-        RunError: See `skeltools.protocols.linear` and `skeltools.protocols.tuning`.
+        RunError: See `skeltools.protocols.linear` and `skeltools.protocols.running.tuning`.
     """
     outcomes = []
     if "linear" in settings.parts:

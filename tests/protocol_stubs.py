@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from skeltools.datasets import registry as datasets
-from skeltools.protocols import registry
-from skeltools.protocols.sources import Source
-from skeltools.protocols.task import Task
+from skeltools.protocols.running import registry
+from skeltools.protocols.running.subjects import Source
+from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 
 

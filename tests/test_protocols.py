@@ -18,7 +18,8 @@ from torch import nn
 from skeltools.analysis import metrics
 from skeltools.analysis.features import extract, state_digest
 from skeltools.errors import DataError, RunError, SettingError
-from skeltools.protocols import knn, linear, registry
+from skeltools.protocols import knn, linear
+from skeltools.protocols.running import registry
 from skeltools.results import record as results
 from skeltools.settings import packaged_recipes
 

@@ -13,9 +13,10 @@ from protocol_stubs import MemoryFile, settings, task
 from test_results_report import BASE
 
 from skeltools.errors import RunError
-from skeltools.protocols import ensemble, linear, registry
-from skeltools.protocols.sources import Source
-from skeltools.protocols.task import Task
+from skeltools.protocols import ensemble, linear
+from skeltools.protocols.running import registry
+from skeltools.protocols.running.subjects import Source
+from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record, Side
 

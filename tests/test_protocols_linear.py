@@ -95,7 +95,7 @@ def test_variants_are_named(overrides: tuple[str, ...], variant: str) -> None:
 
 @pytest.mark.parametrize("recipe", ["linear-b1024", "linear-bn", "linear-bn-b1024"])
 def test_each_variant_has_a_recipe(recipe: str) -> None:
-    from skeltools.protocols import registry
+    from skeltools.protocols.running import registry
 
     definition = registry.get("linear")
     found = definition.section(definition.resolve({}, recipe).values)

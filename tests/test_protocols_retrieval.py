@@ -19,7 +19,7 @@ from skeltools.analysis import knn, metrics
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError
 from skeltools.protocols import oneshot, retrieval
-from skeltools.protocols.sources import Pretraining, Source
+from skeltools.protocols.running.subjects import Pretraining, Source
 from skeltools.results import record as results
 
 

@@ -15,8 +15,9 @@ from torch import nn
 
 from skeltools.analysis.features import state_digest
 from skeltools.errors import RunError
-from skeltools.protocols import encoder, sources
-from skeltools.protocols.cache import FeatureCache
+from skeltools.protocols.running import encoder
+from skeltools.protocols.running import subjects as sources
+from skeltools.protocols.running.cache import FeatureCache
 from skeltools.results import record as results
 
 

@@ -14,8 +14,10 @@ from skeltools.analysis import metrics
 from skeltools.analysis.features import state_digest
 from skeltools.datasets import subsets
 from skeltools.errors import RunError, SettingError
-from skeltools.protocols import finetune, registry, semi, sources, transfer, tuning
-from skeltools.protocols.clips import Clips
+from skeltools.protocols import finetune, semi, transfer
+from skeltools.protocols.running import registry, tuning
+from skeltools.protocols.running import subjects as sources
+from skeltools.protocols.running.clips import Clips
 from skeltools.results import record as results
 
 

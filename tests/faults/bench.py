@@ -484,7 +484,7 @@ def preload() -> None:
     import torch
 
     from skeltools.cli.main import COMMANDS
-    from skeltools.protocols import registry  # noqa: F401
+    from skeltools.protocols.running import registry  # noqa: F401
 
     torch.set_num_threads(1)
     for name in (*COMMANDS, "console"):

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from skeltools.datasets import subsets
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.protocols.base import ProtocolModule
+from skeltools.protocols.running.base import ProtocolModule
 from skeltools.settings import Resolved, resolve, schema_fields
 
 RECIPES = "skeltools.protocols.recipes"

@@ -18,12 +18,12 @@ from skeltools.analysis import metrics
 from skeltools.environment import device_name, pick_device
 from skeltools.errors import DataError, RunError, SettingError, did_you_mean
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols import registry
-from skeltools.protocols.base import DivergedError, Outcome
-from skeltools.protocols.cache import FeatureCache
-from skeltools.protocols.origins import Origin, check_home
-from skeltools.protocols.registry import Definition
-from skeltools.protocols.task import Task
+from skeltools.protocols.running import registry
+from skeltools.protocols.running.base import DivergedError, Outcome
+from skeltools.protocols.running.cache import FeatureCache
+from skeltools.protocols.running.entrants import Origin, check_home
+from skeltools.protocols.running.registry import Definition
+from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
 from skeltools.runs.folder import preparation_of

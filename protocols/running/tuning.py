@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from skeltools.analysis import metrics
 from skeltools.errors import RunError
-from skeltools.protocols.base import Best, DivergedError, Outcome, TrainingSettings
-from skeltools.protocols.clips import Clips
-from skeltools.protocols.task import Task
+from skeltools.protocols.running.base import Best, DivergedError, Outcome, TrainingSettings
+from skeltools.protocols.running.clips import Clips
+from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
 
 

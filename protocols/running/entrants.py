@@ -10,9 +10,9 @@ from torch import nn
 
 from skeltools.datasets.registry import STREAMS
 from skeltools.errors import OutputError, RunError
-from skeltools.protocols import encoder as encoders
-from skeltools.protocols import sources
-from skeltools.protocols.sources import Source
+from skeltools.protocols.running import encoder as encoders
+from skeltools.protocols.running import subjects as sources
+from skeltools.protocols.running.subjects import Source
 from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
 from skeltools.transforms.streams import check_stream

@@ -16,7 +16,7 @@ from torch import nn
 import skeltools
 from skeltools.errors import RunError, SettingError
 from skeltools.files.tensors import classifier_note
-from skeltools.protocols import encoder as encoders
+from skeltools.protocols.running import encoder as encoders
 from skeltools.results import record as results
 
 if TYPE_CHECKING:

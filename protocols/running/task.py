@@ -16,10 +16,10 @@ from skeltools.analysis.features import extract, state_digest
 from skeltools.datasets import subsets
 from skeltools.errors import DataError, RunError
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols.base import Classifier
-from skeltools.protocols.cache import FeatureCache, key
-from skeltools.protocols.clips import Clips
-from skeltools.protocols.sources import Source
+from skeltools.protocols.running.base import Classifier
+from skeltools.protocols.running.cache import FeatureCache, key
+from skeltools.protocols.running.clips import Clips
+from skeltools.protocols.running.subjects import Source
 from skeltools.results import record as results
 from skeltools.store import ClipFile
 

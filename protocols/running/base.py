@@ -14,7 +14,7 @@ from skeltools.errors import RunError
 from skeltools.settings import setting
 
 if TYPE_CHECKING:
-    from skeltools.protocols.task import Task
+    from skeltools.protocols.running.task import Task
 
 
 class DivergedError(RunError):
@@ -96,7 +96,7 @@ class TrainingSettings:
 
 
 class ProtocolModule(Protocol):
-    """What a module of this package must define; `skeltools.protocols.registry` lists the modules.
+    """What a module of this package must define; `skeltools.protocols.running.registry` lists the modules.
 
     Beside `run` a module defines the schemas of its settings, frozen dataclasses with one section named like
     the protocol, and may define ``skip(task, settings) -> str | None``: why the task cannot be served

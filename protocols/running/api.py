@@ -11,9 +11,11 @@ from torch import nn
 
 from skeltools.errors import RunError
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols import encoder as encoders
-from skeltools.protocols import evaluation, origins, sources
-from skeltools.protocols.origins import Origin
+from skeltools.protocols.running import encoder as encoders
+from skeltools.protocols.running import entrants as origins
+from skeltools.protocols.running import evaluation
+from skeltools.protocols.running import subjects as sources
+from skeltools.protocols.running.entrants import Origin
 from skeltools.results.record import Record
 
 

@@ -1,0 +1,1 @@
+"""The machinery that runs protocols and records their results."""
