@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -36,7 +36,7 @@ def command(
     import json
     from dataclasses import asdict
 
-    from skeltools.cli import show
+    from skeltools.cli import _show as show
     from skeltools.results import compare as comparison
 
     one, two = (comparison.pick(where, protocol, variant, stream) for where in (a, b))

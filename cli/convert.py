@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -67,7 +67,7 @@ def command(
       skeltools convert ntu60 raw/ other.h5 --prep ctrgcn --set chain.bodies=first
       skeltools convert ntu60 in-millimetres/ ntu60.h5 --unit mm
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.convert.pipeline import convert
     from skeltools.convert.plan import Reading
     from skeltools.datasets import registry as datasets

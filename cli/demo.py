@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 SEEDS = (0, 1, 2)
 CLIPS = 1150
@@ -31,8 +31,8 @@ def command(out: Path, replace: bool) -> None:
     """
     from rich.markup import escape
 
-    from skeltools.cli.console import err
-    from skeltools.cli.console import out as stdout
+    from skeltools.cli._console import err
+    from skeltools.cli._console import out as stdout
     from skeltools.cli.main import main
     from skeltools.errors import OutputError
     from skeltools.results import record as results

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -32,7 +32,7 @@ def command(
       skeltools convert ntu60 raw/ ntu60.h5 --keep-raw
       skeltools derive ntu60.h5 ntu60-ctrgcn.h5 --prep ctrgcn
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.convert.derive import derive
     from skeltools.preparation import chain as preparation
     from skeltools.store import ClipFile

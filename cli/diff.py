@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -26,7 +26,7 @@ def command(a: Path, b: Path, most: int, as_json: bool) -> None:
     Example:
       skeltools diff mine.h5 yours.h5
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.store import ClipFile
     from skeltools.store.diff import compare
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -131,8 +131,8 @@ def command(
       skeltools eval runs/ --protocol all --streams joint,motion,bone --seeds 5
       skeltools eval --encoder mine:build --weights mine.pt --data ntu60.h5 --protocol all
     """
-    from skeltools.cli import show
-    from skeltools.cli.console import err, progress
+    from skeltools.cli import _show as show
+    from skeltools.cli._console import err, progress
     from skeltools.protocols.running import entrants as origins
     from skeltools.protocols.running import evaluation, registry
     from skeltools.protocols.running import subjects as sources

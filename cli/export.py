@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(file: Path, out: Path, to: str, replace: bool) -> None:
       skeltools export ntu60.h5 NTU60_frame64/ --to aimclr
       skeltools export ntu60.h5 ntu60.pkl --to pyskl
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.exchange.arrays import export
     from skeltools.store import ClipFile
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -34,8 +34,8 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
       skeltools features runs/joint ntu60.h5 --out features.npz
     """
     from skeltools.analysis import features
-    from skeltools.cli.console import out as stdout
-    from skeltools.cli.console import progress
+    from skeltools.cli._console import out as stdout
+    from skeltools.cli._console import progress
     from skeltools.environment import pick_device
     from skeltools.protocols.running import subjects as sources
     from skeltools.protocols.running.task import Task

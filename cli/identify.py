@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
     Example:
       skeltools identify ntu60 NTU60_frame50/ nturgb+d_skeletons/
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.datasets import registry as datasets
     from skeltools.exchange.identify import CHOICES, MORE_CHOICES, identify
     from skeltools.preparation.chain import choose

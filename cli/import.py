@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -55,7 +55,7 @@ def command(
       skeltools import ntu60 ntu60_3danno.pkl ntu60-pyskl.h5 --prep ctrgcn --set chain.bodies=first
       skeltools import ntu60 NTU60_CS.npz ntu60-ctrgcn.h5 --labels skes_available_name.txt
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.datasets import registry as datasets
     from skeltools.errors import SettingError
     from skeltools.exchange.arrays import import_arrays

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -43,7 +43,7 @@ def command(
     import shlex
     from collections import Counter
 
-    from skeltools.cli.console import out as stdout
+    from skeltools.cli._console import out as stdout
     from skeltools.reference.weights import make_run
 
     run, found = make_run(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +31,7 @@ def command(file: Path, clip: str | None, as_json: bool) -> None:
       skeltools inspect ntu60.h5 --clip S001C001P001R001A007
       skeltools inspect ntu60.h5 --json
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.store import ClipFile
     from skeltools.store.summary import summarise
 
@@ -61,7 +61,7 @@ def command(file: Path, clip: str | None, as_json: bool) -> None:
 
 def _draw(file: ClipFile, name: str) -> None:
     """Print what is known of one clip, and a picture of it."""
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.errors import DataError, did_you_mean
     from skeltools.plots.terminal import draw
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -53,8 +53,8 @@ def command(
       skeltools page runs/joint-seed0 runs/joint-seed1 --out report.html
       skeltools page runs/ --clips 120 --method pca
     """
-    from skeltools.cli.console import out as stdout
-    from skeltools.cli.console import progress
+    from skeltools.cli._console import out as stdout
+    from skeltools.cli._console import progress
     from skeltools.environment import pick_device
     from skeltools.page import document
     from skeltools.page import runs as gathering

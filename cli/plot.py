@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def _chosen_camera(view: str, azimuth: float | None, elevation: float | None) ->
 
 
 def _said(path: Path) -> None:
-    from skeltools.cli.console import out
+    from skeltools.cli._console import out
 
     out().print(str(path), markup=False, soft_wrap=True)
 
@@ -310,7 +310,7 @@ def embedding(
     """
     from skeltools.analysis import embedding as features2d
     from skeltools.analysis import features
-    from skeltools.cli.console import progress
+    from skeltools.cli._console import progress
     from skeltools.environment import pick_device
     from skeltools.errors import DataError
     from skeltools.plots import embedding as drawing
@@ -386,7 +386,7 @@ def attention(
       skeltools plot attention runs/joint ntu60.h5 --class throw
     """
     from skeltools.analysis import salience
-    from skeltools.cli.console import progress
+    from skeltools.cli._console import progress
     from skeltools.environment import pick_device
     from skeltools.errors import DataError
     from skeltools.plots import animation, style

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -29,7 +29,7 @@ def command(run: Path, clips: tuple[Path, ...], top: int, device: str, as_json: 
     import json
     from dataclasses import asdict
 
-    from skeltools.cli import show
+    from skeltools.cli import _show as show
     from skeltools.environment import pick_device
     from skeltools.protocols.running.prediction import predict
     from skeltools.results.tables import Grid

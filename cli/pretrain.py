@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 _RESUMING = (
     "Continue a run with 'skeltools pretrain --resume {run}', or give its first command again with --resume."
@@ -84,8 +84,8 @@ def command(
     """
     import shlex
 
-    from skeltools.cli.console import err, progress
-    from skeltools.cli.console import out as stdout
+    from skeltools.cli._console import err, progress
+    from skeltools.cli._console import out as stdout
     from skeltools.environment import pick_device
     from skeltools.errors import SettingError, counted
     from skeltools.training.launch import Request, launch

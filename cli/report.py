@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -50,7 +50,7 @@ def command(
       skeltools report runs/ --published --confusions 10
       skeltools report runs/ --format latex
     """
-    from skeltools.cli import show
+    from skeltools.cli import _show as show
     from skeltools.results import record as results
 
     show.records(

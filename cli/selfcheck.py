@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(references: tuple[Path, ...], device: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from skeltools.cli.console import out
+    from skeltools.cli._console import out
     from skeltools.environment import device_name, pick_device
     from skeltools.reference.selfcheck import Row, check_file, check_shipped
     from skeltools.results.record import library_versions

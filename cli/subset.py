@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -33,7 +33,7 @@ def command(file: Path, percents: tuple[str, ...], seeds: tuple[int, ...], as_js
       skeltools subset ntu60.h5
       skeltools subset ntu60.h5 --percent 5 --percent 0.5 --seed 0
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.store import ClipFile
     from skeltools.store.subsets import add_subsets, list_subsets
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -52,7 +52,7 @@ def command(
       skeltools synth pku1 raw-pku/ --clips 300 --seed 1
     """
     from skeltools import synth
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
 
     progress = console.progress()
     try:

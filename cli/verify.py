@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -37,7 +37,7 @@ def command(file: Path, near_duplicates: bool, threshold: float, as_json: bool) 
       skeltools verify ntu60.h5
       skeltools verify ntu60.h5 --near-duplicates
     """
-    from skeltools.cli import console
+    from skeltools.cli import _console as console
     from skeltools.store import ClipFile
     from skeltools.store.verify import Pair, verify
     from skeltools.store.verify import near_duplicates as find

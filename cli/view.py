@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli import options
+from skeltools.cli import _options as options
 
 
 @click.command()
@@ -32,8 +32,8 @@ def command(
       skeltools view ntu60.h5
       skeltools view ntu60.h5 S001C001P001R001A007 12 --out look.html --open
     """
-    from skeltools.cli.console import out as stdout
-    from skeltools.cli.console import progress
+    from skeltools.cli._console import out as stdout
+    from skeltools.cli._console import progress
     from skeltools.page import document
     from skeltools.page import view as gathering
     from skeltools.plots import clip as naming

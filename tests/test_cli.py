@@ -19,8 +19,8 @@ from clipfiles import make_clips
 
 from skeltools.cli import main as cli_main
 from skeltools.cli import start
+from skeltools.cli._options import SEED, FiniteRange
 from skeltools.cli.main import COMMANDS, main
-from skeltools.cli.options import SEED, FiniteRange
 from skeltools.errors import DataError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rawfiles import write_ntu
 from rich.console import Console
 
-from skeltools.cli import console
+from skeltools.cli import _console as console
 from skeltools.cli.main import main
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets

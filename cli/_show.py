@@ -68,7 +68,7 @@ def grids(made: Sequence[Grid], form: str = "table") -> None:
         face = tables.to_markdown if form == "markdown" else tables.to_latex
         click.echo(printable("\n".join(face(grid) for grid in made)), nl=False)
         return
-    from skeltools.cli.console import out
+    from skeltools.cli._console import out
 
     for place, grid in enumerate(made):
         if place:
