@@ -57,8 +57,10 @@ def command(
     """
     from skeltools import datasets, preparation
     from skeltools.cli import console
+    from skeltools.convert import reason_counts
     from skeltools.errors import SettingError
     from skeltools.exchange import import_arrays
+    from skeltools.store import ClipFile
 
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
@@ -78,4 +80,10 @@ def command(
         )
     finally:
         progress.finish()
-    console.out().print(f"{out}: {clips:,} clips of {dataset}", markup=False, soft_wrap=True)
+    show = console.out().print
+    show(f"{out}: {clips:,} clips of {dataset}", markup=False, soft_wrap=True)
+    with ClipFile(out) as file:
+        for code, count in reason_counts(file.excluded).items():
+            show(f"  left out: {count:,} {code}", markup=False, soft_wrap=True)
+        for note in file.notes:
+            show(f"  note: {note.text}", markup=False, soft_wrap=True)
