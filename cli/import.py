@@ -56,10 +56,12 @@ def command(
       skeltools import ntu60 NTU60_CS.npz ntu60-ctrgcn.h5 --labels skes_available_name.txt
     """
     from skeltools.cli import _console as console
+    from skeltools.convert.pipeline import reason_counts
     from skeltools.datasets import registry as datasets
     from skeltools.errors import SettingError
     from skeltools.exchange.arrays import import_arrays
     from skeltools.preparation import chain as preparation
+    from skeltools.store import ClipFile
 
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
@@ -79,4 +81,10 @@ def command(
         )
     finally:
         progress.finish()
-    console.out().print(f"{out}: {clips:,} clips of {dataset}", markup=False, soft_wrap=True)
+    show = console.out().print
+    show(f"{out}: {clips:,} clips of {dataset}", markup=False, soft_wrap=True)
+    with ClipFile(out) as file:
+        for code, count in reason_counts(file.excluded).items():
+            show(f"  left out: {count:,} {code}", markup=False, soft_wrap=True)
+        for note in file.notes:
+            show(f"  note: {note.text}", markup=False, soft_wrap=True)

@@ -123,8 +123,8 @@ def test_cases_that_are_read(
 ) -> None:
     result = run(shared / "cases" / case, tmp_path / "o.h5", *more)
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"{tmp_path / 'o.h5'}: 15 clips of ntu60\n"
-    assert [line for line in result.stderr.splitlines() if not line.startswith("reading: ")] == notes
+    told = [f"{tmp_path / 'o.h5'}: 15 clips of ntu60", *(f"  note: {note}" for note in notes)]
+    assert result.stdout.splitlines() == told
     assert CliRunner().invoke(main, ["verify", str(tmp_path / "o.h5")]).exit_code == 0
     with ClipFile(tmp_path / "o.h5") as file:
         assert (len(file.rows("xsub", "train")), len(file.rows("xsub", "test"))) == (6, 9)
@@ -321,8 +321,8 @@ def test_a_third_person_is_offered_to_the_choice_of_bodies(tmp_path: Path) -> No
         small = 0.2 * content["annotations"][place]["keypoint"].astype(np.float32)
         content["annotations"][place]["keypoint"] = np.concatenate([small, small, large[None]])
     result = run(saved(tmp_path, content), tmp_path / "o.h5")
-    assert result.stderr.splitlines()[0] == (
-        "2 clips hold more than two persons: the first two were taken, the others left out. To choose among all: --prep NAME --set chain.bodies=spread (or tracked)"
+    assert result.stdout.splitlines()[1] == (
+        "  note: 2 clips hold more than two persons: the first two were taken, the others left out. To choose among all: --prep NAME --set chain.bodies=spread (or tracked)"
     )
     words = (
         "--prep",
@@ -337,7 +337,7 @@ def test_a_third_person_is_offered_to_the_choice_of_bodies(tmp_path: Path) -> No
         "chain.rotation=none",
     )
     result = run(saved(tmp_path, content), tmp_path / "s.h5", *words)
-    assert "persons" not in result.stderr
+    assert "persons" not in result.stdout
     with ClipFile(tmp_path / "s.h5") as file:
         np.testing.assert_allclose(
             file.clips([file.names.index(NAMES[0])])[0, ..., 0], large.transpose(2, 0, 1), atol=1e-6
@@ -349,7 +349,11 @@ def test_what_a_preparation_leaves_out_is_listed(tmp_path: Path) -> None:
     content["split"]["xsub_val"] = [*NAMES[3:], "S001C001P003R009A001"]
     result = run(saved(tmp_path, content), tmp_path / "o.h5", "--prep", "aimclr")
     assert result.exit_code == 0, result.output
-    assert "split 'xsub_val' names 1 clip without an annotation." in result.stderr
+    assert result.stdout.splitlines() == [
+        f"{tmp_path / 'o.h5'}: 5 clips of ntu60",
+        "  left out: 1 all-zero",
+        "  note: 1 clip of split xsub_val has no annotation: S001C001P003R009A001.",
+    ]
     with ClipFile(tmp_path / "o.h5") as file:
         assert file.excluded == [(NAMES[2], "all-zero: no body has a position in any frame")]
         assert len(file) == 5
@@ -410,6 +414,8 @@ def test_other_units_are_asked_about_and_read(unit: str, factor: int, word: str,
     )
     with ClipFile(tmp_path / "o.h5") as file, ClipFile(tmp_path / "m.h5") as metres:
         np.testing.assert_allclose(file.clips(), metres.clips(), atol=1e-5)
+        assert file.attrs["chain.unit"] == unit
+        assert "chain.unit" not in metres.attrs
     assert "Unknown unit 'km'. Choose one of: m, cm, mm." in refused(tmp_path / "p.pkl", "--unit", "km")
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -136,6 +137,16 @@ def test_the_kind_needs_no_more_than_the_head(tmp_path: Path) -> None:
     path.write_bytes(b"1\n" * kinds.HEAD)
     os.truncate(path, 1 << 40)  # a sparse terabyte
     assert kinds.tell(path) is Kind.TEXT
+
+
+@pytest.mark.parametrize(
+    "word", [b"<!---->", b"<!-- ", b" ", b"[ ", b"{ ", b"((", b"(]}", b"a.", b"\xe6\x97"]
+)
+def test_no_head_takes_long(word: bytes) -> None:
+    start = time.process_time()
+    for head in (word * kinds.HEAD, b" " + word * kinds.HEAD, b"<?xml>" + word * kinds.HEAD):
+        kinds.of(head[: kinds.HEAD])
+    assert time.process_time() - start < 1
 
 
 def test_every_kind_has_a_remedy() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.convert.plan import Reading
 from skeltools.datasets.registry import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import DataError, FormatError, OutputError, counted
 from skeltools.exchange.layouts import SIDES, Arrays, checked
@@ -43,7 +44,8 @@ def import_arrays(
     """Turn somebody's prepared clips into a converted file.
 
     How the clips were prepared is not in their files, so the result records only T, the type and
-    ``prep = imported`` (unless `chain` prepares them here). `skeltools identify` can find out more.
+    ``prep = imported`` (unless `chain` prepares them here). `skeltools identify` can find out more. What
+    was left out or made up stands in its exclusions and notes.
 
     Args:
         dataset: What the clips are from.
@@ -54,7 +56,7 @@ def import_arrays(
         unit: Unit of the coordinates: m, cm or mm. The result is in metres.
         labels: See `read_arrays`.
         replace: Rebuild `out` if it exists.
-        progress: Receiver of progress, and of notes on what was left out or made up.
+        progress: Receiver of progress.
 
     Returns:
         The number of clips.
@@ -71,8 +73,6 @@ def import_arrays(
     arrays = read_arrays(source, chain, unit=unit, labels=labels, dataset=dataset)
     _check_labels(dataset, Path(source), arrays)
     _check_sides(Path(source), arrays)
-    for note in arrays.notes:
-        progress.message(note)
     dtype = np.dtype(arrays.dtype).newbyteorder("<")
 
     def stored(row: int) -> NDArray[Any]:
@@ -98,7 +98,8 @@ def import_arrays(
             columns[name] = [getattr(clip, name) for clip in clips]
     settings: dict[str, str | int | float] = {"frames": arrays.frames, "dtype": arrays.dtype}
     if chain is not None:
-        settings = chain.settings()
+        settings = dict(chain.settings())
+    settings |= Reading(unit=unit).settings()
     contents = Contents(
         dataset=dataset,
         names=arrays.names,
@@ -115,6 +116,7 @@ def import_arrays(
         frames=arrays.frames,
         dtype=arrays.dtype,
         source_digest=_digest_of(Path(source)),
+        notes=arrays.notes,
     )
     blocks = (stored(row).tobytes() for row in range(len(arrays.names)))
     write_file(out, contents, {"clips": blocks})

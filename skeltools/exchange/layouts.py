@@ -22,6 +22,7 @@ from skeltools.formats.recording import Recording
 from skeltools.preparation.chain import Chain, apply
 from skeltools.skeletons import plausible
 from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS, PARENTS
+from skeltools.store.notes import Note, listed
 
 SIDES = {"train": "train", "test": "val"}
 """Names of the sides of a split in AimCLR's and pyskl's files."""
@@ -72,7 +73,7 @@ class Arrays:
     frames: int
     dtype: str
     excluded: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     classes: int | None = None
 
 
@@ -387,7 +388,7 @@ class _Sequences:
         self.labels.append(label)
         self.clips.append(points)
 
-    def arrays(self, train: dict[str, set[str]], test: dict[str, set[str]], notes: list[str]) -> Arrays:
+    def arrays(self, train: dict[str, set[str]], test: dict[str, set[str]], notes: list[Note]) -> Arrays:
         """Return them in the order of their names.
 
         Raises:
@@ -413,11 +414,11 @@ class _Sequences:
         if self.crowded and (self.how.chain is None or self.how.chain.bodies == "first"):
             told = "clip holds" if self.crowded == 1 else "clips hold"
             choice = f"{'' if self.how.chain else '--prep NAME '}--set chain.bodies=spread (or tracked)"
-            notes = [
+            text = (
                 f"{self.crowded:,} {told} more than two persons: the first two were taken, the others left "
-                f"out. To choose among all: {choice}",
-                *notes,
-            ]
+                f"out. To choose among all: {choice}"
+            )
+            notes = [Note("persons", self.crowded, text), *notes]
         kept = set(self.names)
         order = sorted(range(len(self.names)), key=self.names.__getitem__)
         return Arrays(
@@ -460,17 +461,15 @@ def _read_pyskl(path: Path, how: _Reading) -> Arrays:
         sequences.add(*_annotation(path, f"annotation {number} of {len(annotations)}", item))
     named = {*sequences.names, *(name for name, _ in sequences.excluded)}
     sides: dict[str, dict[str, set[str]]] = {part: {} for part in PARTITIONS}
-    notes = []
+    notes: list[Note] = []
     for key, members in splits.items():
         split, _, side = key.rpartition("_")
         part = {"train": "train", "val": "test", "test": "test"}.get(side)
         if part is None or not split:
             raise FormatError(path, f"split '{key}' is not named like xsub_train or xsub_val.")
         sides[part][split] = members
-        if members - named:
-            notes.append(
-                f"split '{key}' names {counted(len(members - named), 'clip')} without an annotation."
-            )
+        what = f"of split {key} {'has' if len(members - named) == 1 else 'have'} no annotation"
+        notes += listed(f"split-missing.{key}", sorted(members - named), "clip", what)
     return sequences.arrays(sides["train"], sides["test"], notes)
 
 
@@ -642,7 +641,7 @@ def _one_hot(path: Path, key: str, values: NDArray[Any], count: int) -> tuple[li
 
 def _ctrgcn_names(
     path: Path, content: dict[str, NDArray[Any]], split: str, how: _Reading
-) -> tuple[dict[str, list[str]], list[str]]:
+) -> tuple[dict[str, list[str]], list[Note]]:
     """Return names by side, in the order of the rows, and what to tell about them.
 
     Raises:
@@ -651,16 +650,17 @@ def _ctrgcn_names(
     counts = {part: len(content[f"x_{part}"]) for part in PARTITIONS}
     if how.labels is None:
         named = {part: [f"{part}_{row:06d}" for row in range(counts[part])] for part in PARTITIONS}
-        return named, [
+        text = (
             f"{path.name} holds no names: its clips are called train_000000 and so on, by side and row. With "
             "--labels NAMES.txt, one clip name per line, they get their own."
-        ]
-    listed = _listed_names(how.labels)
+        )
+        return named, [Note("unnamed", sum(counts.values()), text)]
+    given = _listed_names(how.labels)
     if how.dataset is None or split not in how.dataset.train:
         raise SettingError(f"--labels names the rows of NTU's splits only, not of {path}. Leave it out.")
     trains = how.dataset.train[split]
     sides: dict[str, list[str]] = {part: [] for part in PARTITIONS}
-    for number, name in listed:
+    for number, name in given:
         clip = parse_ntu_name(name)
         if clip is None:
             raise FormatError(how.labels, f"'{name:.60}' is no name such as S001C001P001R001A001.", number)

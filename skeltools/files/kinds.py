@@ -86,8 +86,10 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
-_HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype html|html|head|body)\b", re.I | re.S)
-_JSON = re.compile(rb'\s*(\{\s*(["}]|\Z)|[\[\s]*\[\s*(["{\d\-\]]|true|false|null|\Z))')
+_HTML = re.compile(
+    rb"\s*+(<\?xml[^>]*+>\s*+)?+(<!--((?!-->).)*+-->\s*+)*+<(!doctype html|html|head|body)\b", re.I | re.S
+)
+_JSON = re.compile(rb'\s*+(\{\s*+(["}]|\Z)|[\[\s]*\[\s*+(["{\d\-\]]|true|false|null|\Z))')
 _OLD_PICKLE = re.compile(
     rb"[(\]})]*(\((lp?\d|dp?\d|[ldt]\.|V|S['\"]|[IFL]-?\d)|c[\w.]+\n\w+\n|[\]}]q.|\([XUK\]}])"
 )
