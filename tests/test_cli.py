@@ -202,7 +202,7 @@ FULL = Path("/dev/full")
 
 def started(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "skeltools", *map(str, words)], text=True, check=False, timeout=60, **more
+        [sys.executable, "-m", "skeltools", *map(str, words)], text=True, check=False, timeout=600, **more
     )
 
 

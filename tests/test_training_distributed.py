@@ -48,7 +48,7 @@ def pretrain(data: Path, out: Path, processes: int, *words: str) -> subprocess.C
         "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--out", str(out), *SETTINGS, *words,
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1800, env=environment, check=False)
 
 
 def steps(run: Run) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ TINY = [
 
 def _run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "skeltools", *args], cwd=folder, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "skeltools", *args], cwd=folder, capture_output=True, text=True, timeout=1800
     )
 
 

@@ -134,7 +134,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, kind)
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = 1200) -> int:
         """Return the exit status, negative for a signal."""
         deadline = time.monotonic() + seconds
         while self.status is None:

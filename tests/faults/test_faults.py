@@ -28,7 +28,7 @@ def test_a_few_faults(tmp_path: Path) -> None:
         "convert,pretrain,export",
     ]
     ended = subprocess.run(
-        [sys.executable, FOLDER, *words, "--log", log], capture_output=True, text=True, timeout=300
+        [sys.executable, FOLDER, *words, "--log", log], capture_output=True, text=True, timeout=1800
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     outcomes = [json.loads(line) for line in log.read_text().splitlines()]
