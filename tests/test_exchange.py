@@ -1,5 +1,4 @@
 """Other projects' files in and out, the restricted pickle loader, arrays and the torch data set."""
-# ruff: noqa: E501 (messages stand in one line each)
 
 from __future__ import annotations
 

@@ -5,8 +5,6 @@ started again with another seed. Inputs that failed are kept in the folder ``--f
 died as ``died-SEED``.
 """
 
-# ruff: noqa: E501 (inputs and tables stand in one line each)
-
 from __future__ import annotations
 
 import argparse
