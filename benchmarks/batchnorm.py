@@ -20,10 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from skeltools.methods.contract import Batch
+from skeltools.methods.registry import make_method
+from skeltools.methods.skeattnclr import SkeAttnCLR
+from skeltools.methods.skeletonclr import SkeletonCLR
 from skeltools.runs import checkpoint
 from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
-from skeltools.training.engine import ViewMaker, make_model
+from skeltools.transforms.draws import Draws, step_draws
 
 UNSEEN = 1_000_000
 """The epoch that views are drawn of."""
@@ -31,33 +35,33 @@ UNSEEN = 1_000_000
 
 def shares(run: Run, file: ClipFile, count: int, repeats: int) -> tuple[float, float]:
     """Return the shares (own batches, other batches), means over `repeats` draws of `count` clips."""
-    if run.settings.loss.local:
-        raise SystemExit(f"{run.path} has the local branch; give runs with loss.local=false.")
+    model = make_method(run.settings, run.form, run.stream, run.seed)
+    if not isinstance(model, SkeletonCLR) or isinstance(model, SkeAttnCLR):
+        raise SystemExit(f"{run.path} is no run of the global branch alone; give runs of method=skeletonclr.")
     size = run.settings.train.batch_size
-    model = make_model(run.settings, run.seed)
     model.load_state_dict(checkpoint.load(run.last_checkpoint()).model)
     model.train()
 
     def query(x: Tensor) -> Tensor:
-        return model.predict_whole(model.query.head(model.query.backbone.features(x)))
+        return model.predict_whole(model.query.embed(x))
 
     def key(x: Tensor) -> Tensor:
-        return model.key.head(model.key.backbone.features(x))
+        return model.key.embed(x)
 
-    views = ViewMaker(run.settings, run.stream, run.seed)
     rows = torch.from_numpy(file.rows(run.split, "train"))
     generator = torch.Generator().manual_seed(0)
     hits = [0.0, 0.0]
     for repeat in range(repeats):
         chosen = rows[torch.randperm(len(rows), generator=generator)[: count // size * size]]
         clips = torch.from_numpy(file.clips(chosen.numpy()))
-        made = views(clips, chosen, UNSEEN + repeat, None)
+        draws = Draws(run.seed, UNSEEN + repeat, chosen)
+        first, second = model.views(Batch(clips, draws, step_draws(run.seed, 0), slice(0, len(clips))))
         same = torch.arange(len(chosen))
         other = torch.randperm(len(chosen), generator=generator)
 
-        queries = by_batches(query, made.first, same, size)
+        queries = by_batches(query, first, same, size)
         for number, order in enumerate((same, other)):
-            nearest = (queries @ by_batches(key, made.second, order, size).T).argmax(dim=1)
+            nearest = (queries @ by_batches(key, second, order, size).T).argmax(dim=1)
             hits[number] += (nearest == same).double().mean().item() / repeats
     return hits[0], hits[1]
 
@@ -76,7 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", type=Path, nargs="+", help="run folders, loss.local=false")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", help="run folders of method=skeletonclr, or with loss.local=false"
+    )
     parser.add_argument("--data", type=Path, help="the converted file, where it was moved")
     parser.add_argument("--clips", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)

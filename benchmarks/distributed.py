@@ -23,19 +23,23 @@ SMALL = [
 ]  # fmt: skip
 
 
-def sizes(overrides: list[str]) -> tuple[int, int]:
-    """Return the number of trained parameters and the numbers in the key that a clip adds to the queue."""
+def sizes(overrides: list[str]) -> tuple[int, int, int]:
+    """Return the number of trained parameters, the numbers in a clip, and those that a step keeps of it."""
     import torch
 
+    from skeltools.methods.contract import Batch
+    from skeltools.methods.registry import make_method
     from skeltools.runs.settings import resolve_recipe
-    from skeltools.training.engine import make_model
+    from skeltools.skeletons import Form, load
+    from skeltools.transforms.draws import Draws, step_draws
 
     settings = resolve_recipe(None, dataset="", split="", stream="joint", overrides=overrides).values
-    model = make_model(settings, 0)
+    model = make_method(settings, Form(load("kinect2"), 2, 64), "joint", 0)
     parameters = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    clips = torch.randn(2, 3, 64, 25, 2)
-    keys = model(clips, clips, clips).keys
-    return parameters, keys.numel() // 2
+    clips = torch.randn(3, 3, 64, 25, 2)
+    batch = Batch(clips, Draws(0, 0, torch.arange(3)), step_draws(0, 0), slice(0, 3))
+    kept = model(*model.views(batch)).kept
+    return parameters, clips[0].numel(), sum(values.numel() for values in kept) // len(clips)
 
 
 def show_bytes(processes: list[int], batch: int, overrides: list[str]) -> None:
@@ -44,15 +48,15 @@ def show_bytes(processes: list[int], batch: int, overrides: list[str]) -> None:
     A ring all-reduce of G bytes sends 2 (p - 1) / p G from each process; an all-gather of K bytes a process
     sends (p - 1) K.
     """
-    parameters, numbers = sizes(overrides)
-    gradients, keys = 4 * parameters, 4 * numbers * batch
+    parameters, coordinates, numbers = sizes(overrides)
+    gradients, clips, keys = 4 * parameters, 4 * coordinates * batch, 4 * numbers * batch
     print(f"{parameters:,} trained parameters: {gradients / 1e6:.2f} MB of gradients")
-    print(f"keys of {batch} clips: {keys / 1e6:.3f} MB")
-    print("| processes | gradients sent, MB | keys sent, MB | sum, MB |")
-    print("| ---: | ---: | ---: | ---: |")
+    print(f"{batch} clips: {clips / 1e6:.3f} MB, their keys {keys / 1e6:.3f} MB")
+    print("| processes | gradients sent, MB | clips sent, MB | keys sent, MB | sum, MB |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
     for p in processes:
-        a, b = 2 * (p - 1) / p * gradients / 1e6, (p - 1) * keys / 1e6
-        print(f"| {p} | {a:.2f} | {b:.2f} | {a + b:.2f} |")
+        a, b, c = 2 * (p - 1) / p * gradients / 1e6, (p - 1) * clips / 1e6, (p - 1) * keys / 1e6
+        print(f"| {p} | {a:.2f} | {b:.2f} | {c:.2f} | {a + b + c:.2f} |")
 
 
 def step_time(data: Path, out: Path, processes: int, options: argparse.Namespace) -> float:

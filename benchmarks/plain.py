@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.skeletons.kinect2 import graph
+from skeltools.skeletons import load
 
 
 class GraphConv(nn.Module):
@@ -54,7 +54,7 @@ class Block(nn.Module):
 class Backbone(nn.Module):
     def __init__(self, width: int, dim: int, dropout: float) -> None:
         super().__init__()
-        self.register_buffer("A", torch.from_numpy(graph()))
+        self.register_buffer("A", torch.from_numpy(load("kinect2").graph()))
         self.data_bn = nn.BatchNorm1d(75)
         plan = [width] * 4 + [2 * width] * 3 + [4 * width] * 2 + [dim]
         blocks, inputs = [], 3
@@ -140,7 +140,7 @@ class Plain(nn.Module):
         self.register_buffer("queue_z", F.normalize(torch.randn(embedding, queue), dim=0))
         self.pointer = 0
 
-    def forward(self, view1: Tensor, swapped: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, view1: Tensor, view2: Tensor, swapped: Tensor) -> tuple[Tensor, Tensor]:
         q, k = self.encoder_q, self.encoder_k
         z = F.normalize(self.predictor(q.neck.vectors(q.backbone(view1), None)[0]), dim=1)
         x = q.backbone(swapped)

@@ -36,7 +36,7 @@ POOL = 4
 STRETCH = 20
 """Steps without waiting between, on a GPU."""
 
-PARTS = ("views", "forward", "backward", "optimiser", "momentum and queue")
+PARTS = ("views", "forward", "backward", "optimiser", "after the step")
 
 
 class Step(Protocol):
@@ -48,10 +48,14 @@ class Step(Protocol):
 def make(options: argparse.Namespace, variant: str) -> Step:
     """Return a function that does one training step."""
     from skeltools.environment import pick_device
-    from skeltools.methods.skeattnclr import key_momentum
+    from skeltools.methods.contract import Batch
+    from skeltools.methods.registry import make_method
+    from skeltools.methods.skeletonclr import key_momentum
     from skeltools.runs.settings import resolve_recipe
-    from skeltools.training.engine import ViewMaker, make_model, make_optimizer
+    from skeltools.skeletons import Form, load
     from skeltools.training.memory import keep_freed_memory
+    from skeltools.training.optimizer import make_optimizer
+    from skeltools.transforms.draws import Draws, step_draws
 
     device, plain = pick_device(options.device), variant.startswith("plain")
     torch.backends.cudnn.benchmark = True  # as the engine does
@@ -61,8 +65,7 @@ def make(options: argparse.Namespace, variant: str) -> Step:
     clips = torch.randn(POOL * options.batch, 3, 64, 25, 2, generator=torch.Generator().manual_seed(0))
     clips = (clips.cumsum(2) * 0.02).to(device)
     places = torch.arange(len(clips), device=device).view(-1, POOL).T
-    views = ViewMaker(settings, "joint", 0)
-    ours = make_model(settings, 0).to(device).train()
+    ours = make_method(settings, Form(load("kinect2"), 2, 64), "joint", 0).to(device).train()
     if plain:
         from plain import Plain
 
@@ -82,7 +85,7 @@ def make(options: argparse.Namespace, variant: str) -> Step:
             keep_freed_memory()
         model = ours
     network = torch.compile(model) if "compile" in variant else model
-    optimizer = make_optimizer(settings, model)
+    optimizer = make_optimizer(settings.train, model)
     if plain:
         optimizer = torch.optim.SGD(
             [p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9, weight_decay=1e-4
@@ -97,22 +100,22 @@ def make(options: argparse.Namespace, variant: str) -> Step:
         busy = time.process_time()
         times = [now()]
         rows = places[number % POOL]
-        made = views(clips[rows], rows, number, views.drawn(number, options.batch, 64))
+        draws = Draws(0, number, rows)
+        with torch.no_grad():
+            views = ours.views(Batch(clips[rows], draws, step_draws(0, number), slice(0, options.batch)))
         times.append(now())
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in variant):
-            out = network(made.first, made.swapped, made.second)
+            out = network(*views)
         times.append(now())
         out[0].backward()
         times.append(now())
         optimizer.step()
         times.append(now())
-        momentum = key_momentum(0.996, number, 10**6)
         if plain:
-            model.after(momentum, out[1])
+            model.after(key_momentum(0.996, number, 10**6), out[1])
         else:
-            model.update_key(momentum)
-            model.enqueue(out.keys)
+            model.after_step(number, 10**6, *out.kept)
         times.append(now())
         found = {part: b - a for part, a, b in zip(PARTS, times, times[1:], strict=False)}
         return found | {
@@ -277,20 +280,24 @@ def compare(options: argparse.Namespace) -> None:
 
 def time_views(options: argparse.Namespace) -> None:
     """Print what the two views and the part swap cost a clip on one core."""
+    from skeltools.methods.contract import Batch
+    from skeltools.methods.registry import make_method
     from skeltools.runs.settings import resolve_recipe
-    from skeltools.training.engine import ViewMaker
+    from skeltools.skeletons import Form, load
     from skeltools.training.memory import keep_freed_memory
+    from skeltools.transforms.draws import Draws, step_draws
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    settings = resolve_recipe(None, dataset="", split="", stream="joint").values
-    views = ViewMaker(settings, "joint", 0)
     x, rows = torch.randn(options.batch, 3, 64, 25, 2), torch.arange(options.batch)
-    for label, swap in (("two views", False), ("two views and part swap", True)):
+    for label, recipe in (("two views", "skeletonclr"), ("two views and part swap", "skeattnclr")):
+        settings = resolve_recipe(recipe, dataset="", split="", stream="joint").values
+        method = make_method(settings, Form(load("kinect2"), 2, 64), "joint", 0)
         costs = []
         for number in range(30):
             began = time.perf_counter()
-            views(x, rows, number, views.drawn(number, options.batch, 64) if swap else None)
+            with torch.no_grad():
+                method.views(Batch(x, Draws(0, number, rows), step_draws(0, number), slice(0, options.batch)))
             costs.append((time.perf_counter() - began) / options.batch * 1e3)
         middle, least = statistics.median(costs), min(costs)
         print(f"{label}: {middle:.4f} ms a clip on one core (median of 30, least {least:.4f})")

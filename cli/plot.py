@@ -415,8 +415,8 @@ def attention(
         path = out or Path(f"{style.file_name(word)}-attention.png")
         kinds = style.FIGURES if which is None else (*animation.ANIMATIONS, *style.FIGURES)
         style.check_target(path, kinds, replace=replace)
-        branch = salience.load_branch(opened, place)
-        values = salience.of_clips(branch, data, rows, opened.stream, device=place, progress=progress())
+        method = salience.load_method(opened, place)
+        values = salience.of_clips(method, data, rows, opened.stream, device=place, progress=progress())
         shown = drawing.prepared(data, int(rows[0]), salience.to_frames(values, data.frames)[0])
     with style.styled():
         if which is None:

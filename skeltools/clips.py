@@ -66,7 +66,7 @@ def _read(file: ClipFile, rows: NDArray[np.int64], stream: str) -> NDArray[np.fl
     clips = file.clips(rows)
     if stream == "joint":
         return clips
-    found: NDArray[np.float32] = to_stream(torch.from_numpy(clips), stream).numpy()
+    found: NDArray[np.float32] = to_stream(torch.from_numpy(clips), stream, file.form.skeleton).numpy()
     return found
 
 

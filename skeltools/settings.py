@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -48,6 +48,7 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    **default: Any,
 ) -> Any:
     """Declare a schema field: its help text and the values it takes.
 
@@ -57,8 +58,35 @@ def setting(
         low: Smallest value allowed.
         high: Largest value allowed.
         above: The value must be greater than this.
+        default: ``default=value`` for settings of your own method or backbone, which no packaged recipe names.
     """
-    return field(metadata={"help": help, "choices": choices, "low": low, "high": high, "above": above})
+    meta = {"help": help, "choices": choices, "low": low, "high": high, "above": above}
+    return field(metadata=meta | default)
+
+
+Known = Mapping[str, tuple[Any, Mapping[str, Any]]]
+"""Type and metadata of settings by dotted key."""
+
+
+@dataclass(frozen=True)
+class Schema(Generic[T]):
+    """What settings there are.
+
+    Attributes:
+        kind: The dataclass that is built.
+        known: Its settings.
+        idle: Settings that have no effect with this choice of method and backbone, but with another: a recipe
+            may name them, and so may ``--set``.
+    """
+
+    kind: type[T]
+    known: Known
+    idle: Known = field(default_factory=dict)
+
+    @staticmethod
+    def of(kind: type[T]) -> Schema[T]:
+        """Return the schema of a dataclass."""
+        return Schema(kind, schema_fields(kind))
 
 
 @dataclass(frozen=True)
@@ -70,12 +98,14 @@ class Resolved(Generic[T]):
         flat: Every setting by dotted key.
         origin: The recipe, ``--set`` or option each value came from, by dotted key.
         title: Title of the chosen recipe.
+        idle: Settings given by ``--set`` or an option that have no effect with the method and backbone chosen.
     """
 
     values: T
     flat: dict[str, Any]
     origin: dict[str, str]
     title: str
+    idle: tuple[str, ...] = ()
 
 
 def schema_fields(schema: type, prefix: str = "") -> dict[str, tuple[Any, Mapping[str, Any]]]:
@@ -92,7 +122,7 @@ def schema_fields(schema: type, prefix: str = "") -> dict[str, tuple[Any, Mappin
 
 
 def resolve(
-    schema: type[T],
+    schema: type[T] | Callable[[Mapping[str, Any]], Schema[T]],
     base: str,
     recipe: str | None = None,
     *,
@@ -104,7 +134,8 @@ def resolve(
     """Resolve the settings of `schema`.
 
     Args:
-        schema: Frozen dataclass (of frozen dataclasses) declared with `setting`.
+        schema: Frozen dataclass (of frozen dataclasses) declared with `setting`; or, where some settings decide
+            which others there are, a function from all values, not yet checked, to the schema.
         base: Name of the packaged recipe that gives every setting a value.
         recipe: Name of a packaged recipe or path of a ``.toml`` file; `base` itself when None.
         context: Dataset, split and stream that ``[[when]]`` tables match against.
@@ -115,53 +146,81 @@ def resolve(
     Raises:
         SettingError: Unknown key or recipe, wrong type, value out of bounds, or a base with gaps.
     """
-    known = schema_fields(schema)
+    given = recipe_values(base, recipe, context, package)
+    given += [(key, value, "option") for key, value in (options or {}).items() if value is not None]
+    given += [(*parse_override(text), "--set") for text in overrides]
+    found = Schema.of(schema) if isinstance(schema, type) else schema({key: value for key, value, _ in given})
     flat: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    title = ""
+    for key, value, where in given:
+        flat[key] = _check(key, value, {**found.idle, **found.known}, where)
+        origin[key] = where
+    gaps = [key for key in found.known if key not in flat and "default" not in found.known[key][1]]
+    if gaps:
+        raise SettingError(f"Recipe '{recipe or base}' gives no value for: {', '.join(gaps)}. Add them.")
+    for key, (_, meta) in found.known.items():
+        if key not in flat:
+            flat[key], origin[key] = meta["default"], "default"
+    used = {key: flat[key] for key in found.known}
+    return Resolved(
+        _assemble(found.kind, used),
+        used,
+        {key: where for key, where in origin.items() if key in used},
+        _layers(base, recipe, package)[-1].title,
+        tuple(key for key in flat if key not in used and origin[key] in ("option", "--set")),
+    )
+
+
+def recipe_values(
+    base: str,
+    recipe: str | None,
+    context: Context | None = None,
+    package: str = "skeltools.methods.recipes",
+) -> list[tuple[str, Any, str]]:
+    """Return (dotted key, value, where from) of all that a recipe says, in order; not checked.
+
+    Raises:
+        SettingError: Unknown recipe, or one that cannot be read.
+    """
+    return [
+        (key, value, where)
+        for layer in _layers(base, recipe, package)
+        for where, values in _sections(layer, context or {})
+        for key, value in values.items()
+    ]
+
+
+def _layers(base: str, recipe: str | None, package: str) -> list[_Layer]:
+    """Return the base recipe and the chosen one, each after those it extends."""
     layers = _chain(base, package)
     if recipe is not None and recipe != base:
         layers += [layer for layer in _chain(recipe, package) if layer.name != base]
-    for layer in layers:
-        title = layer.content.get("title", layer.name)
-        if not isinstance(title, str):
-            raise SettingError(f"Recipe '{layer.name}': title must be a text.")
-        for where, values in _sections(layer, context or {}):
-            for key, value in values.items():
-                flat[key] = _check(key, value, known, where)
-                origin[key] = where
-    for key, value in (options or {}).items():
-        if value is not None:
-            flat[key] = _check(key, value, known, "option")
-            origin[key] = "option"
-    for text in overrides:
-        key, value = parse_override(text)
-        flat[key] = _check(key, value, known, "--set")
-        origin[key] = "--set"
-    gaps = [key for key in known if key not in flat]
-    if gaps:
-        raise SettingError(f"Recipe '{base}' gives no value for: {', '.join(gaps)}. Add them.")
-    return Resolved(build(schema, flat), {key: flat[key] for key in known}, origin, title)
+    return layers
 
 
-def build(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
+def build(schema: type[T] | Schema[T], flat: Mapping[str, Any]) -> T:
     """Build a schema instance from values by dotted key, such as those stored in a run folder.
 
     Raises:
         SettingError: A key is missing, unknown, or its value does not fit.
     """
-    if not prefix:
-        known = schema_fields(schema)
-        flat = {key: _check(key, value, known, "stored settings") for key, value in flat.items()}
-        gaps = [key for key in known if key not in flat]
-        if gaps:
-            raise SettingError(f"Stored settings lack: {', '.join(gaps)}.")
+    found = Schema.of(schema) if isinstance(schema, type) else schema
+    known = {**found.idle, **found.known}
+    flat = {key: _check(key, value, known, "stored settings") for key, value in flat.items()}
+    gaps = [key for key in found.known if key not in flat]
+    if gaps:
+        raise SettingError(f"Stored settings lack: {', '.join(gaps)}.")
+    return _assemble(found.kind, flat)
+
+
+def _assemble(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
+    """Return a schema instance of checked values."""
     hints = typing.get_type_hints(schema)
     kwargs = {}
     for item in fields(typing.cast(Any, schema)):
         kind, key = hints[item.name], prefix + item.name
         kwargs[item.name] = (
-            build(typing.cast(Any, kind), flat, key + ".") if is_dataclass(kind) else flat[key]
+            _assemble(typing.cast(Any, kind), flat, key + ".") if is_dataclass(kind) else flat[key]
         )
     return schema(**kwargs)
 
@@ -193,6 +252,13 @@ def packaged_recipes(package: str = "skeltools.methods.recipes") -> list[str]:
 class _Layer:
     name: str
     content: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        title = self.content.get("title", self.name)
+        if not isinstance(title, str):
+            raise SettingError(f"Recipe '{self.name}': title must be a text.")
+        return title
 
 
 def _chain(recipe: str, package: str) -> list[_Layer]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"skeltools": "skeltools", "protocols": "skeltools.protocols", "cli": "skeltools.cli"}
@@ -24,6 +27,7 @@ FLOORS = (
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
+OF_METHODS = re.compile("swap|queue|salient", re.IGNORECASE)
 FACE = ("skeltools", "skeltools.__main__")
 """The lazy names of the package, and ``python -m skeltools``: in no room."""
 
@@ -77,3 +81,46 @@ def test_the_finder_of_imports_sees_lazy_and_submodule_imports(tmp_path: Path) -
     )
     known = modules()
     assert imports(path, known) == {"skeltools.store.reader", "skeltools.store", "skeltools.errors"}
+
+
+ENGINE = ("training", "runs", "plots", "page")
+"""Rooms that know no method: they speak to `skeltools.methods.contract` and find methods by the registry."""
+
+
+@pytest.mark.parametrize("room", ENGINE)
+def test_the_engine_and_the_pictures_know_no_method(room: str) -> None:
+    """No word of one, in code, texts or names; `salience`, which pictures show of any mask, is none of them."""
+    known = modules()
+    files = [
+        path
+        for path in sorted((ROOT / "skeltools" / room).rglob("*"))
+        if path.suffix in (".py", ".js", ".css", ".html")
+    ]
+    assert len(files) > 5
+    wrong = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in files
+        for word in OF_METHODS.findall(path.read_text(encoding="utf-8"))
+    ]
+    wrong += [
+        f"{path.relative_to(ROOT)} imports {other}"
+        for path in files
+        if path.suffix == ".py"
+        for other in sorted(imports(path, known))
+        if other.startswith("skeltools.methods.") and other.split(".")[2] not in ("contract", "registry")
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("part_swap", ["swap"]),
+        ("QueueSettings", ["Queue"]),
+        ("nonsalient, Salient", ["salient", "Salient"]),
+        ("salience hasSalience", []),
+        ("loss_local: losses", []),
+    ],
+)
+def test_the_words_of_methods_are_found_inside_names(text: str, found: list[str]) -> None:
+    assert OF_METHODS.findall(text) == found

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from forms import SKELETON
 from rawfiles import body_of, ntu_bytes, write_ntu
 
 import skeltools
@@ -261,7 +262,7 @@ def test_open_clips(converted: Path) -> None:
         with ClipFile(converted) as file:
             for side, part in ((train, "train"), (test, "test")):
                 rows = file.rows("xsub", part)
-                expected = to_stream(torch.from_numpy(file.clips(rows)), stream).numpy()
+                expected = to_stream(torch.from_numpy(file.clips(rows)), stream, SKELETON).numpy()
                 np.testing.assert_array_equal(side.x, expected)
                 np.testing.assert_array_equal(side.y, file.labels[rows])
                 assert side.names == [file.names[row] for row in rows]
@@ -277,7 +278,7 @@ def test_motion_of_the_source_is_used_where_it_is_stored(raw: Path, tmp_path: Pa
     with h5py.File(tmp_path / "m.h5") as file:
         np.testing.assert_array_equal(train.x, file["motion"][:][file["splits/xsub/train"][:]])
     plain, _ = skeltools.open_clips(tmp_path / "m.h5", "xsub", "joint")
-    assert np.abs(train.x - to_stream(torch.from_numpy(plain.x), "motion").numpy()).max() > 1e-3
+    assert np.abs(train.x - to_stream(torch.from_numpy(plain.x), "motion", SKELETON).numpy()).max() > 1e-3
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forms import SKELETON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rawfiles import body_of, ntu_bytes
@@ -14,7 +15,6 @@ from rawfiles import body_of, ntu_bytes
 from skeltools.errors import FormatError
 from skeltools.formats import backend, ntu
 from skeltools.formats.recording import Recording
-from skeltools.skeletons.kinect2 import NUM_JOINTS
 
 compiled = pytest.importorskip("skeltools.formats._compiled", reason="numba (extra 'fast') is not installed")
 
@@ -26,9 +26,9 @@ def both(data: bytes) -> Recording | str:
     try:
         plain = ntu.read_plain(data, "x.skeleton")
     except FormatError as error:
-        assert compiled.skeleton(data, NUM_JOINTS, ntu.MOST_BODIES) is None
+        assert compiled.skeleton(data, SKELETON.num_joints, ntu.MOST_BODIES) is None
         return str(error)
-    fast = compiled.skeleton(data, NUM_JOINTS, ntu.MOST_BODIES)
+    fast = compiled.skeleton(data, SKELETON.num_joints, ntu.MOST_BODIES)
     if fast is not None:
         assert fast[0] == plain.frames
         for ours, theirs in zip(fast[1:], (plain.coords, plain.frame, plain.slot, plain.ids), strict=True):

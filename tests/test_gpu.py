@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from click.testing import CliRunner
 from clipfiles import TINY, make_clips
+from forms import SKELETON, method_of
 from torch import Tensor
 from trainedruns import log_of, state_of, stop_after
 
@@ -36,10 +37,10 @@ from skeltools.runs.folder import Run
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 from skeltools.training.distributed import World
-from skeltools.training.engine import Trainer, make_model
+from skeltools.training.engine import Trainer
 from skeltools.training.feed import DeviceFeed, StreamFeed
 from skeltools.transforms import augment, partswap
-from skeltools.transforms.draws import Draws, permutation
+from skeltools.transforms.draws import Draws, permutation, step_draws
 from skeltools.transforms.streams import to_stream
 
 CPU = torch.device("cpu")
@@ -100,6 +101,11 @@ def walk(n: int = 6, frames: int = 64) -> Tensor:
     return x
 
 
+def drawn(fill: str = "partner") -> partswap.PartSwap:
+    limits = partswap.SwapRange("parts", (3, 4), (4, 7), 4, fill)
+    return partswap.draw(step_draws(0, 4), 6, 64, limits, SKELETON)
+
+
 def test_draws_are_the_same_bits() -> None:
     here, there = (
         Draws(5, 2, torch.tensor([0, 1, 7, 2**40], device=device)).scoped("first") for device in (CPU, DEVICE)
@@ -114,9 +120,9 @@ def test_draws_are_the_same_bits() -> None:
 def test_order_and_part_swap_are_the_same_wherever_drawn() -> None:
     with DEVICE:
         order = permutation(5, 2, 100)
-        swap = partswap.draw(0, 4, 6, 64, partswap.SwapRange("parts", (3, 4), (4, 7), 4, "partner"))
+        swap = drawn()
     assert torch.equal(order.cpu(), permutation(5, 2, 100))
-    assert swap == partswap.draw(0, 4, 6, 64, partswap.SwapRange("parts", (3, 4), (4, 7), 4, "partner"))
+    assert swap == drawn()
 
 
 @pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
@@ -134,7 +140,9 @@ def test_views_are_the_same(text: str, stream: str) -> None:
     x = walk()
     made = [
         to_stream(
-            augment.parse(text)(x.to(device), Draws(1, 0, torch.arange(6, device=device), "v/")), stream
+            augment.parse(text, SKELETON)(x.to(device), Draws(1, 0, torch.arange(6, device=device), "v/")),
+            stream,
+            SKELETON,
         )
         for device in (CPU, DEVICE)
     ]
@@ -143,7 +151,7 @@ def test_views_are_the_same(text: str, stream: str) -> None:
 
 @pytest.mark.parametrize("fill", partswap.FILLS)
 def test_the_part_swap_is_the_same(fill: str) -> None:
-    swap = partswap.draw(0, 4, 6, 64, partswap.SwapRange("parts", (3, 4), (4, 7), 4, fill))
+    swap = drawn(fill)
     x = walk()
     made = [
         partswap.apply(x.to(device), swap, fill, Draws(1, 0, torch.arange(6, device=device)))
@@ -180,7 +188,7 @@ def test_training_is_nearly_the_same_in_float32(tmp_path: Path, data: Path, back
     ours, theirs = losses_of(there), losses_of(here)
     assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
     assert ours[1] == pytest.approx(theirs[1], rel=1e-3)
-    a, b, initial = state_of(there).model, state_of(here).model, make_model(here.settings, here.seed)
+    a, b, initial = state_of(there).model, state_of(here).model, method_of(here.settings, seed=here.seed)
     for name, before in initial.named_parameters():
         # Biases before a batch norm have no gradient but rounding, so there is an absolute part.
         bound = 0.2 * (b[name] - before).norm() + 1e-4 * before.numel() ** 0.5
@@ -205,7 +213,7 @@ def test_float32_is_float32_and_not_tf32(
     found = []
     with ClipFile(data) as file:
         for place in (CPU, device):
-            model = make_model(settings, 0)
+            model = method_of(settings, frames=16)
             # Weights of 0.02 would hide the clips behind batch norm's epsilon.
             for weight in model.query.parameters():
                 if weight.dim() > 1 and weight.std() > 0:
@@ -374,8 +382,8 @@ def test_a_compiled_run_is_the_same_and_resumes(
 ) -> None:
     """Two of ST-GCN's ten equal blocks, since the compiler takes minutes for all."""
 
-    def shallow(settings: Any) -> stgcn.STGCN:
-        backbone = stgcn.STGCN(settings.width, settings.dim, 0.0)
+    def shallow(settings: Any, form: Any) -> stgcn.STGCN:
+        backbone = stgcn.STGCN(settings.width, settings.dim, 0.0, form)
         backbone.blocks = backbone.blocks[:2]
         return backbone
 
@@ -385,7 +393,7 @@ def test_a_compiled_run_is_the_same_and_resumes(
         def message(self, text: str) -> None:
             self.texts.append(text)
 
-    monkeypatch.setattr(stgcn, "build", shallow)
+    monkeypatch.setattr(stgcn.STGCN, "build", shallow)
     settings = (
         "model.width=16", "model.dim=16", "model.dropout=0", "train.epochs=1", "train.lr=0.01",
         "monitor.every=0",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from forms import SKELETON
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu
 
 from skeltools.cli.main import main
@@ -129,7 +130,7 @@ def test_bones_are_known(ntu: Path, tmp_path: Path) -> None:
 
     convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5")
     with h5py.File(tmp_path / "o.h5", "r+") as file:
-        file["clips"][:] = to_stream(torch.from_numpy(file["clips"][:]), "bone").numpy()
+        file["clips"][:] = to_stream(torch.from_numpy(file["clips"][:]), "bone", SKELETON).numpy()
     assert found("ntu60", tmp_path / "o.h5", ntu, 1)["stream"] == "bone"
 
 

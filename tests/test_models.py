@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from forms import KINECT, kinect, method_of, settings_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skeltools.errors import SettingError
-from skeltools.methods.skeattnclr import SkeAttnCLR, info_nce, key_momentum
+from skeltools.methods.skeattnclr import SkeAttnCLR
+from skeltools.methods.skeletonclr import info_nce, key_momentum
 from skeltools.models import stgcn
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
@@ -30,26 +32,18 @@ from skeltools.models.norm import BatchNorm
 from skeltools.models.registry import BACKBONES, build_backbone
 from skeltools.models.stgcn import STGCN
 from skeltools.reference.names import translate
+from skeltools.settings import setting
 from skeltools.transforms import partswap
 
-
-@dataclass(frozen=True)
-class Model:
-    backbone: str = "stgcn"
-    width: int = 8
-    dim: int = 32
-    embedding: int = 16
-    heads: int = 8
-    mask_scale: float = 2.0
-    dropout: float = 0.0
-    gru_hidden: int = 16
-    gru_layers: int = 2
-    subsets: int = 2
+TINY = (
+    "model.width=8", "model.dim=32", "model.embedding=16", "model.heads=8", "model.mask_scale=2", "model.dropout=0",
+    "model.gru_hidden=16", "model.gru_layers=2", "model.subsets=2", "queue.size=36", "loss.temperature=0.2",
+    "loss.mu=0.5",
+)  # fmt: skip
 
 
-def tiny(**changes: Any) -> SkeAttnCLR:
-    torch.manual_seed(0)
-    return SkeAttnCLR(replace(Model(), **changes), queue_size=36, temperature=0.2, mu=0.5, local=True)
+def tiny(*overrides: str, recipe: str | None = None) -> Any:
+    return method_of(settings_of(*TINY, *overrides, recipe=recipe))
 
 
 def load_reference(model: SkeAttnCLR, golden: Any) -> None:
@@ -88,13 +82,10 @@ def test_two_training_steps_agree_with_the_reference(
 ) -> None:
     golden = np.load(shared / "reference" / "skeattnclr_tiny.npz")
     width, dim, embedding, queue, heads, _ = golden["hparams"].tolist()
-    model = SkeAttnCLR(
-        Model(width=width, dim=dim, embedding=embedding, heads=heads),
-        queue_size=queue,
-        temperature=float(golden["temperature"]),
-        mu=float(golden["mu"]),
-        local=True,
-    )
+    model = tiny(
+        f"model.width={width}", f"model.dim={dim}", f"model.embedding={embedding}", f"model.heads={heads}",
+        f"queue.size={queue}", f"loss.temperature={float(golden['temperature'])}", f"loss.mu={float(golden['mu'])}",
+    )  # fmt: skip
     load_reference(model, golden)
     model.to(dtype).train()
     optimiser = torch.optim.SGD(
@@ -118,15 +109,15 @@ def test_two_training_steps_agree_with_the_reference(
         close(swapped.double().sum().item(), float(want["x_swap_sum"]), 1e-5)
         close(weighted.item(), float(want["x_swap_weighted_sum"]), 1e-5)
 
-        losses = model(xq, swapped, xk)
+        output = model(xq, xk, swapped)
         optimiser.zero_grad()
-        losses.total.backward()
+        output.loss.backward()
         bound = 1e-4 if step == 0 else max(2e-4, after_gradient)
         for got, name in (
-            (losses.total, "loss"),
-            (losses.whole, "loss_global"),
-            (losses.salient, "loss_salient"),
-            (losses.nonsalient, "loss_nonsalient"),
+            (output.loss, "loss"),
+            (output.parts["global"], "loss_global"),
+            (output.parts["salient"], "loss_salient"),
+            (output.parts["nonsalient"], "loss_nonsalient"),
         ):
             assert got.item() == pytest.approx(float(want[name]), abs=bound)
         if step == 0:
@@ -147,10 +138,8 @@ def test_two_training_steps_agree_with_the_reference(
                     compared += 1
             assert compared > 50
         optimiser.step()
-        momentum = key_momentum(0.996, step, 100)
-        assert momentum == float(want["momentum"])
-        model.update_key(momentum)
-        model.enqueue(losses.keys)
+        values = model.after_step(step, 100, *output.kept)
+        assert values == {"momentum": float(want["momentum"])}
         assert int(model.pointer) == int(want["queue_ptr"][0])
         state = model.state_dict()
         bound = max(1e-4 if step == 0 else 5e-3, after_gradient)
@@ -270,7 +259,7 @@ def naive_stgcn(model: STGCN, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(("width", "dim"), [(4, 16), (4, 20)])
 def test_stgcn_equals_its_plainest_form(width: int, dim: int) -> None:
     torch.manual_seed(0)
-    model = STGCN(width, dim, dropout=0.0).double()
+    model = STGCN(width, dim, 0.0, kinect(12)).double()
     initialise(model)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0.5, 0.5)
@@ -288,15 +277,15 @@ def test_stgcn_equals_its_plainest_form(width: int, dim: int) -> None:
 
 
 def test_stgcn_has_the_parameters_of_the_paper() -> None:
-    model = STGCN(64, 256, 0.5)
+    model = STGCN(64, 256, 0.5, KINECT)
     assert 3.0e6 < sum(p.numel() for p in model.parameters()) < 3.15e6
     assert sum(b.shortcut is not None for b in model.blocks) == 2
-    assert sum(b.shortcut is not None for b in STGCN(8, 64, 0.5).blocks) == 3
+    assert sum(b.shortcut is not None for b in STGCN(8, 64, 0.5, KINECT).blocks) == 3
 
 
 def test_features_of_absent_bodies_are_computed_once_with_the_same_result() -> None:
     torch.manual_seed(0)
-    model = STGCN(4, 16, 0.5)
+    model = STGCN(4, 16, 0.5, kinect(16))
     initialise(model)
     x = torch.randn(5, 3, 16, 25, 2)
     x[:4, ..., 1] = 0
@@ -310,7 +299,7 @@ def test_features_of_absent_bodies_are_computed_once_with_the_same_result() -> N
 
 
 def test_weights_start_as_the_method_says() -> None:
-    model = tiny(width=16, dim=64, embedding=128)
+    model = tiny("model.width=16", "model.dim=64", "model.embedding=128")
     assert 0.015 < model.query.backbone.blocks[5].temporal.weight.std() < 0.025
     assert model.query.backbone.blocks[5].temporal.bias.abs().max() == 0
     assert (model.query.backbone.blocks[3].spatial.edge == 1).all()
@@ -356,10 +345,12 @@ def test_losses_are_put_together_with_mu_and_negatives_are_not_trained() -> None
     model.mu = 0.25
     torch.manual_seed(1)
     x = torch.randn(4, 3, 64, 25, 2)
-    losses = model(x, x.roll(1, 0), x + 0.1)
-    expected = losses.whole + 0.25 * losses.salient + 0.75 * losses.nonsalient
-    torch.testing.assert_close(losses.total, expected)
-    losses.total.backward()
+    output = model(x, x + 0.1, x.roll(1, 0))
+    parts = output.parts
+    expected = parts["global"] + 0.25 * parts["salient"] + 0.75 * parts["nonsalient"]
+    torch.testing.assert_close(output.loss, expected)
+    assert not any(part.requires_grad for part in parts.values())
+    output.loss.backward()
     assert all(p.grad is None for p in model.key.parameters())
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
@@ -420,26 +411,32 @@ def test_the_swapped_global_vector_moves_batch_norm_of_head_and_predictor() -> N
 
 
 def test_without_the_local_branch_only_the_global_loss_is_left() -> None:
-    torch.manual_seed(0)
-    model = SkeAttnCLR(Model(), queue_size=36, temperature=0.2, mu=0.5, local=False)
+    whole = tiny()
     x = torch.randn(4, 3, 64, 25, 2)
-    losses = model(x, None, x)
-    assert losses.salient == 0
-    assert torch.equal(losses.total, losses.whole)
-    assert not any("attention" in name for name in model.state_dict())
+    made = {"its method": tiny(recipe="skeletonclr"), "its setting": tiny("loss.local=false")}
+    for model in made.values():
+        assert not isinstance(model, SkeAttnCLR)
+        assert model.mask() is None
+        output = model(x, x)
+        assert output.parts.keys() == {"global"}
+        assert torch.equal(output.loss, output.parts["global"])
+        assert not any("attention" in name for name in model.state_dict())
+        assert isinstance(whole, type(model))
+    for name, value in made["its method"].state_dict().items():
+        assert torch.equal(value, made["its setting"].state_dict()[name]), name
 
 
 def test_wrong_heads_and_backbones_are_named() -> None:
     with pytest.raises(SettingError, match=r"model.heads 5 does not divide a token's 32 channels"):
         AttentionMask(32, 5, 2.0)
     with pytest.raises(SettingError, match=r"Unknown backbone 'stgcm'. .* Did you mean 'stgcn'\?"):
-        build_backbone(Model(backbone="stgcm"))
+        build_backbone(SimpleNamespace(backbone="stgcm"), KINECT)
 
 
 def test_bigru_equals_feeding_one_frame_at_a_time() -> None:
     """The method's quirk: a bidirectional GRU is given single frames, both states carried forward."""
     torch.manual_seed(0)
-    model = BiGRU(5, 2).double()
+    model = BiGRU(5, 2, kinect(7)).double()
     x = torch.randn(3, 3, 7, 25, 2, dtype=torch.float64)
     theirs = torch.nn.GRU(150, 5, 2, batch_first=True, bidirectional=True).double()
     state = {}
@@ -461,7 +458,7 @@ def test_bigru_equals_feeding_one_frame_at_a_time() -> None:
 
 def test_recurrent_weights_start_xavier_uniform() -> None:
     torch.manual_seed(0)
-    model = BiGRU(32, 1)
+    model = BiGRU(32, 1, KINECT)
     initialise(model)
     weight = model.first[0].weight_ih_l0
     bound = math.sqrt(6 / (96 + 150))
@@ -471,10 +468,9 @@ def test_recurrent_weights_start_xavier_uniform() -> None:
 @pytest.mark.parametrize("name", ["stgcn", "bigru", "dsta"])
 @pytest.mark.parametrize("frames", [16, 50])
 def test_every_backbone_keeps_the_contract_and_trains(name: str, frames: int) -> None:
+    words = (f"model.backbone={name}", "model.width=4", "model.dim=16", "model.heads=4", "queue.size=20")
+    model = method_of(settings_of(*TINY, *words), frames=frames)
     torch.manual_seed(0)
-    model = SkeAttnCLR(
-        Model(backbone=name, width=4, dim=16, heads=4), queue_size=20, temperature=0.2, mu=0.5, local=True
-    )
     x = torch.randn(4, 3, frames, 25, 2)
     backbone = model.query.backbone
     tokens = backbone(x)
@@ -484,39 +480,58 @@ def test_every_backbone_keeps_the_contract_and_trains(name: str, frames: int) ->
     torch.testing.assert_close(
         backbone.pool(2 * tokens) - backbone.pool(tokens), backbone.pool(tokens), rtol=1e-4, atol=1e-5
     )
-    losses = model(x, x.roll(1, 0), x.flip(0))
-    losses.total.backward()
-    assert torch.isfinite(losses.total)
+    output = model(x, x.flip(0), x.roll(1, 0))
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
     silent = [
         n for n, p in model.query.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()
     ]
     assert not silent
 
 
-def test_a_fourth_backbone_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Frames(Backbone):
-        """A linear layer on each frame of both bodies; a token is a frame."""
+@dataclass(frozen=True)
+class FramesSettings:
+    dim: int = setting("Channels.", low=1)
+    slope: float = setting("Slope of the activation.", low=0, default=0.1)
 
-        def __init__(self, settings: Model) -> None:
-            super().__init__()
-            self.feature_dim = self.head_dim = settings.dim
-            self.layer = torch.nn.Linear(150, settings.dim)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.layer(x.permute(0, 2, 3, 1, 4).flatten(2))
+class Frames(Backbone):
+    """A linear layer on each frame of both bodies; a token is a frame."""
 
-        def pool(self, tokens: torch.Tensor) -> torch.Tensor:
-            return tokens.mean(dim=1)
+    settings = FramesSettings
 
-    module = ModuleType("frames")
-    module.build = Frames  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "frames", module)
-    monkeypatch.setitem(BACKBONES, "frames", "frames")
-    model = tiny(backbone="frames")
+    @classmethod
+    def build(cls, settings: Any, form: Any) -> Frames:
+        return cls(settings, form)
+
+    def __init__(self, settings: Any, form: Any) -> None:
+        super().__init__()
+        self.feature_dim = self.head_dim = settings.dim
+        self.slope = settings.slope
+        self.layer = torch.nn.Linear(3 * form.joints * form.bodies, settings.dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.leaky_relu(self.layer(x.permute(0, 2, 3, 1, 4).flatten(2)), self.slope)
+
+    def pool(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.mean(dim=1)
+
+
+@pytest.mark.parametrize("name", ["frames", "frames_module:Frames"])
+def test_a_fourth_backbone_is_a_module_and_a_line_or_anybody_s(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    module = ModuleType("frames_module")
+    module.Frames = Frames  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "frames_module", module)
+    monkeypatch.setitem(BACKBONES, "frames", "frames_module:Frames")
+    assert tiny(f"model.backbone={name}", "model.slope=0.3").encoder().slope == 0.3
+    model = tiny(f"model.backbone={name}")
+    assert model.encoder().slope == 0.1
     x = torch.randn(5, 3, 16, 25, 2)
-    losses = model(x, x.roll(1, 0), x.flip(0))
-    losses.total.backward()
-    assert torch.isfinite(losses.total)
+    output = model(x, x.flip(0), x.roll(1, 0))
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
     assert model.query.backbone.layer.weight.grad.abs().sum() > 0
     assert FeatureEncoder(model.query.backbone)(x).shape == (5, 32)
 
@@ -551,7 +566,7 @@ def test_st_gcn_computes_the_same_as_on_a_gpu(
 ) -> None:
     """The steps it takes on a GPU, taken on the CPU."""
     torch.manual_seed(0)
-    model = STGCN(8, 16, dropout=0.0)
+    model = STGCN(8, 16, 0.0, kinect(16))
     initialise(model)
     for part in model.modules():  # weights of 0.02 would leave gradients to rounding
         if getattr(part, "is_convolution", False) or isinstance(part, torch.nn.Conv2d):
@@ -578,12 +593,12 @@ def test_st_gcn_computes_the_same_as_on_a_gpu(
 def test_torch_compile_sees_one_graph(monkeypatch: pytest.MonkeyPatch, backbone: str, gpu: bool) -> None:
     """A break would compile every block apart, of which torch soon has enough and goes on uncompiled."""
     monkeypatch.setattr(stgcn, "_on_gpu", lambda h: gpu)
-    model = tiny(backbone=backbone, width=8, dim=8, dropout=0.5).train()
+    model = tiny(f"model.backbone={backbone}", "model.dim=8", "model.dropout=0.5").train()
     for branch in (model.query, model.key):  # two blocks say as much as all
         branch.backbone.blocks = branch.backbone.blocks[:2]
     x = torch.randn(3, 3, 8, 25, 2)
     torch._dynamo.reset()
     # All that torch.compile does but the machine's code; fullgraph: an error at the first break.
-    torch.compile(model, backend="aot_eager", fullgraph=True)(x, x, x).total.backward()
+    torch.compile(model, backend="aot_eager", fullgraph=True)(x, x, x).loss.backward()
     torch._dynamo.reset()
     assert all(weight.grad is not None for weight in model.query.parameters())

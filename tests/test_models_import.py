@@ -12,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from clipfiles import make_clips
+from forms import KINECT
 from theirweights import theirs, under
 from torch import Tensor
 
@@ -114,7 +115,7 @@ def test_the_reference_state_dict_of_skeattnclr_is_taken(shared: Path, tmp_path:
     assert (found.origin, found.width, found.dim, found.preparation) == ("SkeAttnCLR", 8, 32, "skeattnclr")
     assert "encoder_q.neck.norm0.weight" in found.left
     assert "predictor.mlp.0.weight" in found.left
-    model = STGCN(8, 32, 0.0)
+    model = STGCN(8, 32, 0.0, KINECT)
     model.load_state_dict(found.state["joint"])
     theirs_2 = state["encoder_q.backbone.st_gcn_networks.2.tcn.2.weight"]
     assert torch.equal(model.blocks[2].temporal.weight, theirs_2)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forms import SKELETON
 from plotting import HOSTILE, invoke, make_run, renamed
 from rawfiles import body_of, ntu_bytes, write_ntu
 
@@ -22,7 +23,6 @@ from skeltools.plots import clip as clips
 from skeltools.plots import style
 from skeltools.runs import log as runlog
 from skeltools.runs.folder import Run
-from skeltools.skeletons.kinect2 import JOINTS, PARTS
 from skeltools.store import ClipFile
 
 Image = pytest.importorskip("PIL.Image", reason="the extra 'plot' is not installed")
@@ -93,7 +93,7 @@ def test_panels_hold_the_recording_the_clip_and_its_augmented_form(two: Path) ->
     assert [panel.title.split(",")[0] for panel in shown] == ["recording", "prepared", "flip(1.0)"]
     np.testing.assert_array_equal(shown[0].clip, recording.first_two())
     np.testing.assert_array_equal(shown[1].clip, stored)
-    left, right = PARTS["left arm"], PARTS["right arm"]
+    left, right = SKELETON.parts["left arm"], SKELETON.parts["right arm"]
     np.testing.assert_array_equal(shown[2].clip[:, :, list(left)], shown[1].clip[:, :, list(right)])
 
 
@@ -151,7 +151,7 @@ def test_curves_hold_the_values_of_the_log(made: tuple[Path, Path]) -> None:
     with style.styled():
         figure = curves.draw(found, "title")
     drawn = {line.get_label(): line for line in figure.axes[0].get_lines()}
-    assert list(drawn) == ["total", "global", "salient", "non-salient"]
+    assert list(drawn) == ["total", "global", "salient", "nonsalient"]
     np.testing.assert_array_equal(drawn["salient"].get_ydata(), found.values["loss_salient"])
     np.testing.assert_array_equal(drawn["salient"].get_xdata(), found.steps)
     monitor = figure.axes[3].get_lines()[0]
@@ -197,9 +197,9 @@ def test_a_heat_map_holds_salience_with_joints_grouped_by_part() -> None:
     axes = figure.axes[0]
     bodies = np.stack([values[0, ..., 0], values[0, ..., 1], values[1, ..., 0]])
     expected = np.repeat(bodies.mean(axis=0), 2, axis=0)  # (8, 25)
-    order = [joint for joints in PARTS.values() for joint in joints]
+    order = [joint for joints in SKELETON.parts.values() for joint in joints]
     np.testing.assert_allclose(axes.images[0].get_array(), expected[:, order].T, rtol=1e-5)
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == [JOINTS[joint] for joint in order]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [SKELETON.joints[joint] for joint in order]
 
 
 def test_moving_attention_is_drawn(made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -210,14 +210,14 @@ def test_moving_attention_is_drawn(made: tuple[Path, Path], tmp_path: Path) -> N
 
 def test_salience_is_the_share_the_mask_keeps_in_joint_and_frame_order(made: tuple[Path, Path]) -> None:
     run = Run.open(made[1])
-    branch = salience.load_branch(run, "cpu")
+    method = salience.load_method(run, "cpu")
     with ClipFile(made[0]) as file:
         rows = np.array([3, 0], np.int64)
-        found = salience.of_clips(branch, file, rows, "joint")
+        found = salience.of_clips(method, file, rows, "joint")
         x = torch.from_numpy(file.clips(rows))
     with torch.no_grad():
-        tokens = branch.backbone(x)
-        mask = branch.mask(tokens)
+        tokens = method.encoder()(x)
+        mask = method.mask()(tokens)
     assert found.shape == (2, 4, 25, 2)
     for clip, frame, joint in ((0, 0, 0), (0, 3, 24), (1, 2, 7)):
         token, kept = (part[2 * clip, frame * 25 + joint] for part in (tokens, mask))
@@ -247,8 +247,10 @@ def test_a_run_without_a_mask_says_so(made: tuple[Path, Path], tmp_path: Path) -
     content = json.loads((made[1] / "run.json").read_text())
     content["settings"]["loss.local"] = False
     (tmp_path / "run.json").write_text(json.dumps(content))
-    with pytest.raises(RunError, match=r"trained without the local branch \(loss\.local\)"):
-        salience.load_branch(Run.open(tmp_path), "cpu")
+    with pytest.raises(
+        RunError, match=r"trained by a method without an attention mask \(or with loss\.local off\)"
+    ):
+        salience.load_method(Run.open(tmp_path), "cpu")
 
 
 def test_the_sample_is_spread_over_classes_and_repeats(made: tuple[Path, Path]) -> None:

@@ -121,10 +121,8 @@ def test_frozen_means_that_no_entry_of_the_state_moves(entry: str) -> None:
 
 
 def test_importing_protocols_loads_no_torch() -> None:
-    code = (
-        "import sys, skeltools.protocols, skeltools.cli.eval, skeltools.results.report; "
-        "print('torch' in sys.modules)"
-    )
+    modules = "skeltools.protocols, skeltools.cli.eval, skeltools.results.report"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

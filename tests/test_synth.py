@@ -6,13 +6,13 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from forms import SKELETON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
 from skeltools.preparation.chain import prepare
-from skeltools.skeletons.kinect2 import MIRROR, PARENTS
 from skeltools.synth import design, motion
 from skeltools.synth.actions import ACTIONS, Action, known
 from skeltools.synth.body import joints, rotation, two_bones
@@ -97,7 +97,7 @@ def test_bones_are_rigid_and_nobody_leaves_the_floor_for_long(action: Action, se
     assert truth.shape[1:] == (action.people, 25, 3)
     assert np.isfinite(truth).all()
     if action.ntu != "falling":
-        lengths = np.linalg.norm(truth - truth[:, :, PARENTS], axis=-1)
+        lengths = np.linalg.norm(truth - truth[:, :, SKELETON.parents], axis=-1)
         assert np.ptp(lengths[:, :, LIMBS], axis=0).max() < 1e-9
         assert truth[..., 1].min() >= 0.02
         assert truth[..., 3, 1].max() < 2.4
@@ -241,7 +241,7 @@ def test_two_bones_keep_their_lengths_and_reach_what_can_be_reached(
 def test_mirroring_a_pose_mirrors_the_joints(action: Action, seed: int) -> None:
     body = performer(seed, "P001").body
     pose = poses_of(action, seed)[0]
-    there = joints(body, pose)[:, MIRROR] * [-1.0, 1.0, 1.0]
+    there = joints(body, pose)[:, SKELETON.mirror] * [-1.0, 1.0, 1.0]
     np.testing.assert_allclose(joints(body, pose.mirrored()), there, atol=1e-12)
     again = pose.mirrored().mirrored().channels()
     for name, values in pose.channels().items():
@@ -267,7 +267,7 @@ def test_a_passage_joins_two_poses_smoothly() -> None:
     assert len(whole) == len(first) + 30 + len(then)
     person = performer(1, "P001")
     x = joints(person.body, whole)
-    lengths = np.linalg.norm(x - x[:, PARENTS], axis=-1)[len(first) :, LIMBS]
+    lengths = np.linalg.norm(x - x[:, SKELETON.parents], axis=-1)[len(first) :, LIMBS]
     assert np.ptp(lengths, axis=0).max() < 1e-2
     assert np.abs(np.diff(x[len(first) - 1 : len(first) + 31], axis=0)).max() < 0.25
 

@@ -15,18 +15,22 @@ import numpy as np
 import pytest
 import torch
 from clipfiles import TINY, make_clips
+from forms import SKELETON, method_of
 from trainedruns import log_of, state_of, stop_after
 
 from skeltools.errors import DataError, RunError, SettingError
+from skeltools.methods.contract import Batch
 from skeltools.progress import Silent
 from skeltools.runs import checkpoint as checkpoints
 from skeltools.runs.folder import Run
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 from skeltools.training import feed
-from skeltools.training.engine import Trainer, ViewMaker, make_model
+from skeltools.training.engine import Trainer
 from skeltools.training.feed import DeviceFeed, StreamFeed
 from skeltools.training.schedule import learning_rate
+from skeltools.transforms import partswap
+from skeltools.transforms.draws import Draws, step_draws
 from skeltools.transforms.streams import to_stream
 
 CPU = torch.device("cpu")
@@ -216,11 +220,15 @@ def test_the_baseline_is_the_method_without_its_local_branch(tmp_path: Path, dat
         run = start(tmp_path / "run", file, "train.epochs=1", recipe="skeletonclr")
         Trainer(run, file, CPU).train()
         full, part = resolved("train.epochs=1").flat, run.flat
-    assert {key for key in full if full[key] != part[key]} == {"loss.local"}
+    assert {key for key in part if full[key] != part[key]} == {"method"}
+    assert full.keys() - part.keys() == {
+        "model.heads", "model.mask_scale", "loss.mu", "loss.local", "augment.swap_choose", "augment.swap_count",
+        "augment.swap_window", "augment.swap_unit", "augment.swap_fill",
+    }  # fmt: skip
     for line in log_of(run):
         if line["kind"] == "step":
             assert line["loss"] == line["loss_global"]
-            assert line["loss_salient"] == 0
+            assert {name for name in line if name.startswith("loss")} == {"loss", "loss_global"}
 
 
 @pytest.mark.parametrize(
@@ -249,24 +257,23 @@ def test_views_are_functions_of_seed_epoch_and_clip(data: Path) -> None:
     with ClipFile(data) as file:
         rows = torch.from_numpy(file.rows("xsub", "train")[:8])
         x = torch.from_numpy(file.clips(rows.numpy()))
-    make = ViewMaker(settings, "bone", 1)
-    swap = make.drawn(17, 8, 16)
-    views = make(x, rows, 2, swap)
-    assert swap is not None
-    partners = (torch.arange(8) + swap.shift) % 8
-    halves = [
-        make(x[part], rows[part], 2, swap, (x[partners[part]], rows[partners[part]]))
-        for part in (slice(0, 4), slice(4, 8))
-    ]
-    torch.testing.assert_close(views.first, torch.cat([half.first for half in halves]))
-    torch.testing.assert_close(views.second, torch.cat([half.second for half in halves]))
-    assert not torch.equal(views.first, views.second)
-    assert views.swapped is not None
-    torch.testing.assert_close(views.swapped, torch.cat([half.swapped for half in halves]))
-    assert not torch.equal(views.swapped, views.first)
-    assert (views.first[:, :, :, 20] == 0).all()  # bones of the root
-    later = make(x, rows, 3, swap)
-    assert not torch.equal(later.first, views.first)
+    method = method_of(settings, "bone", 16)
+
+    def views(epoch: int, mine: slice) -> tuple[torch.Tensor, ...]:
+        found: tuple[torch.Tensor, ...] = method.views(
+            Batch(x, Draws(1, epoch, rows), step_draws(1, 17), mine)
+        )
+        return found
+
+    whole = views(2, slice(0, 8))
+    halves = [views(2, part) for part in (slice(0, 4), slice(4, 8))]
+    for number, view in enumerate(whole):
+        torch.testing.assert_close(view, torch.cat([half[number] for half in halves]))
+    first, second, swapped = whole
+    assert not torch.equal(first, second)
+    assert not torch.equal(swapped, first)
+    assert (first[:, :, :, 20] == 0).all()  # bones of the root
+    assert not torch.equal(views(3, slice(0, 8))[0], first)
 
 
 @pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
@@ -278,23 +285,19 @@ def test_the_part_swap_acts_on_joints_and_the_stream_is_made_after_it(
     with ClipFile(data) as file:
         rows = torch.from_numpy(file.rows("xsub", "train")[:6])
         x = torch.from_numpy(file.clips(rows.numpy()))
-    joints = ViewMaker(settings, "joint", 3)
-    swap = joints.drawn(5, 6, 16)
-    expected, views = (ViewMaker(settings, name, 3)(x, rows, 1, swap) for name in ("joint", stream))
-    for got, want in zip(
-        (views.first, views.swapped, views.second),
-        (expected.first, expected.swapped, expected.second),
-        strict=True,
-    ):
-        assert want is not None
-        torch.testing.assert_close(got, to_stream(want, stream))
+    batch = Batch(x, Draws(3, 1, rows), step_draws(3, 5), slice(0, 6))
+    expected, views = (method_of(settings, name, 16).views(batch) for name in ("joint", stream))
+    swap = partswap.draw(step_draws(3, 5), 6, 16, settings.augment.swap_range(), SKELETON)
+    torch.testing.assert_close(expected[2], partswap.apply(expected[0], swap, fill, batch.draws))
+    for got, want in zip(views, expected, strict=True):
+        torch.testing.assert_close(got, to_stream(want, stream, SKELETON))
 
 
 def test_the_initial_model_is_a_function_of_the_seed() -> None:
     settings = resolved().values
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    a, b, c = (make_model(settings, seed).state_dict() for seed in (1, 1, 2))
+    a, b, c = (method_of(settings, seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not torch.equal(a["queue"], c["queue"])

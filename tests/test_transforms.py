@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forms import SKELETON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from skeltools.errors import SettingError
-from skeltools.skeletons.kinect2 import MIRROR, PARENTS, PARTS, bones
 from skeltools.transforms import augment, partswap
-from skeltools.transforms.draws import Draws, permutation
+from skeltools.transforms.draws import Draws, permutation, step_draws
 from skeltools.transforms.partswap import PartSwap, SwapRange
 from skeltools.transforms.streams import to_stream
 
@@ -48,7 +48,7 @@ def draws(n: int, seed: int = 0, epoch: int = 0, first: int = 0) -> Draws:
 
 
 def one(text: str) -> augment.Operation:
-    return augment.parse(text).operations[0]
+    return augment.parse(text, SKELETON).operations[0]
 
 
 # Reference numbers
@@ -87,7 +87,7 @@ def test_shape_dtype_input_and_absent_bodies_are_preserved(text: str) -> None:
     for frames in (64, 50, 7):
         x = clips(6, frames)
         before = x.clone()
-        y = augment.parse(text)(x, draws(6))
+        y = augment.parse(text, SKELETON)(x, draws(6))
         assert y.shape == x.shape
         assert y.dtype == x.dtype
         assert torch.equal(x, before)
@@ -97,7 +97,7 @@ def test_shape_dtype_input_and_absent_bodies_are_preserved(text: str) -> None:
 
 
 def bone_lengths(x: Tensor) -> Tensor:
-    return torch.stack([(x[:, :, :, a] - x[:, :, :, b]).norm(dim=1) for a, b in bones()], dim=-1)
+    return torch.stack([(x[:, :, :, a] - x[:, :, :, b]).norm(dim=1) for a, b in SKELETON.bones], dim=-1)
 
 
 def test_rotation_keeps_bone_lengths_and_handedness() -> None:
@@ -114,7 +114,7 @@ def test_flip_keeps_bone_lengths_up_to_sides_and_is_an_involution() -> None:
     x, yes = clips(4), torch.ones(4, dtype=torch.bool)
     y = one("flip(1)").apply(x, {"flag": yes})
     assert torch.equal(one("flip(1)").apply(y, {"flag": yes}), x)
-    mirrored = [bones().index((MIRROR[a], MIRROR[b])) for a, b in bones()]
+    mirrored = [SKELETON.bones.index((SKELETON.mirror[a], SKELETON.mirror[b])) for a, b in SKELETON.bones]
     assert torch.equal(bone_lengths(y), bone_lengths(x)[..., mirrored])
     assert torch.equal(one("flip(1)").apply(x, {"flag": ~yes}), x)
 
@@ -201,7 +201,7 @@ def per_clip(name: str, x: Any, drawn: dict[str, Any], values: tuple[float, ...]
         return y
     if not drawn["flag"]:
         return x
-    return x[:, :, list(MIRROR)] if name == "flip" else x[:, ::-1]
+    return x[:, :, list(SKELETON.mirror)] if name == "flip" else x[:, ::-1]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -222,7 +222,7 @@ def test_the_batch_equals_clip_by_clip(name: str) -> None:
 @pytest.mark.parametrize("text", [*ALL.values(), "crop(6)|shear(0.5)|flip(0.5)|noise(0.01,0.5)"])
 def test_a_clip_gets_the_same_view_in_every_batch(text: str) -> None:
     x = clips(7)
-    pipeline = augment.parse(text)
+    pipeline = augment.parse(text, SKELETON)
     together = pipeline(x, draws(7, seed=3, epoch=2))
     order = torch.tensor([4, 0, 6])
     some = pipeline(x[order], Draws(3, 2, order))
@@ -370,41 +370,45 @@ def test_the_order_of_an_epoch_is_a_permutation_of_its_own() -> None:
 
 def test_streams_equal_their_definition() -> None:
     x = clips(3)
-    assert to_stream(x, "joint") is x
-    motion, bone = to_stream(x, "motion"), to_stream(x, "bone")
+    assert to_stream(x, "joint", SKELETON) is x
+    motion, bone = (to_stream(x, stream, SKELETON) for stream in ("motion", "bone"))
     for t in range(63):
         assert torch.equal(motion[:, :, t], x[:, :, t + 1] - x[:, :, t])
     assert (motion[:, :, 63] == 0).all()
-    for joint, parent in enumerate(PARENTS):
+    for joint, parent in enumerate(SKELETON.parents):
         assert torch.equal(bone[:, :, :, joint], x[:, :, :, joint] - x[:, :, :, parent])
     assert (bone[:, :, :, 20] == 0).all()
     with pytest.raises(SettingError, match=r"Unknown stream 'bones'. .* Did you mean 'bone'\?"):
-        to_stream(x, "bones")
+        to_stream(x, "bones", SKELETON)
 
 
 # Part swap
+
+
+def swap_of(batch: int, frames: int, limits: SwapRange, step: int = 0, seed: int = 0) -> PartSwap:
+    return partswap.draw(step_draws(seed, step), batch, frames, limits, SKELETON)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(3, 40), st.integers(28, 80), st.integers(0, 10**6), st.sampled_from(["parts", "joints"]))
 def test_part_swap_draws_stay_within_their_limits(batch: int, frames: int, step: int, choose: str) -> None:
     count = (3, 4) if choose == "parts" else (10, 15)
-    swap = partswap.draw(0, step, batch, frames, SwapRange(choose, count, (4, 7), 4, "partner"))
+    swap = swap_of(batch, frames, SwapRange(choose, count, (4, 7), 4, "partner"), step)
     assert 1 <= swap.shift <= batch - 2
     assert swap.begin % 4 == 0
     assert 16 <= swap.end - swap.begin <= 28
     assert 0 <= swap.begin < swap.end <= frames
     assert len(set(swap.joints)) == len(swap.joints)
     if choose == "parts":
-        whole = [name for name, joints in PARTS.items() if set(joints) <= set(swap.joints)]
-        assert sum(len(PARTS[name]) for name in whole) == len(swap.joints)
+        whole = [name for name, joints in SKELETON.parts.items() if set(joints) <= set(swap.joints)]
+        assert sum(len(SKELETON.parts[name]) for name in whole) == len(swap.joints)
         assert len(whole) in (3, 4)
     else:
         assert 10 <= len(swap.joints) <= 15
 
 
 def test_part_swap_draws_are_uniform() -> None:
-    swaps = [partswap.draw(5, step, 10, 64, SWAP) for step in range(4000)]
+    swaps = [swap_of(10, 64, SWAP, step, seed=5) for step in range(4000)]
 
     def flat(values: list[int], kinds: int) -> None:
         counts = np.bincount(values)
@@ -416,7 +420,7 @@ def test_part_swap_draws_are_uniform() -> None:
     flat([swap.shift for swap in swaps], 8)
     flat([(swap.end - swap.begin) // 4 for swap in swaps], 4)
     flat([swap.begin for swap in swaps if swap.end - swap.begin == 16], 13)
-    for joints in PARTS.values():
+    for joints in SKELETON.parts.values():
         share = np.mean([set(joints) <= set(swap.joints) for swap in swaps])
         assert share == pytest.approx(0.7, abs=0.035)  # 3 or 4 of 5 parts
 
@@ -444,11 +448,11 @@ def test_part_swap_replaces_the_window_and_nothing_else() -> None:
 
 def test_part_swap_says_what_does_not_fit() -> None:
     with pytest.raises(SettingError, match=r"^The part swap needs at least 3 clips in a batch, not 2\."):
-        partswap.draw(0, 0, 2, 64, SWAP)
+        swap_of(2, 64, SWAP)
     with pytest.raises(SettingError, match="does not fit clips of 20 frames"):
-        partswap.draw(0, 0, 8, 20, SWAP)
+        swap_of(8, 20, SWAP)
     with pytest.raises(SettingError, match="must lie within 1 to 5 parts"):
-        partswap.draw(0, 0, 8, 64, SwapRange("parts", (3, 6), (4, 7), 4, "partner"))
+        swap_of(8, 64, SwapRange("parts", (3, 6), (4, 7), 4, "partner"))
 
 
 # Strings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,10 @@ class Clips:
     ) -> None:
         self._file, self._rows, self._stream, self._device = file, rows, stream, device
         self._held: Tensor | None = None
-        size = 4 * len(rows) * 3 * file.frames * 25 * 2
+        clip = (3, file.frames, file.form.joints, file.form.bodies)
+        size = 4 * len(rows) * math.prod(clip)
         if in_memory if in_memory is not None else size < _SHARE * _free(device):
-            self._held = torch.empty((len(rows), 3, file.frames, 25, 2), device=device)
+            self._held = torch.empty((len(rows), *clip), device=device)
             for begin in range(0, len(rows), _CHUNK):
                 self._held[begin : begin + _CHUNK] = self._read(rows[begin : begin + _CHUNK])
 
@@ -54,14 +56,14 @@ class Clips:
         return len(self._rows)
 
     def batch(self, index: Tensor) -> Tensor:
-        """Return the clips at places `index` (b,) int64 of the rows, float32 (b, 3, T, 25, 2)."""
+        """Return the clips at places `index` (b,) int64 of the rows, float32 (b, 3, T, V, M)."""
         if self._held is not None:
             return self._held[index.to(self._device)]
         return self._read(self._rows[index.cpu().numpy()])
 
     def _read(self, rows: NDArray[np.int64]) -> Tensor:
         x = torch.from_numpy(self._file.clips(rows)).to(self._device, torch.float32)
-        return to_stream(x, self._stream)
+        return to_stream(x, self._stream, self._file.form.skeleton)
 
 
 def _free(device: torch.device) -> int:

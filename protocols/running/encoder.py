@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from skeltools.errors import RunError, did_you_mean
+from skeltools import plugins
+from skeltools.errors import RunError
 from skeltools.files import tensors as weights
 
 
@@ -33,43 +31,13 @@ class Encoder(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-@contextmanager
-def _working_folder_first() -> Iterator[None]:
-    """Let imports find modules in the working folder, as ``python -m`` does."""
-    sys.path.insert(0, "")
-    try:
-        yield
-    finally:
-        sys.path.remove("")
-
-
 def load_factory(spec: str) -> Callable[[], nn.Module]:
     """Return the factory that ``package.module:factory`` names.
 
     Raises:
         RunError: The words are not of that form, the module cannot be imported or has no such callable.
     """
-    module_name, colon, attribute = spec.partition(":")
-    if not colon or not module_name or not attribute:
-        raise RunError(f"An encoder is named package.module:factory, not '{spec}'.")
-    try:
-        with _working_folder_first():
-            module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise RunError(
-            f"Encoder '{spec}': no module named '{error.name}'. Install it, or run in the folder it lies in."
-        ) from None
-    except Exception as error:
-        raise RunError(f"Encoder '{spec}' cannot be imported: {type(error).__name__}: {error}.") from error
-    factory: Callable[[], nn.Module] | None = getattr(module, attribute, None)
-    if not callable(factory):
-        known = [
-            name for name in vars(module) if callable(getattr(module, name)) and not name.startswith("_")
-        ]
-        raise RunError(
-            f"Encoder '{spec}': module '{module_name}' has no callable '{attribute}'."
-            f"{did_you_mean(attribute, known)}"
-        )
+    factory: Callable[[], nn.Module] = plugins.load(spec, "encoder")
     return factory
 
 

@@ -56,7 +56,7 @@ def predict(run: Run, paths: Sequence[Path], device: torch.device, top: int = 5)
     record = _record(run, state_digest(encoder))
     weight, bias, classes = _classifier(record)
     clips = torch.stack([_clip(path, record) for path in paths]).to(device)
-    features = encoder(to_stream(clips, record.stream)).float().cpu()
+    features = encoder(to_stream(clips, record.stream, run.form.skeleton)).float().cpu()
     if features.shape[1] != weight.shape[1]:
         raise RunError(
             f"{record.scores}: the classifier takes features of {weight.shape[1]} numbers, the encoder gives "

@@ -67,7 +67,7 @@ def extract(
         for begin in range(0, len(rows), batch_size):
             chunk = rows[begin : begin + batch_size]
             x = torch.from_numpy(file.clips(chunk)).to(device=device, dtype=torch.float32)
-            features = encoder(to_stream(x, stream))
+            features = encoder(to_stream(x, stream, file.form.skeleton))
             if features.ndim != 2 or features.shape[0] != len(chunk):
                 raise RunError(
                     f"The encoder returned {tuple(features.shape)} for {len(chunk)} clips; "

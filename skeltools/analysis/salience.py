@@ -24,42 +24,39 @@ from skeltools.transforms.streams import to_stream
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from skeltools.methods.skeattnclr import Branch
+    from skeltools.methods.contract import Method
     from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
 
-def load_branch(run: Run, device: torch.device | str) -> Branch:
-    """Return the run's query encoder with its attention mask, in eval mode.
+def load_method(run: Run, device: torch.device | str) -> Method:
+    """Return the run's method with its attention mask, in eval mode.
 
     Raises:
-        RunError: The run has no mask (an import, or trained without the local branch), no checkpoint, or
-            weights that do not fit its settings.
+        RunError: The run has no mask (an import, or a method without one), no checkpoint, or weights that do
+            not fit its settings.
     """
-    from skeltools.methods.skeattnclr import Branch
+    from skeltools.methods.registry import make_method
     from skeltools.runs import checkpoint
 
     if run.kind != "pretrain":
         raise RunError(f"{run.path} was imported as a backbone alone, so it has no attention mask.")
-    if not run.settings.loss.local:
-        raise RunError(f"{run.path} was trained without the local branch (loss.local), so it has no mask.")
-    with torch.random.fork_rng(devices=[]):
-        branch = Branch(run.settings.model, local=True)
-    prefix = "query."
-    path = run.last_checkpoint()
-    state = checkpoint.load(path).model
-    try:
-        branch.load_state_dict(
-            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    method = make_method(run.settings, run.form, run.stream, 0)
+    if method.mask() is None:
+        raise RunError(
+            f"{run.path} was trained by a method without an attention mask (or with loss.local off)."
         )
+    path = run.last_checkpoint()
+    try:
+        method.load_state_dict(checkpoint.load(path).model)
     except RuntimeError as error:
         raise RunError(f"{path} does not fit the run's settings: {' '.join(str(error).split())}") from None
-    return branch.to(device).eval()
+    return method.to(device).eval()
 
 
 @torch.no_grad()
 def of_clips(
-    branch: Branch,
+    method: Method,
     file: ClipFile,
     rows: NDArray[np.int64],
     stream: str,
@@ -71,26 +68,29 @@ def of_clips(
     """Return the salience of clips without augmentation.
 
     Args:
-        branch: What `load_branch` gave.
+        method: What `load_method` gave.
         file: An open clip file.
         rows: Rows, int64 (n,).
         stream: The run's stream.
         batch_size: Clips a forward pass.
-        device: Where the branch lies.
+        device: Where the method lies.
         progress: Receiver of progress.
 
     Returns:
         float32 (n, T', 25, 2) in (0, 1); T' is the number of the backbone's frames. An absent body (all
         zeros) has NaN.
     """
+    masked = method.mask()
+    if masked is None:
+        raise RunError("The method has no attention mask.")
     parts: list[NDArray[np.float32]] = []
     progress.start("Salience", len(rows))
     try:
         for begin in range(0, len(rows), batch_size):
             clips = file.clips(rows[begin : begin + batch_size])
             x = torch.from_numpy(clips).to(device)
-            tokens = branch.backbone(to_stream(x, stream))
-            mask = share(tokens, branch.mask(tokens)).float().cpu().numpy()
+            tokens = method.encoder()(to_stream(x, stream, file.form.skeleton))
+            mask = share(tokens, masked(tokens)).float().cpu().numpy()
             there = np.asarray(clips.any(axis=(1, 2, 3)))
             parts.append(np.where(there[:, None, None], grid(mask, len(clips)), np.float32(np.nan)))
             progress.advance(len(clips))

@@ -277,7 +277,7 @@ def _gaps(
 ) -> NDArray[np.float64]:
     """Return the largest coordinate difference between the clip and what each pair of halves makes of it.
 
-    Shape (first, kinds, second).
+    Form (first, kinds, second).
     """
     gaps = np.full((len(first), len(kinds), len(second)), np.inf)
     known: dict[bytes, NDArray[np.float64]] = {}

@@ -1,4 +1,4 @@
-"""The BiGRU backbone (spec section 5).
+"""The BiGRU backbone.
 
 The method feeds its bidirectional GRU one frame at a time and carries both directions' states forward.
 A one-frame sequence has no backward direction, so each layer is two forward GRUs side by side; here they
@@ -7,30 +7,47 @@ run over whole sequences.
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from skeltools.models.contract import Backbone, ModelSettings
+from skeltools.models.contract import Backbone
 from skeltools.models.norm import BatchNorm
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
+from skeltools.settings import setting
+from skeltools.skeletons import Form
+
+
+@dataclass(frozen=True)
+class BiGRUSettings:
+    """What BiGRU reads of ``model.*``."""
+
+    gru_hidden: int = setting("Units per direction of BiGRU.", low=1)
+    gru_layers: int = setting("Layers of BiGRU.", low=1)
 
 
 class BiGRU(Backbone):
-    """Batch norm over the 150 inputs of a frame, then layers of two GRUs side by side.
+    """Batch norm over the V * 3 * M inputs of a frame, then layers of two GRUs side by side.
 
-    A token is a frame; both bodies are read at once. The global feature is the last token.
+    A token is a frame; all bodies are read at once. The global feature is the last token.
 
     Args:
         hidden: Units of one of the two GRUs; a token has twice as many channels.
         layers: Layers.
+        form: Of the clips.
     """
 
-    def __init__(self, hidden: int, layers: int) -> None:
+    settings = BiGRUSettings
+
+    @classmethod
+    def build(cls, settings: Any, form: Form) -> Self:
+        return cls(settings.gru_hidden, settings.gru_layers, form)
+
+    def __init__(self, hidden: int, layers: int, form: Form) -> None:
         super().__init__()
         self.feature_dim, self.head_dim = 2 * hidden, hidden
-        inputs = NUM_JOINTS * 3 * NUM_BODIES
+        inputs = form.joints * 3 * form.bodies
         self.input_norm = BatchNorm(inputs)
         widths = [inputs] + [2 * hidden] * (layers - 1)
         self.first = nn.ModuleList(nn.GRU(width, hidden, batch_first=True) for width in widths)
@@ -51,8 +68,3 @@ class BiGRU(Backbone):
 
     def pool(self, tokens: Tensor) -> Tensor:
         return tokens[:, -1]
-
-
-def build(settings: ModelSettings) -> BiGRU:
-    """Build from ``model.*`` settings."""
-    return BiGRU(settings.gru_hidden, settings.gru_layers)

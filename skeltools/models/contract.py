@@ -2,64 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Any, ClassVar, Self, cast
 
 from torch import Tensor, nn
 
-
-class ModelSettings(Protocol):
-    """The part of the settings that builds a model (``model.*``); values come from a recipe."""
-
-    @property
-    def backbone(self) -> str: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def dim(self) -> int: ...
-    @property
-    def embedding(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def mask_scale(self) -> float: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def gru_hidden(self) -> int: ...
-    @property
-    def gru_layers(self) -> int: ...
-    @property
-    def subsets(self) -> int: ...
+from skeltools.skeletons import Form
 
 
 class Backbone(nn.Module):
     """Base of the backbones.
 
     Attributes:
+        settings: Dataclass of the ``model.*`` settings that the backbone reads, declared with
+            `skeltools.settings.setting`; values come from a recipe.
         feature_dim: D, channels of a token and of the global feature.
         head_dim: Hidden size of the projection head.
     """
 
+    settings: ClassVar[type]
     feature_dim: int
     head_dim: int
+
+    @classmethod
+    def build(cls, settings: Any, form: Form) -> Self:
+        """Return the backbone of ``model.*`` settings for clips of `form`; weights are not yet initialised."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the token map of clips.
 
         Args:
-            x: (N, 3, T, 25, 2) float32.
+            x: (N, 3, T, V, M) float32.
 
         Returns:
-            (N * bodies, L, D): L tokens a sequence. A backbone that reads both bodies at once has bodies = 1.
+            (N * bodies, L, D): L tokens per sequence. A backbone that reads all bodies at once has bodies = 1.
         """
         raise NotImplementedError
 
     def pool(self, tokens: Tensor) -> Tensor:
-        """Return one vector a clip, (N, D), from tokens (N * bodies, L, D). Linear in the tokens."""
+        """Return one vector per clip, (N, D), from tokens (N * bodies, L, D). Linear in the tokens."""
         raise NotImplementedError
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the global feature (N, D) of clips (N, 3, T, 25, 2).
+        """Return the global feature (N, D) of clips (N, 3, T, V, M).
 
         A backbone may take a shorter way here than `forward` and `pool`, to the same result.
         """
@@ -70,7 +55,7 @@ class Backbone(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Start the weights of a whole model (spec section 5).
+    """Start the weights of a whole model.
 
     Convolutions and linear layers N(0, 0.02) with zero bias; batch norm weight N(1, 0.02) with zero bias.
     Uses torch's global generator. Backbones then `reset` what they start differently.

@@ -1,4 +1,4 @@
-"""The DSTA backbone: decoupled spatial and temporal attention (spec section 5).
+"""The DSTA backbone: decoupled spatial and temporal attention.
 
 Activations are (B, T, V, C), channels last, so that 1x1 convolutions are linear layers.
 """
@@ -6,16 +6,18 @@ Activations are (B, T, V, C), channels last, so that 1x1 convolutions are linear
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.models.contract import Backbone, ModelSettings
+from skeltools.models.contract import Backbone
 from skeltools.models.norm import BatchNorm
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
+from skeltools.settings import setting
+from skeltools.skeletons import Form
 
 SLOPE = 0.1
 """Of the leaky ReLU."""
@@ -53,17 +55,15 @@ class Attention(nn.Module):
         inner: Channels of a query or key.
         subsets: Maps, S.
         over: Axis of (B, T, V, C) the maps are over: 1 for frames, 2 for joints.
-        base: Whether a learned map G is added, starting at 1 / V; only for joints.
+        base: Size V of a learned map G that is added, starting at 1 / V, only for joints; 0 for none.
     """
 
-    def __init__(self, channels: int, inner: int, subsets: int, over: int, base: bool) -> None:
+    def __init__(self, channels: int, inner: int, subsets: int, over: int, base: int = 0) -> None:
         super().__init__()
         self.subsets, self.over = subsets, over
         self.query_key = nn.Linear(channels, 2 * subsets * inner)
         self.alpha = nn.Parameter(torch.ones(subsets, 1, 1))
-        self.base = (
-            nn.Parameter(torch.full((subsets, NUM_JOINTS, NUM_JOINTS), 1 / NUM_JOINTS)) if base else None
-        )
+        self.base = nn.Parameter(torch.full((subsets, base, base), 1 / base)) if base else None
 
     def forward(self, h: Tensor) -> Tensor:
         """Return h mixed by each map, (B, T, V, S * C), from h (B, T, V, C)."""
@@ -91,20 +91,21 @@ class Block(nn.Module):
         inner: Channels of a query or key.
         stride: Temporal stride.
         subsets: Attention maps.
+        joints: Joints of a body, V.
     """
 
-    def __init__(self, inputs: int, outputs: int, inner: int, stride: int, subsets: int) -> None:
+    def __init__(self, inputs: int, outputs: int, inner: int, stride: int, subsets: int, joints: int) -> None:
         super().__init__()
 
         def skip(channels: int, stride: int) -> nn.Module:
             return Projection(channels, outputs, stride) if changes else nn.Identity()
 
         changes = inputs != outputs or stride != 1
-        self.spatial = Attention(inputs, inner, subsets, 2, base=True)
+        self.spatial = Attention(inputs, inner, subsets, 2, base=joints)
         self.spatial_out = Projection(inputs * subsets, outputs)
         self.spatial_mix = Projection(outputs, outputs)
         self.skip1, self.skip2 = skip(inputs, 1), skip(inputs, 1)
-        self.temporal = Attention(outputs, inner, subsets, 1, base=False)
+        self.temporal = Attention(outputs, inner, subsets, 1)
         self.temporal_out = Projection(outputs * subsets, outputs)
         self.temporal_mix = Projection(outputs, outputs, stride)
         self.skip3, self.skip4 = skip(outputs, 1), skip(outputs, stride)
@@ -120,19 +121,36 @@ def _leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
+@dataclass(frozen=True)
+class DSTASettings:
+    """What DSTA reads of ``model.*``."""
+
+    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1)
+    dim: int = setting("Channels of their last block: the feature, the head's hidden size.", low=1)
+    subsets: int = setting("Attention maps of each attention of DSTA.", low=1)
+
+
 class DSTA(Backbone):
     """Projection of the coordinates, then blocks of attention over joints and over frames.
 
     Args:
         blocks: (in, out, inner, stride) of each block.
         subsets: Attention maps of each attention, S.
+        form: Of the clips.
     """
 
-    def __init__(self, blocks: Sequence[tuple[int, int, int, int]], subsets: int) -> None:
+    settings = DSTASettings
+
+    @classmethod
+    def build(cls, settings: Any, form: Form) -> Self:
+        return cls(plan(settings.width, settings.dim), settings.subsets, form)
+
+    def __init__(self, blocks: Sequence[tuple[int, int, int, int]], subsets: int, form: Form) -> None:
         super().__init__()
+        self.bodies = form.bodies
         self.feature_dim = self.head_dim = blocks[-1][1]
         self.input = Projection(3, blocks[0][0])
-        self.blocks = nn.ModuleList(Block(*block, subsets) for block in blocks)
+        self.blocks = nn.ModuleList(Block(*block, subsets, form.joints) for block in blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         h = x.permute(0, 4, 2, 3, 1).reshape(-1, x.shape[2], x.shape[3], x.shape[1])  # (N * M, T, V, 3)
@@ -142,7 +160,7 @@ class DSTA(Backbone):
         return h.flatten(1, 2)
 
     def pool(self, tokens: Tensor) -> Tensor:
-        return tokens.mean(dim=1).view(-1, NUM_BODIES, tokens.shape[2]).mean(dim=1)
+        return tokens.mean(dim=1).view(-1, self.bodies, tokens.shape[2]).mean(dim=1)
 
 
 def plan(width: int, dim: int) -> list[tuple[int, int, int, int]]:
@@ -158,8 +176,3 @@ def plan(width: int, dim: int) -> list[tuple[int, int, int, int]]:
         (4 * w, 4 * w, 4 * inner, 1),
         (4 * w, dim, 4 * inner, 1),
     ]
-
-
-def build(settings: ModelSettings) -> DSTA:
-    """Build from ``model.*`` settings."""
-    return DSTA(plan(settings.width, settings.dim), settings.subsets)

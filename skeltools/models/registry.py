@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from skeltools.errors import SettingError, did_you_mean
+from skeltools.plugins import find_class
 
 if TYPE_CHECKING:
-    from skeltools.models.contract import Backbone, ModelSettings
+    from skeltools.models.contract import Backbone
+    from skeltools.skeletons import Form
 
 BACKBONES = {
-    "stgcn": "skeltools.models.stgcn",
-    "bigru": "skeltools.models.bigru",
-    "dsta": "skeltools.models.dsta",
+    "stgcn": "skeltools.models.stgcn:STGCN",
+    "bigru": "skeltools.models.bigru:BiGRU",
+    "dsta": "skeltools.models.dsta:DSTA",
 }
-"""Name of a backbone -> module with ``build(settings) -> Backbone``."""
+"""Name of a backbone -> where its class is."""
 
 
-def build_backbone(settings: ModelSettings) -> Backbone:
+def find_backbone(name: str) -> type[Backbone]:
+    """Return the class of a backbone, by its name or as ``package.module:Class``.
+
+    Raises:
+        SettingError: There is no such backbone; the message lists those there are.
+    """
+    from skeltools.models.contract import Backbone
+
+    return find_class(name, BACKBONES, Backbone, "backbone")
+
+
+def build_backbone(settings: Any, form: Form) -> Backbone:
     """Build the backbone that ``model.*`` settings describe; weights are not yet initialised.
 
     Raises:
         SettingError: Unknown backbone.
     """
-    name = settings.backbone
-    if name not in BACKBONES:
-        raise SettingError(
-            f"Unknown backbone '{name}'. Choose one of: {', '.join(BACKBONES)}."
-            f"{did_you_mean(name, BACKBONES)}"
-        )
-    backbone: Backbone = import_module(BACKBONES[name]).build(settings)
-    return backbone
+    return find_backbone(settings.backbone).build(settings, form)

@@ -1,4 +1,4 @@
-"""The ST-GCN backbone (spec section 5).
+"""The ST-GCN backbone.
 
 Activations are kept as (B, T, V, C) with channels last. In that layout the graph contraction of a block is
 one batched product with a (3V, V) matrix, after which the 1x1 convolution over the three parts is a single
@@ -9,17 +9,19 @@ Narrow blocks do both in one dense product. On a GPU the steps differ, see `_on_
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.models.contract import Backbone, ModelSettings
+from skeltools.models.contract import Backbone
 from skeltools.models.fast.dropout import dropout
 from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS, graph
+from skeltools.settings import setting
+from skeltools.skeletons import Form
 
 KERNEL = 9
 """Frames a temporal convolution spans."""
@@ -52,11 +54,11 @@ class GraphConv(nn.Module):
 
     is_convolution = True
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, joints: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(PARTS, outputs, inputs))
         self.bias = nn.Parameter(torch.empty(PARTS, outputs))
-        self.edge = nn.Parameter(torch.ones(PARTS, NUM_JOINTS, NUM_JOINTS))
+        self.edge = nn.Parameter(torch.ones(PARTS, joints, joints))
 
     def forward(self, h: Tensor, graph: Tensor) -> Tensor:
         """Map (B, T, V, in) to (B, T, V, out)."""
@@ -124,12 +126,15 @@ class Block(nn.Module):
         stride: Temporal stride.
         residual: Whether there is a residual (block 1 has none).
         dropout: Probability after the temporal convolution.
+        joints: Joints of a body, V.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, residual: bool, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, residual: bool, dropout: float, joints: int
+    ) -> None:
         super().__init__()
         self.dropout = dropout
-        self.spatial = GraphConv(inputs, outputs)
+        self.spatial = GraphConv(inputs, outputs, joints)
         self.norm1 = BatchNorm(outputs)
         self.temporal = TemporalConv(outputs, stride)
         self.norm2 = BatchNorm(outputs)
@@ -146,6 +151,15 @@ class Block(nn.Module):
         return F.relu(out, inplace=in_place)
 
 
+@dataclass(frozen=True)
+class STGCNSettings:
+    """What ST-GCN reads of ``model.*``."""
+
+    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1)
+    dim: int = setting("Channels of their last block: the feature, the head's hidden size.", low=1)
+    dropout: float = setting("Dropout in ST-GCN blocks 2 to 10.", low=0, high=0.99)
+
+
 class STGCN(Backbone):
     """ST-GCN: batch norm over joints x channels, then ten blocks.
 
@@ -153,18 +167,24 @@ class STGCN(Backbone):
         width: Channels of blocks 1 to 4; 2 x width in 5 to 7, 4 x width in 8 and 9.
         dim: Channels of block 10, the feature dimension.
         dropout: Probability in blocks 2 to 10.
+        form: Of the clips; its skeleton is the graph.
 
     Attributes:
-        graph: (3, 25, 25) buffer, part of the state, so that a checkpoint brings its own graph.
+        graph: (3, V, V) buffer, part of the state, so that a checkpoint brings its own graph.
     """
 
+    settings = STGCNSettings
     graph: Tensor
 
-    def __init__(self, width: int, dim: int, dropout: float) -> None:
+    @classmethod
+    def build(cls, settings: Any, form: Form) -> Self:
+        return cls(settings.width, settings.dim, settings.dropout, form)
+
+    def __init__(self, width: int, dim: int, dropout: float, form: Form) -> None:
         super().__init__()
-        self.width, self.feature_dim, self.head_dim = width, dim, dim
-        self.register_buffer("graph", torch.from_numpy(graph()))
-        self.input_norm = BatchNorm(NUM_JOINTS * 3)
+        self.width, self.feature_dim, self.head_dim, self.bodies = width, dim, dim, form.bodies
+        self.register_buffer("graph", torch.from_numpy(form.skeleton.graph()))
+        self.input_norm = BatchNorm(form.joints * 3)
         plan = (
             [(width, 1)] * 4
             + [(2 * width, 2)]
@@ -174,7 +194,7 @@ class STGCN(Backbone):
         blocks, inputs = [], 3
         for place, (outputs, stride) in enumerate(plan):
             first = place == 0
-            block = Block(inputs, outputs, stride, not first, 0.0 if first else dropout)
+            block = Block(inputs, outputs, stride, not first, 0.0 if first else dropout, form.joints)
             if first:
                 block.shortcut = None
             blocks.append(block)
@@ -200,7 +220,7 @@ class STGCN(Backbone):
         return self._tokens(self._bodies(x))
 
     def pool(self, tokens: Tensor) -> Tensor:
-        return tokens.mean(dim=1).view(-1, NUM_BODIES, tokens.shape[2]).mean(dim=1)
+        return tokens.mean(dim=1).view(-1, self.bodies, tokens.shape[2]).mean(dim=1)
 
     def features(self, x: Tensor) -> Tensor:
         if self.training:
@@ -214,9 +234,4 @@ class STGCN(Backbone):
         pooled = self._tokens(bodies[kept]).mean(dim=1)
         place = torch.full((len(bodies),), len(kept) - 1, device=x.device)
         place[kept] = torch.arange(len(kept), device=x.device)
-        return pooled[place].view(-1, NUM_BODIES, pooled.shape[1]).mean(dim=1)
-
-
-def build(settings: ModelSettings) -> STGCN:
-    """Build from ``model.*`` settings."""
-    return STGCN(settings.width, settings.dim, settings.dropout)
+        return pooled[place].view(-1, self.bodies, pooled.shape[1]).mean(dim=1)

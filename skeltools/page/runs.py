@@ -348,8 +348,8 @@ def _player(
     values: NDArray[np.float32] | None = None
     try:
         if trained:
-            branch = salience.load_branch(run, device)
-            values = salience.of_clips(branch, file, rows, run.stream, device=device, progress=progress)
+            method = salience.load_method(run, device)
+            values = salience.of_clips(method, file, rows, run.stream, device=device, progress=progress)
     except RunError as error:
         notes.append(f"Clips of {run.path.name} are not coloured by salience: {error}")
     bounds: tuple[float, float] | None = None

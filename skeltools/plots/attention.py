@@ -1,4 +1,4 @@
-"""What the attention mask holds salient: a heat map of joints over time, and the moving skeleton."""
+"""Salience, what the attention mask keeps: a heat map of joints over time, and the moving skeleton."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def mean(values: NDArray[np.float32], frames: int, title: str) -> Figure:
     flat = np.moveaxis(values, 3, 1).reshape(-1, *values.shape[1:3])
     flat = flat[np.isfinite(flat).all(axis=(1, 2))]
     if len(flat) == 0:
-        raise DataError("No clip has a body, so nothing is salient.")
+        raise DataError("No clip has a body, so there is no salience to show.")
     average = to_frames(flat.mean(axis=0)[None, :, :, None], frames)[0, :, :, 0]
     figure = style.figure(8.6, 4.6)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)

@@ -98,7 +98,7 @@ def panels(
         from skeltools.transforms import augment as augmentations
         from skeltools.transforms.draws import Draws
 
-        pipeline = augmentations.parse(augment)
+        pipeline = augmentations.parse(augment, file.form.skeleton)
         x = torch.from_numpy(clip)[None]
         with torch.no_grad():
             changed = pipeline(x, Draws(seed, 0, torch.tensor([row])))[0].numpy()

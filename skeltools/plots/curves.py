@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 
     from skeltools.runs.log import Curves
 
-NAMES = {
-    "loss": "total",
-    "loss_global": "global",
-    "loss_salient": "salient",
-    "loss_nonsalient": "non-salient",
-}
-"""Parts of the loss as legends call them."""
-
 _LONG = 200
 """From this many steps on, losses are drawn smoothed over their own faint line."""
 
@@ -59,10 +51,15 @@ def draw(found: Curves, title: str) -> Figure:
     return figure
 
 
+def part_name(name: str) -> str:
+    """Return what a legend calls a loss of the log: ``loss`` is the total, the rest its parts."""
+    return "total" if name == "loss" else name.removeprefix("loss_").replace("_", " ")
+
+
 def _losses(axes: Axes, found: Curves) -> None:
     for place, name in enumerate(found.losses):
         values, colour = found.values[name], palette.SERIES[place % len(palette.SERIES)]
-        label = NAMES.get(name, name)
+        label = part_name(name)
         if len(values) >= _LONG:
             axes.plot(found.steps, values, color=colour, alpha=0.22, lw=0.6)
             values = runlog.smooth(values, len(values) // 50)

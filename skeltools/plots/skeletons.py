@@ -96,7 +96,7 @@ def salience_range(values: NDArray[np.floating]) -> tuple[float, float]:
         DataError: There is none.
     """
     if not np.isfinite(values).any():
-        raise DataError("No body is there, so nothing is salient.")
+        raise DataError("No body is there, so there is no salience to show.")
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     return (low, high) if high - low > 1e-3 else (low - 0.5e-3, high + 0.5e-3)
 

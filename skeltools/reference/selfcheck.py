@@ -26,7 +26,7 @@ from skeltools.errors import DataError, SettingError
 from skeltools.files import kinds
 from skeltools.files.arrays import read_arrays
 from skeltools.files.kinds import Kind
-from skeltools.methods.skeattnclr import SkeAttnCLR, key_momentum
+from skeltools.methods.skeattnclr import SkeAttnCLR
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone
@@ -34,10 +34,14 @@ from skeltools.models.dsta import DSTA, plan
 from skeltools.models.heads import MLP
 from skeltools.models.stgcn import STGCN
 from skeltools.reference.names import translate, translate_backbone, translate_neck
-from skeltools.runs.settings import ModelSettings
+from skeltools.runs.settings import resolve_recipe
+from skeltools.skeletons import Form, load
 from skeltools.transforms import augment, partswap
-from skeltools.transforms.draws import Draws
+from skeltools.transforms.draws import Draws, step_draws
 from skeltools.transforms.streams import check_stream, to_stream
+
+KINECT = Form(load("kinect2"), 2, 64)
+"""What the clips of the references look like."""
 
 SHIPPED = "selfcheck.json"
 """Name of the shipped numbers within ``skeltools/reference``."""
@@ -210,13 +214,10 @@ def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype
         value.dtype == np.float64 for name, value in want.items() if name.startswith("step0/neck_")
     )
     width, dim, embedding, queue, heads, _ = (int(value) for value in want["hparams"])
-    model = SkeAttnCLR(
-        _model_settings(width=width, dim=dim, embedding=embedding, heads=heads),
-        queue_size=queue,
-        temperature=float(want["temperature"]),
-        mu=float(want["mu"]),
-        local=True,
-    )
+    model = _method(
+        stream, width=width, dim=dim, embedding=embedding, heads=heads, size=queue,
+        temperature=float(want["temperature"]), mu=float(want["mu"]),
+    )  # fmt: skip
     state = model.state_dict()
     model.load_state_dict(state | _initial(want, "init/", translate, state))
     model.key.load_state_dict(model.query.state_dict())
@@ -247,7 +248,7 @@ def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype
         table = _Table(want, dtype, exact)
         model.eval()
         x = torch.from_numpy(want["step1/xq"].astype(np.float32)).to(device=device, dtype=dtype)
-        x = to_stream(x, stream)
+        x = to_stream(x, stream, KINECT.skeleton)
         table.compare(
             "eval/logits", lambda: _logits(model.query.backbone, x, want, "init/encoder_q."), 0.02, True
         )
@@ -287,7 +288,7 @@ def _one_step(
     order = torch.arange(swapped.numel(), device=device, dtype=torch.float64)
     table.compare("x_swap_sum", swapped.double().sum(), 1e-5, True)
     table.compare("x_swap_weighted_sum", (swapped.double().flatten() * order).sum(), 1e-5, True)
-    losses = model(*(to_stream(view, stream) for view in (first, swapped, second)))
+    output = model(*model.in_stream(first, second, swapped))
     necks, keys, masks = seen
     if step == 0 or table.exact:
         for name, neck in zip(("global", "swap_global", "salient", "nonsalient"), necks, strict=True):
@@ -297,12 +298,12 @@ def _one_step(
         for name, key in zip(("k_z", "k_s", "k_ns"), keys, strict=True):
             table.compare(name, key, 1e-4)
     bound = 1e-4 if step == 0 else 2e-4
-    for name, loss in zip(("", "_global", "_salient", "_nonsalient"), losses[:4], strict=True):
+    for name, loss in (("", output.loss), *((f"_{name}", part) for name, part in output.parts.items())):
         table.compare(f"loss{name}", loss, bound)
     if table.dtype != torch.float64:
         return
     optimizer.zero_grad()
-    losses.total.backward()
+    output.loss.backward()
     gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
 
     def norms(names: str, values: Mapping[str, Tensor]) -> Iterator[float]:
@@ -316,10 +317,8 @@ def _one_step(
         found = list(norms("grad_names", gradients))
         table.compare("grad_norms", found, bound, floor=floor, at=f"grad_norms above {floor}")
     optimizer.step()
-    momentum = key_momentum(0.996, step, 100)
-    table.compare("momentum", momentum, 0.0)
-    model.update_key(momentum)
-    model.enqueue(losses.keys)
+    values = model.after_step(step, 100, *output.kept)
+    table.compare("momentum", values["momentum"], 0.0)
     table.compare("queue_ptr", model.pointer.double(), 0.0)
     if "param_names" in want and "param_norms" in want:
         ours = [name for name in want["param_names"].tolist() if translate(name) is not None]
@@ -353,10 +352,10 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
         key.removeprefix("hparams/"): value for key, value in want.items() if key.startswith("hparams/")
     }
     if "hidden" in number:
-        kind, backbone = "bigru", BiGRU(int(number["hidden"]), int(number["layers"]))
+        kind, backbone = "bigru", BiGRU(int(number["hidden"]), int(number["layers"]), KINECT)
     else:
         blocks = [(int(a), int(b), int(c), int(d)) for a, b, c, d in number["blocks"]]
-        kind, backbone = "dsta", DSTA(blocks, int(number["subsets"]))  # type: ignore[assignment]
+        kind, backbone = "dsta", DSTA(blocks, int(number["subsets"]), KINECT)  # type: ignore[assignment]
     neck = nn.ModuleDict(
         {
             "attention": AttentionMask(backbone.feature_dim, int(number["heads"]), 2.0),
@@ -398,12 +397,16 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
     return table.rows
 
 
-def _model_settings(**values: Any) -> ModelSettings:
-    base: dict[str, Any] = {
-        "backbone": "stgcn", "width": 8, "dim": 32, "embedding": 16, "heads": 8, "mask_scale": 2.0,
-        "dropout": 0.0, "gru_hidden": 16, "gru_layers": 2, "subsets": 2,
+def _method(stream: str = "joint", **values: Any) -> SkeAttnCLR:
+    """Return the method of a small size."""
+    given = {
+        "model.width": 8, "model.dim": 32, "model.embedding": 16, "model.heads": 8, "model.dropout": 0.0,
+        "queue.size": 36, "loss.temperature": 0.2, "loss.mu": 0.5,
     }  # fmt: skip
-    return ModelSettings(**(base | values))
+    for key in given:
+        given[key] = values.get(key.split(".")[1], given[key])
+    settings = resolve_recipe(None, dataset="", split="", stream=stream, options=given).values
+    return SkeAttnCLR(settings, KINECT, stream)
 
 
 def check_shipped(device: torch.device) -> list[Row]:
@@ -436,30 +439,30 @@ def shipped_numbers(device: torch.device, dtype: torch.dtype) -> dict[str, float
         found[f"{name} weighted sum"] = (y.double().flatten() * torch.sin(order)).sum().item()
 
     for text in ("crop(6)", "shear(0.5)", "rotate(30,1)", "flip(0.5)", "reverse(0.5)", "blur(15,0.1,2,0.5)"):
-        note(f"augmentation {text}", augment.parse(text)(x, draws))
+        note(f"augmentation {text}", augment.parse(text, KINECT.skeleton)(x, draws))
     for stream in ("motion", "bone"):
-        note(f"stream {stream}", to_stream(x, stream))
+        note(f"stream {stream}", to_stream(x, stream, KINECT.skeleton))
     backbones: dict[str, Backbone] = {
-        "stgcn": STGCN(8, 32, 0.0),
-        "bigru": BiGRU(16, 2),
-        "dsta": DSTA(plan(8, 32), 2),
+        "stgcn": STGCN(8, 32, 0.0, KINECT),
+        "bigru": BiGRU(16, 2, KINECT),
+        "dsta": DSTA(plan(8, 32), 2, KINECT),
     }
     for name, backbone in backbones.items():
         _fill(backbone, device, dtype)
         with torch.no_grad():
             note(f"{name} training", backbone.train()(x))
             note(f"{name} eval", backbone.eval().features(x))
-    model = SkeAttnCLR(_model_settings(), queue_size=36, temperature=0.2, mu=0.5, local=True)
+    model = _method()
     _fill(model, device, dtype)
     model.key.load_state_dict(model.query.state_dict())
     with torch.no_grad():
         limits = partswap.SwapRange("parts", (3, 4), (4, 7), 1, "partner")
-        swapped = partswap.apply(x, partswap.draw(1, 0, 6, 16, limits))
+        swapped = partswap.apply(x, partswap.draw(step_draws(1, 0), 6, 16, limits, KINECT.skeleton))
         note("part swap", swapped)
-        losses = model.train()(x, swapped, x.flip(0))
-    for name, value in zip(("total", "global", "salient", "nonsalient"), losses[:4], strict=True):
+        output = model.train()(x, x.flip(0), swapped)
+    for name, value in (("total", output.loss), *output.parts.items()):
         found[f"loss {name}"] = value.item()
-    note("keys", losses.keys)
+    note("keys", output.kept[0])
     return found
 
 

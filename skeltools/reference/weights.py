@@ -24,6 +24,7 @@ from skeltools.reference.names import translate_backbone
 from skeltools.runs import checkpoint as checkpoints
 from skeltools.runs.folder import Run
 from skeltools.runs.settings import resolve_recipe
+from skeltools.skeletons import Form, load
 from skeltools.store import ClipFile
 from skeltools.transforms.streams import check_stream
 
@@ -34,6 +35,9 @@ _WITHIN = re.compile(r"(fc|neck)\..*")
 """Entries beside the backbone in an encoder that evaluation does not need."""
 
 _COUNTER = "num_batches_tracked"
+
+_FORM = Form(load("kinect2"), 2, 64)
+"""What the clips of those projects look like; of the frames no weight depends."""
 
 _WIDEST = 4096
 """Most channels an encoder is read with; the projects use 16 to 256."""
@@ -126,7 +130,7 @@ def _channels(entries: Mapping[str, Tensor], full: str, block: int, path: Path) 
 def _wanted(width: int, dim: int) -> dict[str, Tensor]:
     """Return the entries of our encoder by name, without memory for their values."""
     with torch.device("meta"):
-        return dict(STGCN(width, dim, 0.0).state_dict())
+        return dict(STGCN(width, dim, 0.0, _FORM).state_dict())
 
 
 def _encoder(

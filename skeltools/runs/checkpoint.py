@@ -25,7 +25,7 @@ class Checkpoint:
         epoch: Epochs finished.
         batch: Batches of the next epoch that are done: the sampler's position.
         step: Global steps done.
-        model: State dict: both encoders, predictors, queue and pointer. An import has the backbone only.
+        model: State dict of the method. An import has the backbone only.
         optimizer: State dict of the optimiser; the schedule is a function of `step`.
         rng: torch's generator states by device (``cpu``, ``cuda``).
         settings: Effective settings by dotted key.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from skeltools.runs.checkpoint import Checkpoint
     from skeltools.runs.settings import PretrainSettings
     from skeltools.settings import Resolved
+    from skeltools.skeletons import Form
     from skeltools.store import ClipFile
 
 VERSION = 1
@@ -258,6 +259,13 @@ class Run:
         with self.last_checkpoint().open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @property
+    def form(self) -> Form:
+        """What the run's clips look like."""
+        from skeltools.skeletons import Form, load
+
+        return Form(load("kinect2"), 2, self.frames)
+
     def new_encoder(self, seed: int, device: torch.device | str) -> FeatureEncoder:
         """Return an untrained encoder of the same architecture, in eval mode; a function of `seed`."""
         import torch
@@ -268,18 +276,20 @@ class Run:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = FeatureEncoder(build_backbone(self.settings.model))
+            encoder = FeatureEncoder(build_backbone(self.settings.model, self.form))
             initialise(encoder)
         return encoder.to(device).eval()
 
     def load_encoder(self, device: torch.device | str) -> FeatureEncoder:
-        """Return the query encoder of the last checkpoint, in eval mode.
+        """Return the encoder of the last checkpoint, in eval mode.
 
         Raises:
             RunError: There is no checkpoint, or its weights do not fit the settings.
         """
+        from skeltools.methods.registry import encoder_prefix
+
         encoder = self.new_encoder(0, "cpu")
-        prefix = "query.backbone."
+        prefix = encoder_prefix(self.settings, self.form)
         state = {
             name.removeprefix(prefix): value
             for name, value in self._last.model.items()
@@ -298,18 +308,16 @@ def _stored_settings(
     content: Mapping[str, Any],
 ) -> tuple[PretrainSettings, dict[str, Any], dict[str, str]]:
     """Return settings, the same by dotted key, and their origins, from the content of a ``run.json``."""
-    from skeltools.runs.settings import PretrainSettings, resolve_recipe
+    from skeltools.runs.settings import complete
     from skeltools.settings import build
 
     stored, origin = content["settings"], dict(content["origin"])
-    context = {key: content[key] for key in ("dataset", "split", "stream")}
-    base = resolve_recipe(None, **context)
-    settings = build(PretrainSettings, base.flat | stored)
-    values = base.flat | {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
+    schema, values, added = complete(stored, {key: content[key] for key in ("dataset", "split", "stream")})
+    settings = build(schema, dict(stored) | values)
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
     if content["kind"] == "import":  # knows its model only; the rest is there to complete the type
         values = {key: value for key, value in values.items() if key.startswith("model.")}
-    for key in values.keys() - stored.keys():
-        origin[key] = f"{base.origin[key]}, not stored by the run"
+    origin = {key: where for key, where in (added | origin).items() if key in values}
     return settings, values, origin
 
 

@@ -1,17 +1,27 @@
-"""Reading a run's ``log.jsonl``: what the curves of a run are drawn from."""
+"""A run's ``log.jsonl``: written while the run trains, and read for its curves.
+
+It has one JSON object per line, of kind ``step`` or ``monitor``; a method names the parts of its loss.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skeltools.errors import RunError
+from skeltools.files.writing import write_text
+from skeltools.runs import checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from skeltools.runs.board import Board
 
 MONITOR = "knn_top1"
 """The monitor's value in a log line: top-1 accuracy on training clips, in [0, 1]."""
@@ -91,3 +101,98 @@ def smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))
     mean: NDArray[np.float64] = (total[high] - total[low]) / (high - low)
     return mean
+
+
+class Losses(NamedTuple):
+    """The loss of a step and its parts, still on the device.
+
+    Attributes:
+        names: ``loss``, and ``loss_`` before the name of each part.
+        values: In the same order, float64 (n,).
+    """
+
+    names: tuple[str, ...]
+    values: Tensor
+
+
+class Log:
+    """``log.jsonl``: one JSON object a line, of kind ``step`` or ``monitor``.
+
+    Losses wait as tensors until `flush`, so that a GPU need not be waited for at every step.
+
+    Args:
+        path: The file.
+        folder: Where checkpoints are, for the report of a loss that is not finite.
+        names: Clip names by row, likewise.
+    """
+
+    def __init__(self, path: Path, folder: Path, names: list[str]) -> None:
+        self.path, self.folder, self.names = path, folder, names
+        self.board: Board | None = None
+        self._waiting: list[tuple[int, int, Losses, Tensor, dict[str, Any], Callable[[], float]]] = []
+
+    def rewind(self, step: int) -> None:
+        """Drop lines of later steps than `step`, left by a run that went on after its last checkpoint."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if _step_of(line) <= step]
+        if kept != lines:
+            write_text(self.path, "".join(f"{line}\n" for line in kept))
+
+    def step(
+        self,
+        step: int,
+        epoch: int,
+        losses: Losses,
+        clips: Tensor,
+        values: dict[str, Any],
+        speed: Callable[[], float],
+    ) -> None:
+        """Note the losses and clips' rows of a step; `speed`, asked at the flush, is clips per second."""
+        self._waiting.append((step, epoch, losses, clips, values, speed))
+
+    def flush(self, write: bool = True) -> dict[str, float]:
+        """Write what waits, or only check it; return the losses of the last step by name.
+
+        Raises:
+            RunError: A loss is not finite.
+        """
+        waiting, self._waiting = self._waiting, []
+        latest: dict[str, float] = {}
+        records: list[dict[str, Any]] = []
+        for step, epoch, losses, clips, values, speed in waiting:
+            latest = dict(zip(losses.names, losses.values.tolist(), strict=True))
+            if not all(math.isfinite(value) for value in latest.values()):
+                self._append(records if write else [])
+                names = ", ".join(self.names[row] for row in clips.tolist())
+                good = checkpoint.paths(self.folder)
+                last = f"The last good checkpoint is {good[-1]}." if good else "There is no checkpoint yet."
+                raise RunError(
+                    f"The loss of step {step} is not finite; training stopped. {last} Lower train.lr, or "
+                    f"look at the clips of the batch: {names}."
+                )
+            record = {"kind": "step", "step": step, "epoch": epoch + 1} | latest | values
+            records.append(record | {"clips_per_second": round(speed(), 2)})
+        self._append(records if write else [])
+        return latest
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write one record at once."""
+        self._append([record])
+
+    def _append(self, records: list[dict[str, Any]]) -> None:
+        if not records:
+            return
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(record)}\n" for record in records)
+        if self.board is not None:
+            for record in records:
+                self.board.write(record)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

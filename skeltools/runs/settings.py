@@ -1,34 +1,30 @@
-"""The settings of pretraining: names, types, bounds, help. Values stand in ``skeltools/recipes/*.toml``."""
+"""The settings of pretraining: those of the engine, and how a method's and a backbone's join them.
+
+Values stand in ``skeltools/methods/recipes/*.toml``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, make_dataclass
+from typing import Any, get_type_hints
 
 from skeltools.errors import SettingError
-from skeltools.models.registry import BACKBONES
-from skeltools.settings import Resolved, resolve, setting
-from skeltools.transforms import augment, partswap
+from skeltools.methods.registry import METHODS, find_method
+from skeltools.models.registry import BACKBONES, find_backbone
+from skeltools.settings import (
+    Known,
+    Resolved,
+    Schema,
+    packaged_recipes,
+    recipe_values,
+    resolve,
+    schema_fields,
+    setting,
+)
 
 BASE_RECIPE = "skeattnclr"
-"""The recipe that gives every setting a value."""
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """``model.*``"""
-
-    backbone: str = setting("Backbone.", choices=tuple(BACKBONES))
-    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1)
-    dim: int = setting("Channels of their last block: the feature, the head's hidden size.", low=1)
-    embedding: int = setting("Channels of the vectors that are compared.", low=1)
-    heads: int = setting("Heads of the attention mask; must divide the feature's channels.", low=1)
-    mask_scale: float = setting("Lambda in the mask sigmoid(Lambda * y).", above=0)
-    dropout: float = setting("Dropout in ST-GCN blocks 2 to 10.", low=0, high=0.99)
-    gru_hidden: int = setting("Units a direction of BiGRU.", low=1)
-    gru_layers: int = setting("Layers of BiGRU.", low=1)
-    subsets: int = setting("Attention maps of each attention of DSTA.", low=1)
+"""The recipe that gives every setting of the packaged contrastive methods a value."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class TrainSettings:
     """``train.*``"""
 
     epochs: int = setting("Passes over the training clips.", low=1)
-    batch_size: int = setting("Clips an optimiser step, over all processes.", low=1)
+    batch_size: int = setting("Clips per optimiser step, over all processes.", low=1)
     accumulate: int = setting("Parts a batch is computed in, one after the other, to save memory.", low=1)
     optimizer: str = setting("Optimiser.", choices=("sgd", "adamw"))
     lr: float = setting("Learning rate.", above=0)
@@ -64,55 +60,6 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
-class QueueSettings:
-    """``queue.*``"""
-
-    size: int = setting("Keys kept as negatives.", low=1)
-    momentum: float = setting("Momentum of the key encoder at the start; it rises to 1.", low=0, high=1)
-
-
-@dataclass(frozen=True)
-class LossSettings:
-    """``loss.*``"""
-
-    temperature: float = setting("Temperature of every InfoNCE loss.", above=0)
-    mu: float = setting("Weight of the salient loss; the non-salient one has 1 - mu.", low=0, high=1)
-    local: bool = setting("Whether there is a local branch (part swap, mask, local losses).")
-
-
-@dataclass(frozen=True)
-class AugmentSettings:
-    """``augment.*``"""
-
-    view: str = setting("Augmentations of each of the two views, such as crop(6)|shear(0.5).")
-    swap_choose: str = setting("What the part swap chooses.", choices=partswap.CHOICES)
-    swap_count: tuple[int, ...] = setting("Fewest and most parts (or joints) swapped.", low=1)
-    swap_window: tuple[int, ...] = setting("Shortest and longest window, in units.", low=1)
-    swap_unit: int = setting("Frames a unit of the window.", low=1)
-    swap_fill: str = setting("What replaces the joints.", choices=partswap.FILLS)
-
-    def swap_range(self) -> partswap.SwapRange:
-        """Return what the part swap may draw.
-
-        Raises:
-            SettingError: A range is not two numbers.
-        """
-        for key in ("swap_count", "swap_window"):
-            value = getattr(self, key)
-            if len(value) != 2 or value[0] > value[1]:
-                raise SettingError(
-                    f"Setting 'augment.{key}' must be two numbers, low and high, not {list(value)}."
-                )
-        return partswap.SwapRange(
-            choose=self.swap_choose,
-            count=(self.swap_count[0], self.swap_count[1]),
-            window=(self.swap_window[0], self.swap_window[1]),
-            unit=self.swap_unit,
-            fill=self.swap_fill,
-        )
-
-
-@dataclass(frozen=True)
 class MonitorSettings:
     """``monitor.*``"""
 
@@ -127,14 +74,77 @@ class MonitorSettings:
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """Everything that decides a pretraining run, apart from data, split, stream, seed and device."""
+    """Everything that decides a pretraining run, apart from data, split, stream, seed and device.
 
-    model: ModelSettings
+    A method's own tables (``loss``, ``augment``, ...) are attributes of their names too.
+
+    Attributes:
+        method: Name of the method, or ``package.module:Class``.
+        model: ``model.*``: ``backbone``, and what method and backbone read.
+        train: ``train.*``
+        monitor: ``monitor.*``
+    """
+
+    method: str
+    model: Any
     train: TrainSettings
-    queue: QueueSettings
-    loss: LossSettings
-    augment: AugmentSettings
     monitor: MonitorSettings
+
+
+def _backbone_field(choices: tuple[str, ...]) -> Any:
+    return setting(f"Backbone: {', '.join(choices)}, or package.module:Class.")
+
+
+def _sections(method: str, backbone: str) -> dict[str, type]:
+    """Return the dataclass of each table that a method with a backbone has."""
+    tables = dict(find_method(method).settings)
+    own = tables.pop("model", None)
+    members: dict[str, tuple[Any, Any]] = {"backbone": (str, _backbone_field(tuple(BACKBONES)))}
+    for part in (find_backbone(backbone).settings, own):
+        hints = get_type_hints(part) if part is not None else {}
+        for item in fields(part) if part is not None else ():
+            members[item.name] = (hints[item.name], setting(**item.metadata))
+    model = make_dataclass(
+        "ModelSettings", [(name, kind, item) for name, (kind, item) in members.items()], frozen=True
+    )
+    return {"model": model, "train": TrainSettings, **tables, "monitor": MonitorSettings}
+
+
+def _known(method: str, backbone: str) -> tuple[type[PretrainSettings], Known]:
+    """Return the settings class of a method with a backbone, and its settings by dotted key."""
+    tables = _sections(method, backbone)
+    kind = make_dataclass(
+        "PretrainSettings",
+        [("method", str, setting(f"Method: {', '.join(METHODS)}, or package.module:Class."))]
+        + [(name, table) for name, table in tables.items()],
+        bases=(PretrainSettings,),
+        frozen=True,
+    )
+    return kind, schema_fields(kind)
+
+
+def pretrain_schema(values: Mapping[str, Any]) -> Schema[PretrainSettings]:
+    """Return what settings there are with the method and backbone that `values` name.
+
+    Settings of the other packaged methods and backbones are known too, and idle.
+
+    Raises:
+        SettingError: There is no such method or backbone.
+    """
+    method, backbone = values.get("method", BASE_RECIPE), values.get("model.backbone", "stgcn")
+    for key, name in (("method", method), ("model.backbone", backbone)):
+        if not isinstance(name, str):
+            raise SettingError(f"Setting '{key}' must be a text, not {name!r}.")
+    kind, known = _known(method, backbone)
+    every: dict[str, Any] = {}
+    for other in BACKBONES:
+        every |= {
+            f"model.{key}": value for key, value in schema_fields(find_backbone(other).settings).items()
+        }
+    for other in METHODS:
+        for table, part in find_method(other).settings.items():
+            every |= schema_fields(part, f"{table}.")
+    return Schema(kind, known, {key: value for key, value in every.items() if key not in known})
 
 
 def resolve_recipe(
@@ -160,7 +170,7 @@ def resolve_recipe(
         SettingError: Unknown recipe or key, a value that does not fit, or values that do not fit together.
     """
     resolved = resolve(
-        PretrainSettings,
+        pretrain_schema,
         BASE_RECIPE,
         recipe,
         context={"dataset": dataset, "split": split, "stream": stream},
@@ -168,11 +178,37 @@ def resolve_recipe(
         options=options,
     )
     settings = resolved.values
-    augment.parse(settings.augment.view)
-    settings.augment.swap_range()
+    find_method(settings.method).validate(settings)
     if settings.train.batch_size % settings.train.accumulate:
         raise SettingError(
             f"train.accumulate {settings.train.accumulate} does not divide train.batch_size "
             f"{settings.train.batch_size}."
         )
     return resolved
+
+
+def complete(
+    stored: Mapping[str, Any], context: Mapping[str, str]
+) -> tuple[Schema[PretrainSettings], dict[str, Any], dict[str, str]]:
+    """Return the schema of stored settings, them with what they lack, and where that came from.
+
+    A setting that was added to skeltools after a run takes the value of the method's recipe.
+
+    Raises:
+        SettingError: An unknown method or backbone, or a setting without a value.
+    """
+    stored = {"method": BASE_RECIPE} | dict(stored)
+    schema = pretrain_schema(stored)
+    recipe = stored["method"] if stored["method"] in packaged_recipes() else BASE_RECIPE
+    values = {key: (value, where) for key, value, where in recipe_values(BASE_RECIPE, recipe, context)}
+    for key, (_, meta) in schema.known.items():
+        if "default" in meta:
+            values.setdefault(key, (meta["default"], "default"))
+    lacking = [key for key in schema.known if key not in stored and key in values]
+    added = {key: values[key][0] for key in lacking}
+    origin = {key: f"{values[key][1]}, not stored by the run" for key in lacking}
+    return (
+        schema,
+        {key: value for key, value in (dict(stored) | added).items() if key in schema.known},
+        origin,
+    )

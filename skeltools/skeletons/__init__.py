@@ -1,1 +1,52 @@
-"""Skeletons: joints, bones, parts, mirror pairs and graph."""
+"""Skeletons: joints, bones, body parts, mirror pairs and graph as a value. The packaged ones lie here as TOML."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from skeltools.errors import SettingError, did_you_mean
+from skeltools.files.texts import parse_toml, read_text
+from skeltools.skeletons.skeleton import Form, Skeleton
+
+__all__ = ["Form", "Skeleton", "load", "packaged"]
+
+LARGEST = 1 << 20
+"""Most bytes of a skeleton's file (1 MiB)."""
+
+
+def packaged() -> list[str]:
+    """Return the names of the skeletons that ship with the package, sorted."""
+    here = files(__name__)
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in here.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+@cache
+def load(name: str) -> Skeleton:
+    """Return a packaged skeleton by name, or one's own by the path of its TOML file.
+
+    Raises:
+        SettingError: There is no such skeleton, or its file does not hold one.
+    """
+    if name.endswith(".toml"):
+        try:
+            text = read_text(Path(name), LARGEST)
+        except FileNotFoundError:
+            raise SettingError(f"Skeleton file {name} does not exist.") from None
+        except (OSError, ValueError) as error:
+            raise SettingError(f"Skeleton file {name} cannot be read: {error}.") from None
+    elif name in packaged():
+        text = (files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        raise SettingError(
+            f"Unknown skeleton '{name}'. Choose one of: {', '.join(packaged())}, or give the path of a .toml "
+            f"file.{did_you_mean(name, packaged())}"
+        )
+    try:
+        content = parse_toml(text)
+    except ValueError as error:
+        raise SettingError(f"Skeleton '{name}' is not valid TOML: {error}.") from None
+    return Skeleton.from_dict(content, name if name.endswith(".toml") else f"skeleton '{name}'")

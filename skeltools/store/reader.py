@@ -19,6 +19,7 @@ from skeltools.files import kinds
 from skeltools.files.hdf5 import FORMAT, decode
 from skeltools.files.kinds import Kind
 from skeltools.formats.recording import Recording
+from skeltools.skeletons import Form, load
 from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
 from skeltools.store import notes
 from skeltools.store.layout import VERSION
@@ -120,6 +121,11 @@ class ClipFile:
             ) + tuple(split for split in self._file["splits"] if split not in self.dataset.splits)
         except (KeyError, IndexError, AttributeError, SettingError) as error:
             raise DataError(f"{self.path} is damaged ({error}). Convert the source again.") from None
+
+    @property
+    def form(self) -> Form:
+        """What its clips look like."""
+        return Form(load("kinect2"), NUM_BODIES, self.frames)
 
     def _check_clips(self, name: str) -> None:
         values = self._file[name]
@@ -362,7 +368,7 @@ class ClipFile:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of /clips."""
+        """Form of /clips."""
         return tuple(self._clips.shape)
 
     def length_of(self, name: str) -> int | None:

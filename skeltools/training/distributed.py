@@ -1,7 +1,7 @@
 """Several processes, one for each GPU, as ``torchrun`` starts them. With one process all of it is a no-op.
 
-Every process knows the whole order of clips and takes its slice of each batch; the keys of all slices are
-gathered, so that every process holds the same queue.
+Every process knows the whole order of clips and takes its slice of each batch. The clips of all slices are
+gathered before a step, and after it what the method keeps of them, so that every process holds the same state.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The training loop: views, losses, optimiser, queue, momentum encoder, log and checkpoints.
+"""The training loop: feed, gather, views, loss, step, what follows it, log and checkpoints. It knows no method.
 
 Everything random but dropout is a function of (seed, epoch, clip) or (seed, step), see
 `skeltools.transforms.draws`; dropout's generator state is in the checkpoint. A run that was interrupted
@@ -8,13 +8,9 @@ and resumed on the CPU therefore goes on bit for bit.
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,19 +18,21 @@ from torch.nn.parallel import DistributedDataParallel
 
 from skeltools.environment import full_float32
 from skeltools.errors import DataError, RunError, counted
-from skeltools.methods.skeattnclr import Branch, Losses, SkeAttnCLR, key_momentum
+from skeltools.methods.contract import Batch, Output
+from skeltools.methods.registry import find_method, make_method
 from skeltools.progress import SILENT, Progress
 from skeltools.runs import board
 from skeltools.runs import checkpoint as checkpoints
 from skeltools.runs.folder import check_seed
+from skeltools.runs.log import Log, Losses
+from skeltools.training.compiling import on_trial
 from skeltools.training.distributed import World
 from skeltools.training.feed import make_feed
 from skeltools.training.monitor import Monitor
+from skeltools.training.optimizer import make_optimizer
 from skeltools.training.schedule import learning_rate
 from skeltools.training.timer import StepTimer
-from skeltools.transforms import augment, partswap
-from skeltools.transforms.draws import Draws, permutation
-from skeltools.transforms.streams import to_stream
+from skeltools.transforms.draws import Draws, permutation, step_draws
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,102 +41,6 @@ if TYPE_CHECKING:
     from skeltools.runs.folder import Run
     from skeltools.runs.settings import PretrainSettings
     from skeltools.store import ClipFile
-
-LOSS_NAMES = ("loss", "loss_global", "loss_salient", "loss_nonsalient")
-
-
-def make_model(settings: PretrainSettings, seed: int) -> SkeAttnCLR:
-    """Return the initial model of a run, a function of settings and seed; torch's generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return SkeAttnCLR(
-            settings.model,
-            queue_size=settings.queue.size,
-            temperature=settings.loss.temperature,
-            mu=settings.loss.mu,
-            local=settings.loss.local,
-        )
-
-
-def make_optimizer(settings: PretrainSettings, model: SkeAttnCLR) -> torch.optim.Optimizer:
-    """Return the optimiser of the query side: every weight that takes a gradient."""
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    train = settings.train
-    if train.optimizer == "adamw":
-        return torch.optim.AdamW(weights, lr=train.lr, weight_decay=train.weight_decay)
-    return torch.optim.SGD(
-        weights,
-        lr=train.lr,
-        momentum=train.momentum,
-        nesterov=train.nesterov,
-        weight_decay=train.weight_decay,
-        foreach=True,
-    )
-
-
-@dataclass(frozen=True)
-class Views:
-    """What the networks see of a batch, each (N, 3, T, 25, 2) in the run's stream.
-
-    Attributes:
-        first: First view.
-        swapped: The part-swapped first view; None without the local branch.
-        second: Second view.
-    """
-
-    first: Tensor
-    swapped: Tensor | None
-    second: Tensor
-
-
-class ViewMaker:
-    """Makes the views of a batch: augmentation, part swap, stream.
-
-    The part swap acts on the first view in joint coordinates, and the stream is made after it (spec section
-    4): swapping in the stream differs at the window's ends and at the borders of the parts.
-
-    Args:
-        settings: The run's settings.
-        stream: The run's stream.
-        seed: The run's seed.
-    """
-
-    def __init__(self, settings: PretrainSettings, stream: str, seed: int) -> None:
-        self.pipeline = augment.parse(settings.augment.view)
-        self.swap = settings.augment.swap_range() if settings.loss.local else None
-        self.stream, self.seed = stream, seed
-
-    def drawn(self, step: int, batch: int, frames: int) -> partswap.PartSwap | None:
-        """Return the part swap of a global step for a joint batch; None without the local branch."""
-        return None if self.swap is None else partswap.draw(self.seed, step, batch, frames, self.swap)
-
-    def __call__(
-        self,
-        x: Tensor,
-        clips: Tensor,
-        epoch: int,
-        swap: partswap.PartSwap | None,
-        partners: tuple[Tensor, Tensor] | None = None,
-    ) -> Views:
-        """Return the views of a batch, or of one process's slice of it.
-
-        Args:
-            x: Joint clips (N, 3, T, 25, 2).
-            clips: Their rows in the file, int64 (N,), on the same device.
-            epoch: Epoch, from 0.
-            swap: The step's part swap.
-            partners: Clips and rows that each of `x` swaps with; None when `x` is the joint batch.
-        """
-        draws = Draws(self.seed, epoch, clips)
-        first = self.pipeline(x, draws.scoped("first"))
-        second = self.pipeline(x, draws.scoped("second"))
-        swapped = None
-        if swap is not None and self.swap is not None:
-            partner = None
-            if partners is not None:
-                partner = self.pipeline(partners[0], Draws(self.seed, epoch, partners[1]).scoped("first"))
-            swapped = to_stream(partswap.apply(first, swap, self.swap.fill, draws, partner), self.stream)
-        return Views(to_stream(first, self.stream), swapped, to_stream(second, self.stream))
 
 
 class Trainer:
@@ -176,11 +78,10 @@ class Trainer:
         train = self.settings.train
         self.rows, self.steps_per_epoch = self.check(self.settings, file, run.split, run.seed)
         self.total_steps = self.steps_per_epoch * train.epochs
-        self.views = ViewMaker(self.settings, run.stream, run.seed)
-        self.begin, self.end = world.slice(train.batch_size)
+        self.mine = slice(*world.slice(train.batch_size))
         self.dtype = torch.float64 if train.precision == "float64" else torch.float32
-        self.model = make_model(self.settings, run.seed).to(device, self.dtype)
-        self.optimizer = make_optimizer(self.settings, self.model)
+        self.model = make_method(self.settings, file.form, run.stream, run.seed).to(device, self.dtype)
+        self.optimizer = make_optimizer(train, self.model)
         self.monitor = Monitor(self.settings.monitor, file, self.rows, run.stream, run.seed)
         self.epoch = self.batch = self.step = 0
         self.accuracy: float | None = None
@@ -190,7 +91,7 @@ class Trainer:
         else:
             torch.manual_seed(run.seed + world.rank * 2**32)
         self.network = world.wrap(self.model, device, train.sync_bn)
-        self._compiled: Callable[..., Losses] | None = None
+        self._compiled: Callable[..., Output] | None = None
         if world.is_main:
             self._log.rewind(self.step)
             if train.tensorboard:
@@ -216,12 +117,11 @@ class Trainer:
                 f"{file.path}: the training side of {split} has {counted(len(rows), 'clip')}, fewer than one "
                 f"batch of {batch}. Lower --batch-size."
             )
-        if settings.loss.local:
-            partswap.draw(seed, 0, batch, file.frames, settings.augment.swap_range())
         if settings.train.tensorboard:
             board.check()
         with torch.device("meta"):
-            Branch(settings.model, settings.loss.local)
+            method = find_method(settings.method).create(settings, file.form, "joint")
+        method.check(batch)
         return rows, len(rows) // batch
 
     @property
@@ -318,21 +218,12 @@ class Trainer:
     def _places(self) -> Tensor:
         """Return what this process reads of the rest of the epoch: positions among the training rows.
 
-        int64 (steps, n). With several processes the second half of a row are the partners, clip by clip, of
-        the first, since a partner may lie in another process's slice.
+        int64 (steps, n).
         """
         size = self.settings.train.batch_size
         order = permutation(self.run.seed, self.epoch, len(self.rows))
         batches = order[: self.steps_per_epoch * size].view(-1, size)[self.batch :]
-        mine = torch.arange(self.begin, self.end)
-        if self.world.alone:
-            return batches
-        if self.views.swap is None:
-            return batches[:, mine]
-        swaps = [self.views.drawn(self.step + ahead, size, self.file.frames) for ahead in range(len(batches))]
-        shifts = torch.tensor([swap.shift for swap in swaps if swap is not None])
-        partners = (mine + shifts[:, None]) % size
-        return torch.cat([batches[:, mine], batches.gather(1, partners)], dim=1)
+        return batches[:, self.mine]
 
     def _must_stop(self) -> bool:
         """Return whether to stop now; all processes agree."""
@@ -355,7 +246,7 @@ class Trainer:
             self._flush()
             if self.world.is_main:
                 self.accuracy = self.monitor.check(
-                    self.model.query.backbone, train.batch_size, self.device, self.dtype
+                    self.model.encoder(), train.batch_size, self.device, self.dtype
                 )
                 place = {"kind": "monitor", "step": self.step, "epoch": self.epoch}
                 self._log.write(place | {"knn_top1": self.accuracy})
@@ -363,52 +254,54 @@ class Trainer:
         if self.epoch % train.save_every == 0 or self.finished:
             self.save()
 
-    def _make_views(self, clips: Tensor, x: Tensor) -> Views:
-        x = x.to(self.dtype)
-        swap = self.views.drawn(self.step, self.settings.train.batch_size, x.shape[2])
-        if self.world.alone or swap is None:
-            return self.views(x, clips, self.epoch, swap)
-        half = len(clips) // 2
-        partners = x[half:], clips[half:]
-        return self.views(x[:half], clips[:half], self.epoch, swap, partners)
-
     def _step(self, clips: Tensor, x: Tensor) -> None:
-        """Do one optimiser step on joint clips `x` of rows `clips`, as `_places` chose them."""
+        """Do one optimiser step on joint clips `x` of rows `clips`, this process's own."""
         timer = StepTimer(self.device)
         train = self.settings.train
         rate = learning_rate(train, self.step, self.steps_per_epoch)
-        momentum = key_momentum(self.settings.queue.momentum, self.step, self.total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        views = self._make_views(clips, x)
+        batch = Batch(
+            self.world.gather(x.to(self.dtype)),
+            Draws(self.run.seed, self.epoch, self.world.gather(clips)),
+            step_draws(self.run.seed, self.step),
+            self.mine,
+        )
+        with torch.no_grad():
+            views = self.model.views(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        sums = torch.zeros(len(LOSS_NAMES), dtype=torch.float64, device=self.device)
-        keys = []
+        found = []
         for number, part in enumerate(_parts(views, train.accumulate), start=1):
             with self._without_sync() if number < train.accumulate else contextlib.nullcontext():
-                found = self._losses(*part)
-                (found.total / train.accumulate).backward()  # type: ignore[no-untyped-call]
-            sums += torch.stack([found.total.detach(), found.whole, found.salient, found.nonsalient])
-            keys.append(found.keys)
+                output = self._forward(part)
+                (output.loss / train.accumulate).backward()  # type: ignore[no-untyped-call]
+            found.append(Output(output.loss.detach(), output.parts, output.kept))
         self.optimizer.step()
-        self.model.update_key(momentum)
-        for part_keys in keys:
-            self.model.enqueue(self.world.gather(part_keys))
+        kept = zip(*([self.world.gather(kept) for kept in output.kept] for output in found), strict=True)
+        values = self.model.after_step(self.step, self.total_steps, *map(_joined, kept))
         self.step += 1
         self.batch += 1
-        losses = self.world.mean(sums / train.accumulate)
+        losses = self._mean(found)
         timer.stop()
         self._log.step(
             self.step,
             self.epoch,
             losses,
-            clips[: len(views.first)],
-            {"lr": rate, "momentum": momentum},
+            clips,
+            {"lr": rate} | values,
             lambda: train.batch_size / timer.seconds(),
         )
         if self.step % train.log_every == 0 or self.step == self.total_steps:
-            self._show(self._flush(), rate, momentum)
+            self._show(self._flush(), rate, values)
         self.progress.advance(train.batch_size)
+
+    def _mean(self, found: list[Output]) -> Losses:
+        """Return the mean loss and its parts over micro-batches and processes."""
+        names = ("loss", *(f"loss_{name}" for name in found[0].parts))
+        sums = torch.zeros(len(names), dtype=torch.float64, device=self.device)
+        for output in found:
+            sums += torch.stack([output.loss, *output.parts.values()])
+        return Losses(names, self.world.mean(sums / len(found)))
 
     def _without_sync(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which gradients only add up in this process."""
@@ -416,48 +309,31 @@ class Trainer:
             return self.network.no_sync()
         return contextlib.nullcontext()
 
-    def _losses(self, first: Tensor, swapped: Tensor | None, second: Tensor) -> Losses:
+    def _forward(self, views: tuple[Tensor, ...]) -> Output:
         train = self.settings.train
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
             if train.compile and self._compiled is None:
-                self._compiled = self._compile(first, swapped, second)
+                self._compiled = on_trial(self.network, self.model, views, self.device, self.progress)
             network = self.network if self._compiled is None else self._compiled
-            losses: Losses = network(first, swapped, second)
-        return losses
+            output: Output = network(*views)
+        return output
 
-    def _compile(self, first: Tensor, swapped: Tensor | None, second: Tensor) -> Callable[..., Losses]:
-        """Return the compiled network if it passes a trial, else the network itself.
-
-        The trial leaves no trace in the state or torch's generators.
-        """
-        self.progress.message("torch.compile is at work: the first step may take minutes.")
-        state = {name: value.clone() for name, value in self.model.state_dict().items()}
-        network: Callable[..., Losses] = self.network
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            try:
-                compiled: Callable[..., Losses] = torch.compile(self.network)
-                compiled(first, swapped, second).total.backward()  # type: ignore[no-untyped-call]
-                network = compiled
-            except Exception as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                self.progress.message(f"torch.compile failed, going on without it: {reason}")
-        self.model.load_state_dict(state)
-        self.optimizer.zero_grad(set_to_none=True)
-        return network
-
-    def _show(self, latest: dict[str, float], rate: float, momentum: float) -> None:
+    def _show(self, latest: dict[str, float], rate: float, values: dict[str, float]) -> None:
         shown: dict[str, float | str] = {"epoch": f"{self.epoch + 1}/{self.settings.train.epochs}"}
-        shown |= {name: latest[name] for name in LOSS_NAMES[: 4 if self.views.swap else 1]}
-        shown |= {"lr": rate, "m": f"{momentum:.5f}"}
+        shown |= latest
+        shown |= {"lr": rate} | {name: f"{value:.5f}" for name, value in values.items()}
         if self.accuracy is not None:
             shown["knn"] = f"{100 * self.accuracy:.1f}%"
         self.progress.status(**shown)
 
 
-def _parts(views: Views, count: int) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+def _parts(views: tuple[Tensor, ...], count: int) -> Iterator[tuple[Tensor, ...]]:
     """Yield the micro-batches of a batch."""
-    swapped = [None] * count if views.swapped is None else views.swapped.chunk(count)
-    yield from zip(views.first.chunk(count), swapped, views.second.chunk(count), strict=True)
+    yield from zip(*(view.chunk(count) for view in views), strict=True)
+
+
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 @contextlib.contextmanager
@@ -475,88 +351,3 @@ def _arithmetic(deterministic: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before)
         torch.backends.cudnn.benchmark = benchmark
-
-
-class Log:
-    """``log.jsonl``: one JSON object a line, of kind ``step`` or ``monitor``.
-
-    Losses wait as tensors until `flush`, so that a GPU need not be waited for at every step.
-
-    Args:
-        path: The file.
-        folder: Where checkpoints are, for the report of a loss that is not finite.
-        names: Clip names by row, likewise.
-    """
-
-    def __init__(self, path: Path, folder: Path, names: list[str]) -> None:
-        self.path, self.folder, self.names = path, folder, names
-        self.board: board.Board | None = None
-        self._waiting: list[tuple[int, int, Tensor, Tensor, dict[str, Any], Callable[[], float]]] = []
-
-    def rewind(self, step: int) -> None:
-        """Drop lines of later steps than `step`, left by a run that went on after its last checkpoint."""
-        if not self.path.exists():
-            return
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if _step_of(line) <= step]
-        if kept != lines:
-            from skeltools.files.writing import write_text
-
-            write_text(self.path, "".join(f"{line}\n" for line in kept))
-
-    def step(
-        self,
-        step: int,
-        epoch: int,
-        losses: Tensor,
-        clips: Tensor,
-        values: dict[str, Any],
-        speed: Callable[[], float],
-    ) -> None:
-        """Note the losses (4,) and clips' rows of a step; `speed`, asked at the flush, is clips a second."""
-        self._waiting.append((step, epoch, losses, clips, values, speed))
-
-    def flush(self, write: bool = True) -> dict[str, float]:
-        """Write what waits, or only check it; return the losses of the last step by name.
-
-        Raises:
-            RunError: A loss is not finite.
-        """
-        waiting, self._waiting = self._waiting, []
-        latest: dict[str, float] = {}
-        records: list[dict[str, Any]] = []
-        for step, epoch, losses, clips, values, speed in waiting:
-            latest = dict(zip(LOSS_NAMES, losses.tolist(), strict=True))
-            if not all(math.isfinite(value) for value in latest.values()):
-                self._append(records if write else [])
-                names = ", ".join(self.names[row] for row in clips.tolist())
-                good = checkpoints.paths(self.folder)
-                last = f"The last good checkpoint is {good[-1]}." if good else "There is no checkpoint yet."
-                raise RunError(
-                    f"The loss of step {step} is not finite; training stopped. {last} Lower train.lr, or "
-                    f"look at the clips of the batch: {names}."
-                )
-            record = {"kind": "step", "step": step, "epoch": epoch + 1} | latest | values
-            records.append(record | {"clips_per_second": round(speed(), 2)})
-        self._append(records if write else [])
-        return latest
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Write one record at once."""
-        self._append([record])
-
-    def _append(self, records: list[dict[str, Any]]) -> None:
-        if not records:
-            return
-        with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps(record)}\n" for record in records)
-        if self.board is not None:
-            for record in records:
-                self.board.write(record)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf

@@ -127,7 +127,7 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
         keep_freed_memory()
     with joined(device) as (world, device), stop_on_signals() as stop, ExitStack() as stack:
         if world.is_main:
-            run, file = _open(request, world, stack)
+            run, file = _open(request, world, stack, progress)
             world.share((run.path, file.path))
         else:
             path, data = world.share(None)
@@ -148,7 +148,7 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
     )
 
 
-def _open(request: Request, world: World, stack: ExitStack) -> tuple[Run, ClipFile]:
+def _open(request: Request, world: World, stack: ExitStack, progress: Progress) -> tuple[Run, ClipFile]:
     """Open or make the run, and hold its folder until `stack` ends."""
     if request.resume and (request.data / "run.json").exists():
         run = Run.open(request.data)
@@ -172,6 +172,11 @@ def _open(request: Request, world: World, stack: ExitStack) -> tuple[Run, ClipFi
             overrides=request.overrides,
             options=request.options,
         )
+        if resolved.idle:
+            method, backbone = resolved.values.method, resolved.values.model.backbone
+            progress.message(
+                f"No effect with method {method} and backbone {backbone}: {', '.join(resolved.idle)}."
+            )
         wanted = {"split": request.split, "stream": request.stream, "seed": request.seed} | resolved.flat
         if continues:
             run = Run.open(request.out)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.skeletons.kinect2 import MIRROR
+from skeltools.skeletons import Skeleton
 from skeltools.transforms.draws import Draws
 
 Drawn = Mapping[str, Tensor]
@@ -47,16 +47,21 @@ _PROBABILITY = Parameter("probability", 0, 1)
 
 
 class Operation:
-    """Base of the operations; `self.values` holds the numbers in the order of `parameters`."""
+    """Base of the operations.
+
+    Attributes:
+        values: The numbers, in the order of `parameters`.
+        skeleton: That of the clips; None where none was given, which only operations that know no joint bear.
+    """
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]]
 
-    def __init__(self, *values: float) -> None:
-        self.values = values
+    def __init__(self, *values: float, skeleton: Skeleton | None = None) -> None:
+        self.values, self.skeleton = values, skeleton
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
-        """Return the draws for the clips of `x` (N, 3, T, 25, 2)."""
+        """Return the draws for the clips of `x` (N, 3, T, V, M)."""
         raise NotImplementedError
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
@@ -168,7 +173,9 @@ class Flip(Operation):
         return {"flag": draws.chance("flip", self.values[0])}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        return _chosen(drawn["flag"], x.index_select(3, _mirror(x.device)), x)
+        if self.skeleton is None:
+            raise ValueError("flip needs to know the skeleton of the clips")
+        return _chosen(drawn["flag"], x.index_select(3, _mirror(self.skeleton, x.device)), x)
 
 
 @register
@@ -189,7 +196,7 @@ class Reverse(Operation):
 class Noise(Operation):
     """Gaussian noise of `sigma` metres on every coordinate; a body that is absent throughout stays zero.
 
-    Draws ``flag`` (N,) and ``noise`` (N, 3, T, 25, 2).
+    Draws ``flag`` (N,) and ``noise`` (N, 3, T, V, M).
     """
 
     name = "noise"
@@ -219,8 +226,8 @@ class Blur(Operation):
         _PROBABILITY,
     )
 
-    def __init__(self, *values: float) -> None:
-        super().__init__(*values)
+    def __init__(self, *values: float, skeleton: Skeleton | None = None) -> None:
+        super().__init__(*values, skeleton=skeleton)
         if int(values[0]) % 2 == 0:
             raise SettingError(f"blur: kernel must be odd, not {values[0]:g}.")
         if values[1] > values[2]:
@@ -272,8 +279,8 @@ class AxisMask(Operation):
 
 
 @cache
-def _mirror(device: torch.device) -> Tensor:
-    return torch.tensor(MIRROR, device=device)
+def _mirror(skeleton: Skeleton, device: torch.device) -> Tensor:
+    return torch.tensor(skeleton.mirror, device=device)
 
 
 def _linear(matrix: Tensor, x: Tensor) -> Tensor:
@@ -294,7 +301,7 @@ class Pipeline:
     operations: tuple[Operation, ...]
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
-        """Return a view of every clip of `x` (N, 3, T, 25, 2); the input is not changed.
+        """Return a view of every clip of `x` (N, 3, T, V, M); the input is not changed.
 
         Args:
             x: Joint clips.
@@ -308,8 +315,12 @@ class Pipeline:
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*", re.ASCII)
 
 
-def parse(text: str) -> Pipeline:
+def parse(text: str, skeleton: Skeleton | None = None) -> Pipeline:
     """Return the pipeline written in `text`; ``none`` is the empty one.
+
+    Args:
+        text: Operations, as `Pipeline.text` has them.
+        skeleton: That of the clips; may be left out where the text is only checked.
 
     Raises:
         SettingError: Not of the form ``name(number, ...)|...``, an unknown operation (with a suggestion), a
@@ -317,10 +328,10 @@ def parse(text: str) -> Pipeline:
     """
     if text.strip() == "none":
         return Pipeline(text, ())
-    return Pipeline(text, tuple(_parse_one(part, text) for part in text.split("|")))
+    return Pipeline(text, tuple(_parse_one(part, text, skeleton) for part in text.split("|")))
 
 
-def _parse_one(part: str, text: str) -> Operation:
+def _parse_one(part: str, text: str, skeleton: Skeleton | None) -> Operation:
     match = _CALL.fullmatch(part)
     if match is None:
         raise SettingError(
@@ -338,7 +349,8 @@ def _parse_one(part: str, text: str) -> Operation:
     if len(written) != len(kind.parameters):
         signature = f"{name}({', '.join(parameter.name for parameter in kind.parameters)})"
         raise SettingError(f"Augmentation '{text}': write {signature}, not '{part.strip()}'.")
-    return kind(*(_number(word, p, name, text) for word, p in zip(written, kind.parameters, strict=True)))
+    values = [_number(word, p, name, text) for word, p in zip(written, kind.parameters, strict=True)]
+    return kind(*values, skeleton=skeleton)
 
 
 def _number(word: str, parameter: Parameter, name: str, text: str) -> float:

@@ -54,6 +54,10 @@ class Draws:
         """Return the draws of the same clips under a longer scope."""
         return Draws(self.seed, self.epoch, self.clips, f"{self.scope}{scope}/")
 
+    def of(self, rows: slice | Tensor) -> Draws:
+        """Return the draws of some of the clips, by their places in the batch."""
+        return Draws(self.seed, self.epoch, self.clips[rows], self.scope)
+
     def __len__(self) -> int:
         return len(self.clips)
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from skeltools.errors import SettingError
-from skeltools.skeletons.kinect2 import NUM_JOINTS, PARTS
-from skeltools.transforms.draws import Draws, step_draws
+from skeltools.skeletons import Skeleton
+from skeltools.transforms.draws import Draws
 
 FILLS = ("partner", "zeros", "noise")
 """What replaces the joints: the partner clip's, zeros, or standard normal noise."""
@@ -59,15 +59,15 @@ class PartSwap:
     end: int
 
 
-def draw(seed: int, step: int, batch: int, frames: int, limits: SwapRange) -> PartSwap:
+def draw(draws: Draws, batch: int, frames: int, limits: SwapRange, skeleton: Skeleton) -> PartSwap:
     """Draw the part swap of one global step.
 
     Args:
-        seed: Seed of the run.
-        step: Global step, from 0.
+        draws: Draws of the step (`skeltools.transforms.draws.step_draws`).
         batch: Clips in the whole batch over all processes, N.
         frames: Frames a clip, T.
         limits: What may be drawn.
+        skeleton: That of the clips.
 
     Raises:
         SettingError: Fewer than 3 clips, or a window that does not fit the clip, or a count out of range.
@@ -83,13 +83,13 @@ def draw(seed: int, step: int, batch: int, frames: int, limits: SwapRange) -> Pa
             f"augment.swap_window {shortest} to {longest} units of {limits.unit} frames does not fit clips "
             f"of {frames} frames. Lower augment.swap_window."
         )
-    groups = list(PARTS.values()) if limits.choose == "parts" else [(joint,) for joint in range(NUM_JOINTS)]
+    joints = [(joint,) for joint in range(skeleton.num_joints)]
+    groups = list(skeleton.parts.values()) if limits.choose == "parts" else joints
     fewest, most = limits.count
     if not 1 <= fewest <= most <= len(groups):
         raise SettingError(
             f"augment.swap_count {fewest} to {most} must lie within 1 to {len(groups)} {limits.choose}."
         )
-    draws = step_draws(seed, step)
 
     def pick(purpose: str, low: int, high: int) -> int:
         return int(draws.integers("swap " + purpose, low, high)[0])
@@ -98,8 +98,8 @@ def draw(seed: int, step: int, batch: int, frames: int, limits: SwapRange) -> Pa
     order = torch.argsort(draws.uniform("swap groups", len(groups))[0], stable=True)[:count]
     length = pick("length", shortest, longest)
     begin = pick("begin", 0, units - length) * limits.unit
-    joints = sorted(joint for group in order.tolist() for joint in groups[group])
-    return PartSwap(pick("shift", 1, batch - 2), tuple(joints), begin, begin + length * limits.unit)
+    chosen = sorted(joint for group in order.tolist() for joint in groups[group])
+    return PartSwap(pick("shift", 1, batch - 2), tuple(chosen), begin, begin + length * limits.unit)
 
 
 def _on(device: torch.device, joints: tuple[int, ...]) -> Tensor:
@@ -118,14 +118,14 @@ def apply(
     """Return `x` with the drawn joints replaced within the drawn window.
 
     Args:
-        x: The whole batch (N, 3, T, 25, 2), or a slice of it together with `partner`; not changed.
+        x: The whole batch (N, 3, T, V, M), or a slice of it together with `partner`; not changed.
         swap: The draw.
         fill: ``partner``, ``zeros`` or ``noise``.
         noise: Draws of the batch's clips, needed for ``noise``.
         partner: The partner of each clip of `x`; clip (i + shift) mod N of `x` when None.
 
     Returns:
-        (N, 3, T, 25, 2), a new tensor.
+        (N, 3, T, V, M), a new tensor.
     """
     joints = _on(x.device, swap.joints)
     source = x if partner is None else partner

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from skeltools.datasets.registry import STREAMS
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.skeletons.kinect2 import PARENTS
+from skeltools.skeletons import Skeleton
 
 
 @cache
-def _parents(device: torch.device) -> Tensor:
-    return torch.tensor(PARENTS, device=device)
+def _parents(skeleton: Skeleton, device: torch.device) -> Tensor:
+    return torch.tensor(skeleton.parents, device=device)
 
 
 def check_stream(stream: str) -> str:
@@ -30,17 +30,18 @@ def check_stream(stream: str) -> str:
     return stream
 
 
-def to_stream(x: Tensor, stream: str) -> Tensor:
+def to_stream(x: Tensor, stream: str, skeleton: Skeleton) -> Tensor:
     """Return a batch of joint clips as `stream`.
 
     joint is `x` itself; motion[t] = x[t+1] - x[t] with the last frame 0; bone = joint - parent joint.
 
     Args:
-        x: Joint coordinates (N, 3, T, 25, 2), metres.
+        x: Joint coordinates (N, 3, T, V, M), metres.
         stream: ``joint``, ``motion`` or ``bone``.
+        skeleton: Of V joints; says which joint is the parent.
 
     Returns:
-        (N, 3, T, 25, 2); the input itself for ``joint``.
+        (N, 3, T, V, M); the input itself for ``joint``.
 
     Raises:
         SettingError: Unknown stream.
@@ -53,4 +54,4 @@ def to_stream(x: Tensor, stream: str) -> Tensor:
         torch.sub(x[:, :, 1:], x[:, :, :-1], out=motion[:, :, :-1])
         motion[:, :, -1] = 0
         return motion
-    return x - x.index_select(3, _parents(x.device))
+    return x - x.index_select(3, _parents(skeleton, x.device))

@@ -153,7 +153,7 @@ function key(colour) {
   return patch;
 }
 
-const LOSSES = { loss: "total", loss_global: "global", loss_salient: "salient", loss_nonsalient: "non-salient" };
+const partName = (name) => name === "loss" ? "total" : name.replace(/^loss_/, "").replaceAll("_", " ");
 
 /** The charts of a run's log. */
 function curveCharts(curves) {
@@ -161,7 +161,7 @@ function curveCharts(curves) {
   const box = make("div", { class: "curves" });
   const line = (name, title, place) => ({ name: title, colour: values.colours.series[place % values.colours.series.length], x: curves.steps, y: curves.values[name] });
   const losses = Object.keys(curves.values).filter((name) => name.startsWith("loss"));
-  if (losses.length) box.append(lineChart("loss", losses.map((name, place) => line(name, LOSSES[name] ?? name, place)), range, 260));
+  if (losses.length) box.append(lineChart("loss", losses.map((name, place) => line(name, partName(name), place)), range, 260));
   if (curves.values.lr) box.append(lineChart("learning rate", [line("lr", "learning rate", 0)], range, 150));
   if (curves.values.momentum) box.append(lineChart("momentum of the key encoder", [line("momentum", "momentum", 0)], range, 150));
   if (curves.monitor.steps.length) {
