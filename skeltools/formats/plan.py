@@ -267,7 +267,8 @@ class _OneEach(Sequence[Unit]):
             return [self[place] for place in range(len(self))[index]]
         place = range(len(self))[index]
         entry = self._entries[place]
-        return Unit(entry, (Span(place),), self._copies.get(entry.stem, ()))
+        copies = self._copies.get(entry.stem, ()) if self._copies else ()
+        return Unit(entry, (Span(place),), copies)
 
 
 def _one_each(

@@ -37,7 +37,8 @@ _FREE = 1 << 22
 _DIRECTORY = 1 << 28
 """Most bytes of a zip archive's table of members."""
 
-_JUNK = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$)")
+_JUNK = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|synth\.json$)")
+"""What systems, and 'skeltools synth', leave beside raw files."""
 
 
 @dataclass(frozen=True, slots=True)
