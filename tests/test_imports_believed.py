@@ -272,9 +272,9 @@ def without(key: str) -> dict[str, Any]:
         (pyskl(split={"xsub_train": [None]}), ": None is no name of a clip; expected names such as S001C001P001R001A001 by xsub_train."),
         (without("label"), f": annotation 3 of 6 has no 'label'; {KEYS}"),
         (without("keypoint"), f": annotation 3 of 6 has no 'keypoint'; {KEYS}"),
-        (changed(1, label=1.0), ": annotation 2 of 6: the label 1.0 is no whole number."),
-        (changed(1, label=None), ": annotation 2 of 6: the label None is no whole number."),
-        (changed(1, frame_dir=7), ": annotation 2 of 6: 7 is no name of a clip."),
+        (changed(1, label=1.0), ": annotation 2 of 6: the label, 1.0, is no whole number."),
+        (changed(1, label=None), ": annotation 2 of 6: the label, None, is no whole number."),
+        (changed(1, frame_dir=7), ": annotation 2 of 6: a value of type int is no name of a clip."),
         (changed(1, keypoint=None), f": annotation 2 of 6, {NAMES[1]}: keypoint is NoneType; expected an array."),
         (changed(1, keypoint=np.zeros((1, 20, 17, 2))), f": {NAMES[1]}: keypoint has shape (1, 20, 17, 2); expected (M, T, 25, 3)."),
         (changed(1, keypoint=np.zeros((1, 20, 25, 3), bool)), f": {NAMES[1]}: keypoint has type bool; expected float32 or other numbers."),
@@ -357,6 +357,17 @@ def test_what_a_preparation_leaves_out_is_listed(tmp_path: Path) -> None:
     with ClipFile(tmp_path / "o.h5") as file:
         assert file.excluded == [(NAMES[2], "all-zero: no body has a position in any frame")]
         assert len(file) == 5
+
+
+@pytest.mark.parametrize("key", ["frame_dir", "label"])
+def test_a_value_that_doubles_with_each_level_is_told_at_once(key: str, tmp_path: Path) -> None:
+    deep: list[Any] = []
+    for _ in range(60):
+        deep = [deep, deep]
+    assert "a value of type list" in refused(saved(tmp_path, changed(1, **{key: deep})))
+    home = aimclr(tmp_path / "theirs")
+    (home / "xsub" / "train_label.pkl").write_bytes(pickle.dumps(([deep], [deep])))
+    assert refused(home).endswith(": expected a list of names and a list of whole numbers.")
 
 
 # --- Numbers, units

@@ -190,6 +190,12 @@ def _stored_type(clips: Iterable[NDArray[Any]]) -> str:
     return "float16" if all(clip.dtype == np.float16 for clip in clips) else "float32"
 
 
+def _told(value: Any) -> str:
+    """Return a value from a pickle for a message; containers, which may be endless to write, by type."""
+    plain = value is None or isinstance(value, (str, bool, float, np.generic))
+    return f"{value!r:.60}" if plain else f"a value of type {type(value).__name__}"
+
+
 def _name(name: Any) -> str:
     """Return a clip's name without its suffix.
 
@@ -197,7 +203,7 @@ def _name(name: Any) -> str:
         TypeError: It is not a printable text of a sensible length.
     """
     if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= _LONGEST:
-        raise TypeError(f"{name!r:.60} is no name of a clip")
+        raise TypeError(f"{_told(name)} is no name of a clip")
     return str(name).removesuffix(SUFFIX)
 
 
@@ -208,7 +214,7 @@ def _label(label: Any) -> int:
         TypeError: It is none.
     """
     if isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
-        raise TypeError(f"the label {label!r:.60} is no whole number")
+        raise TypeError(f"the label, {_told(label)}, is no whole number")
     return int(label)
 
 

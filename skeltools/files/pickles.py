@@ -118,7 +118,7 @@ def _scalar(kind: Any, value: Any) -> Any:
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        _refuse(f"the encoding {encoding!r:.40}")
+        _refuse("an encoding other than latin1")  # never shown: nested lists may be endless to write
     if not isinstance(text, str):
         _refuse("an encoding of something else than a text")
     return text.encode("latin1")
