@@ -11,7 +11,7 @@ from clipfiles import TINY, make_clips
 
 from skeltools.analysis.features import state_digest
 from skeltools.errors import OutputError, RunError
-from skeltools.runs.folder import Run
+from skeltools.runs.folder import Run, preparation_of
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 from skeltools.training.engine import Trainer
@@ -170,3 +170,11 @@ def test_a_stored_seed_out_of_bounds_is_named(tmp_path: Path, trained: Path, see
         f"{file} is damaged (seed must be a whole number from 0 to 4294967295, not {seed}). "
         "Make the run again."
     )
+
+
+def test_clips_of_the_former_rules_of_tracking_are_not_taken_for_todays() -> None:
+    old = {"prep": "ctrgcn", "chain.bodies": "tracked", "chain.gaps": "close"}
+    assert preparation_of(old)["chain.bodies"] == "tracked by older rules"
+    assert preparation_of(preparation_of(old)) == preparation_of(old)
+    now = old | {"chain.pad": "zeros"}
+    assert preparation_of(now) == now

@@ -141,10 +141,10 @@ def _tracked(
     alone = len(tracks) <= 1
     columns = [(0, track) for track in tracks] if alone else _columns(at, tracks)
     raw = _place(coords, frames, at, columns)
-    by_frame = raw.transpose(1, 3, 2, 0).reshape(frames, NUM_BODIES, -1)  # in the order of their sums
+    by_frame = raw.transpose(1, 3, 2, 0).reshape(frames, NUM_BODIES, 3 * NUM_JOINTS)  # in their order
     there = by_frame.sum(axis=2) != 0
     if several:
-        kept = by_frame.reshape(frames, -1).sum(axis=1) != 0
+        kept = by_frame.reshape(frames, 6 * NUM_JOINTS).sum(axis=1) != 0
         raw, there = raw[:, kept], there[kept]
     elif tracks:
         there[at[tracks[0]], 0] = True  # be it with zeros
