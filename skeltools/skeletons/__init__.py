@@ -24,29 +24,37 @@ def packaged() -> list[str]:
     )
 
 
-@cache
 def load(name: str) -> Skeleton:
     """Return a packaged skeleton by name, or one's own by the path of its TOML file.
 
     Raises:
         SettingError: There is no such skeleton, or its file does not hold one.
     """
-    if name.endswith(".toml"):
-        try:
-            text = read_text(Path(name), LARGEST)
-        except FileNotFoundError:
-            raise SettingError(f"Skeleton file {name} does not exist.") from None
-        except (OSError, ValueError) as error:
-            raise SettingError(f"Skeleton file {name} cannot be read: {error}.") from None
-    elif name in packaged():
-        text = (files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
-    else:
+    if not name.endswith(".toml"):
+        return _packaged(name)
+    try:
+        text = read_text(Path(name), LARGEST)
+    except FileNotFoundError:
+        raise SettingError(f"Skeleton file {name} does not exist.") from None
+    except (OSError, ValueError) as error:
+        raise SettingError(f"Skeleton file {name} cannot be read: {error}.") from None
+    return _parse(text, name)
+
+
+@cache
+def _packaged(name: str) -> Skeleton:
+    known = packaged()
+    if name not in known:
         raise SettingError(
-            f"Unknown skeleton '{name}'. Choose one of: {', '.join(packaged())}, or give the path of a .toml "
-            f"file.{did_you_mean(name, packaged())}"
+            f"Unknown skeleton '{name}'. Choose one of: {', '.join(known)}, or give the path of a .toml "
+            f"file.{did_you_mean(name, known)}"
         )
+    return _parse((files(__name__) / f"{name}.toml").read_text(encoding="utf-8"), f"skeleton '{name}'")
+
+
+def _parse(text: str, where: str) -> Skeleton:
     try:
         content = parse_toml(text)
     except ValueError as error:
-        raise SettingError(f"Skeleton '{name}' is not valid TOML: {error}.") from None
-    return Skeleton.from_dict(content, name if name.endswith(".toml") else f"skeleton '{name}'")
+        raise SettingError(f"{where} is not valid TOML: {error}.") from None
+    return Skeleton.from_dict(content, where)

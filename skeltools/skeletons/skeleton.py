@@ -26,9 +26,11 @@ class Skeleton:
         parts: Body parts by name, in the order methods number them; they partition the joints.
         mirror: The joint on the other side of the body, or the joint itself; its own inverse, and it maps
             parents to parents.
-        centre: The joint that preparation subtracts from every joint of the same frame and body.
+        centre: The joint, or joints whose mean, preparation subtracts from every joint of the same frame and body.
         left_shoulder: Start of the shoulder line.
         right_shoulder: End of the shoulder line.
+        left_hip: With the other hip the lower end of the torso, whose upper end lies between the shoulders.
+        right_hip: The other.
         title: What it is, in words.
         source: Where the definition comes from.
 
@@ -41,9 +43,11 @@ class Skeleton:
     parents: tuple[int, ...]
     parts: Mapping[str, tuple[int, ...]]
     mirror: tuple[int, ...]
-    centre: int
+    centre: tuple[int, ...]
     left_shoulder: int
     right_shoulder: int
+    left_hip: int
+    right_hip: int
     title: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
 
@@ -97,9 +101,11 @@ class Skeleton:
             "parents": list(self.parents),
             "parts": {name: list(joints) for name, joints in self.parts.items()},
             "mirror": list(self.mirror),
-            "centre": self.centre,
+            "centre": list(self.centre),
             "left_shoulder": self.left_shoulder,
             "right_shoulder": self.right_shoulder,
+            "left_hip": self.left_hip,
+            "right_hip": self.right_hip,
         }
 
     def to_json(self) -> str:
@@ -142,6 +148,7 @@ class Skeleton:
                 raise SettingError(f"{where}: {key} must be a list of joints, not {values!r}.")
             return tuple(index(value, key) for value in values)
 
+        centre = content["centre"]
         try:
             return Skeleton(
                 name=str(content["name"]),
@@ -149,9 +156,8 @@ class Skeleton:
                 parents=indices(content["parents"], "parents"),
                 parts={str(name): indices(part, f"parts.{name}") for name, part in content["parts"].items()},
                 mirror=indices(content.get("mirror", list(range(len(joints)))), "mirror"),
-                centre=index(content["centre"], "centre"),
-                left_shoulder=index(content["left_shoulder"], "left_shoulder"),
-                right_shoulder=index(content["right_shoulder"], "right_shoulder"),
+                centre=indices(centre if isinstance(centre, list) else [centre], "centre"),
+                **{key: index(content[key], key) for key in _SINGLE},
                 title=str(content.get("title", "")),
                 source=str(content.get("source", "")),
             )
@@ -189,11 +195,13 @@ class Skeleton:
                 return f"the mirror of the mirror of '{self.joints[joint]}' must be the joint itself."
             if self.mirror[self.parents[joint]] != self.parents[self.mirror[joint]]:
                 return f"mirror must map the parent of '{self.joints[joint]}' to its mirrored joint's parent."
-        singles = {"centre": self.centre, "left_shoulder": self.left_shoulder,
-                   "right_shoulder": self.right_shoulder}  # fmt: skip
-        for key, joint in singles.items():
-            if joint not in joints:
-                return f"{key} must be a joint, 0 to {self.num_joints - 1}, not {joint}."
+        if not self.centre:
+            return "centre must name a joint, or several."
+        for key in ("centre", *_SINGLE):
+            value = getattr(self, key)
+            for joint in value if isinstance(value, tuple) else (value,):
+                if joint not in joints:
+                    return f"{key} must be a joint, 0 to {self.num_joints - 1}, not {joint}."
         return ""
 
 
@@ -217,5 +225,6 @@ class Form:
         return self.skeleton.num_joints
 
 
-_KEYS = {"name", "joints", "parents", "parts", "centre", "left_shoulder", "right_shoulder"}
+_SINGLE = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+_KEYS = {"name", "joints", "parents", "parts", "centre", *_SINGLE}
 _OPTIONAL = {"title", "source", "mirror"}
