@@ -20,8 +20,7 @@ import torch
 from skeltools.analysis import metrics
 from skeltools.protocols import linear
 from skeltools.protocols.linear import Fit, LinearSettings
-from skeltools.protocols.running import registry
-from skeltools.protocols.running import subjects as sources
+from skeltools.protocols.running import registry, subjects
 from skeltools.protocols.running.task import Task
 from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
@@ -59,22 +58,22 @@ def main() -> None:
     options = parser.parse_args()
     clock = time.process_time if options.cpu_time else time.perf_counter
     run = Run.open(options.run)
-    definition = registry.get("linear")
+    protocol = registry.get("linear")
     with ClipFile(options.data or run.data) as file:
 
         def task() -> Task:
-            source = sources.from_run(run, "pretrained", run.seed)
-            return Task(file, run.split, run.stream, source, run.seed, torch.device(options.device))
+            subject = subjects.from_run(run, "pretrained", run.seed)
+            return Task(file, run.split, run.stream, subject, run.seed, torch.device(options.device))
 
         context = {"dataset": file.dataset.name, "split": run.split, "stream": run.stream}
-        use: LinearSettings = definition.section(definition.resolve(context, None, options.overrides).values)
+        use: LinearSettings = protocol.resolve(context, None, options.overrides).values
         n, m = len(task().train_rows), len(task().test_rows)
         warm = task()
         with torch.no_grad():  # neither way pays for the libraries' first use
             clips = warm.clips(warm.train_rows[: warm.batch_size])
             warm.new_encoder()(clips.batch(torch.arange(len(clips))))
         began = clock()
-        (outcome,) = linear.run(task(), use)
+        (outcome,) = protocol.run(task(), use)
         cached_s = clock() - began
 
         epochs = use.epochs if options.whole else min(options.epochs, use.epochs)

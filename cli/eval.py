@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from skeltools.cli import _options as options
+from skeltools.protocols import PROTOCOLS
 
 
 @click.command()
@@ -15,8 +16,8 @@ from skeltools.cli import _options as options
     "--protocol",
     required=True,
     metavar="NAME",
-    help="linear, knn, retrieval, finetune, semi1, semi10, semi:P (P % of the labels), transfer, oneshot, "
-    "ensemble, or all that apply.",
+    help=f"{', '.join(PROTOCOLS)} (P in % of the labels), all that apply, or your own as "
+    "package.module:Class.",
 )
 @click.option(
     "--init",
@@ -133,9 +134,8 @@ def command(
     """
     from skeltools.cli import _show as show
     from skeltools.cli._console import err, progress
-    from skeltools.protocols.running import entrants as origins
-    from skeltools.protocols.running import evaluation, registry
-    from skeltools.protocols.running import subjects as sources
+    from skeltools.protocols.running import entrants, evaluation, registry
+    from skeltools.protocols.running.subjects import subjects_of
 
     if bool(runs) == (encoder is not None):
         raise click.UsageError("Give either RUN or --encoder. See 'skeltools eval --help'.")
@@ -143,17 +143,17 @@ def command(
         raise click.UsageError("--weights goes with --encoder; a run has its own checkpoints.")
     if protocol != evaluation.ALL:
         registry.get(protocol)
-    subjects = sources.subjects_of(init, baseline, whole=protocol == evaluation.ALL)
+    kinds = subjects_of(init, baseline, whole=protocol == evaluation.ALL)
     wanted = None if streams is None else [word.strip() for word in streams.split(",")]
     if encoder is not None:
-        found = origins.from_name(encoder, weights, wanted, out)
+        found = entrants.from_name(encoder, weights, wanted, out)
     else:
-        found = origins.from_runs(runs, wanted)
-        found = found if out is None else [origins.moved(origin, out) for origin in found]
+        found = entrants.from_runs(runs, wanted)
+        found = found if out is None else [entrants.moved(entrant, out) for entrant in found]
     request = evaluation.Request(
-        origins=found,
+        entrants=found,
         protocol=protocol,
-        subjects=subjects,
+        kinds=kinds,
         data=data,
         target=target,
         split=split,

@@ -37,22 +37,22 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     from skeltools.cli._console import out as stdout
     from skeltools.cli._console import progress
     from skeltools.environment import pick_device
-    from skeltools.protocols.running import subjects as sources
+    from skeltools.protocols.running import subjects
     from skeltools.protocols.running.task import Task
     from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
     features.check_target(out, replace=replace)
     opened = Run.open(run)
-    source = sources.from_run(opened, sources.subject_of(init, None), seed)
+    subject = subjects.from_run(opened, subjects.subject_of(init, None), seed)
     with ClipFile(file) as clips:
         import numpy as np
 
-        task = Task(clips, "", opened.stream, source, seed, pick_device(device), progress=progress())
+        task = Task(clips, "", opened.stream, subject, seed, pick_device(device), progress=progress())
         found = task.features_of(np.arange(len(clips)), "all")
         facts = {
             "stream": opened.stream,
-            "encoder": source.name,
+            "encoder": subject.name,
             "checkpoint_digest": task.encoder_digest or "",
             "data_digest": clips.digest,
         }

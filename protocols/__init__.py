@@ -7,13 +7,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skeltools.results.kinds import KINDS, Kind
+
 if TYPE_CHECKING:
     from skeltools.protocols.running.api import evaluate
+    from skeltools.protocols.running.contract import Outcome, Protocol
     from skeltools.protocols.running.encoder import Encoder
+    from skeltools.protocols.running.task import Task
 
-__all__ = ["Encoder", "evaluate"]
+__all__ = ["PROTOCOLS", "Encoder", "Outcome", "Protocol", "Task", "evaluate"]
 
-_HOMES = {"evaluate": "skeltools.protocols.running.api", "Encoder": "skeltools.protocols.running.encoder"}
+PROTOCOLS: dict[str, tuple[str, Kind]] = {
+    "linear": ("linear:Linear", Kind("frozen", player=1)),
+    "knn": ("knn:Knn", Kind("frozen", player=3)),
+    "retrieval": ("retrieval:Retrieval", Kind("ranked")),
+    "finetune": ("finetune:Finetune", Kind("trained", player=2)),
+    "semi1": ("semi:Semi1", Kind("trained")),
+    "semi10": ("semi:Semi10", Kind("trained")),
+    "semi:P": ("semi:SemiP", Kind("trained")),
+    "transfer": ("transfer:Transfer", Kind("transfer")),
+    "oneshot": ("oneshot:Oneshot", Kind("ranked")),
+    "ensemble": ("ensemble:Ensemble", Kind("ensemble", joins=True)),
+}
+"""Where each protocol's class is and how its results are shown, in the order of tables and of ``all``.
+
+What stands after a colon in a name is for the user to give; ``all`` leaves such a protocol out.
+"""
+
+KINDS.update((name.partition(":")[0], kind) for name, (_, kind) in PROTOCOLS.items())
+
+_HOMES = {
+    "evaluate": "api",
+    "Encoder": "encoder",
+    "Outcome": "contract",
+    "Protocol": "contract",
+    "Task": "task",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +50,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"skeltools.protocols.running.{_HOMES[name]}"), name)

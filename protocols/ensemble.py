@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 from skeltools.analysis import metrics
 from skeltools.datasets import subsets
 from skeltools.errors import RunError, did_you_mean
-from skeltools.protocols import linear
-from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.linear import Linear, fit_layer
+from skeltools.protocols.running.contract import Outcome, Protocol
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
-from skeltools.settings import build, setting
+from skeltools.settings import setting
 
 HELD_OUT = "held_out"
 """The word for a choice on held-out training clips."""
@@ -49,75 +48,79 @@ class EnsembleSettings:
     held_out: float = setting("Per cent of the training clips that held_out chooses on.", above=0, high=50)
 
 
-@dataclass(frozen=True)
-class Settings:
-    ensemble: EnsembleSettings
+class Ensemble(Protocol):
+    """The weighted sum of the streams' recorded scores."""
 
+    settings = EnsembleSettings
+    recipe = "ensemble"
+    joins_streams = True
 
-def skip(task: Task, settings: EnsembleSettings) -> str | None:
-    """Return why the task cannot be served: an unknown name, or no protocol recorded for every stream."""
-    known = [item.name for item in fields(Weights)]
-    for name in settings.weights:
-        if name not in (*known, HELD_OUT):
-            hint = did_you_mean(name, [*known, HELD_OUT])
-            return f"unknown ensemble weights '{name}'. Choose from: {', '.join(known)}, {HELD_OUT}.{hint}"
-    short = [name for name in known if len(getattr(settings.table, name)) != len(_ORDER)]
-    if short:
-        return f"ensemble.table.{short[0]} must be three numbers, for joint, bone and motion"
-    if not _complete(task, settings):
-        protocol = settings.of[0] if settings.of else "linear"
-        for member in task.members.values():
-            if not _found(member, protocol):
-                return (
-                    f"{member.source.name} has no {protocol} result of '{member.subject}' with seed "
-                    f"{member.seed} to join. Make it: skeltools eval {member.source.name} "
-                    f"--protocol {protocol}"
-                )
-        return "the streams have no result of the same protocol and variant to join"
-    return None
-
-
-def identity(task: Task, settings: EnsembleSettings) -> list[str]:
-    """Return the keys of the records that are joined."""
-    return [record.key for members in _complete(task, settings).values() for record in members.values()]
-
-
-def run(task: Task, settings: EnsembleSettings) -> list[Outcome]:
-    """Join the streams' recorded scores, one outcome for each protocol, variant and weighting.
-
-    Raises:
-        RunError: The records are not of the same clips and classes.
-    """
-    outcomes = []
-    for (protocol, variant), members in _complete(task, settings).items():
-        scores, order = aligned(members, [task.file.names[row] for row in task.test_rows])
-        title = f"{protocol} {variant}".strip()
+    def skip(self, task: Task, settings: EnsembleSettings) -> str | None:
+        """Return why the task cannot be served: an unknown name, or no protocol recorded for every stream."""
+        known = [item.name for item in fields(Weights)]
         for name in settings.weights:
-            if name == HELD_OUT:
-                if protocol != "linear":
-                    continue
-                chosen = _choose(task, members, settings)
-                notes = [f"ensemble of {title}: {chosen} weights, chosen on held-out training clips."]
-            else:
-                chosen, notes = name, []
-            weights = dict(zip(_ORDER, getattr(settings.table, chosen), strict=True))
-            epochs = sorted({str(record.epoch) for record in members.values()})
-            if len(epochs) > 1:
-                notes.append(f"ensemble of {title}: the streams have {', '.join(epochs)} pretraining epochs.")
-            outcomes.append(
-                Outcome(
-                    torch.from_numpy(joined(scores, weights)[order]),
-                    f"{title} {name}",
-                    train_rows=_trained_on(task, next(iter(members.values()))),
-                    notes=notes,
+            if name not in (*known, HELD_OUT):
+                hint = did_you_mean(name, [*known, HELD_OUT])
+                return (
+                    f"unknown ensemble weights '{name}'. Choose from: {', '.join(known)}, {HELD_OUT}.{hint}"
                 )
-            )
-    return outcomes
+        short = [name for name in known if len(getattr(settings.table, name)) != len(_ORDER)]
+        if short:
+            return f"ensemble.table.{short[0]} must be three numbers, for joint, bone and motion"
+        if not _complete(task, settings):
+            protocol = settings.of[0] if settings.of else "linear"
+            for member in task.members.values():
+                if not _found(member, protocol):
+                    return (
+                        f"{member.subject.name} has no {protocol} result of '{member.subject.kind}' with "
+                        f"seed {member.seed} to join. Make it: skeltools eval {member.subject.name} "
+                        f"--protocol {protocol}"
+                    )
+            return "the streams have no result of the same protocol and variant to join"
+        return None
+
+    def run(self, task: Task, settings: EnsembleSettings) -> list[Outcome]:
+        """Join the streams' recorded scores, one outcome for each protocol, variant and weighting.
+
+        Raises:
+            RunError: The records are not of the same clips and classes.
+        """
+        outcomes = []
+        for (protocol, variant), members in _complete(task, settings).items():
+            scores, order = aligned(members, [task.file.names[row] for row in task.test_rows])
+            title = f"{protocol} {variant}".strip()
+            for name in settings.weights:
+                if name == HELD_OUT:
+                    if protocol != "linear":
+                        continue
+                    chosen = _choose(task, members, settings)
+                    notes = [f"ensemble of {title}: {chosen} weights, chosen on held-out training clips."]
+                else:
+                    chosen, notes = name, []
+                weights = dict(zip(_ORDER, getattr(settings.table, chosen), strict=True))
+                epochs = sorted({str(record.epoch) for record in members.values()})
+                if len(epochs) > 1:
+                    notes.append(
+                        f"ensemble of {title}: the streams have {', '.join(epochs)} pretraining epochs."
+                    )
+                outcomes.append(
+                    Outcome(
+                        torch.from_numpy(joined(scores, weights)[order]),
+                        f"{title} {name}",
+                        train_rows=_trained_on(task, next(iter(members.values()))),
+                        notes=notes,
+                    )
+                )
+        return outcomes
+
+    def identity(self, task: Task, settings: EnsembleSettings) -> list[str]:
+        """Return the keys of the records that are joined."""
+        return [record.key for members in _complete(task, settings).values() for record in members.values()]
 
 
 def _trained_on(task: Task, record: Record) -> NDArray[np.int64] | None:
     """Return the rows that a member was trained on, where they are not the split's training rows."""
-    percent = record.settings.get(f"{record.protocol.partition(':')[0]}.percent")
+    percent = record.settings.get(f"{record.family}.percent")
     return None if percent is None else task.subset(percent)
 
 
@@ -169,7 +172,7 @@ def _found(task: Task, protocol: str) -> dict[str, Record]:
         record
         for record in task.recorded
         if (record.protocol, record.subject, record.split, record.stream, record.seed, record.limit)
-        == (protocol, task.subject, task.split, task.stream, task.seed, task.limit)
+        == (protocol, task.subject.kind, task.split, task.stream, task.seed, task.limit)
         and record.data_digest == task.file.digest
         and record.checkpoint_digest == digest
     ]
@@ -199,19 +202,19 @@ def _choose(task: Task, members: Mapping[str, Record], settings: EnsembleSetting
         out = torch.from_numpy(np.isin(rows, held))
         features, known = member.features[0], member.train_labels
         labels = known[out]
-        use: Any = build(linear.Settings, members[stream].settings)
+        use = Linear().stored(members[stream].settings)
         kept, asked = features[~out].to(task.device), features[out].to(task.device)
-        fit = linear.fit_layer(
+        fit = fit_layer(
             kept,
             lambda asked=asked: asked,  # type: ignore[misc]
             known[~out].to(task.device),
             labels.to(task.device),
             dim=features.shape[1],
             classes=member.num_classes,
-            settings=use.linear,
+            settings=use,
             seed=member.seed,
             progress=task.progress,
-            label=f"{member.subject}: held-out choice, {stream}",
+            label=f"{member.subject.kind}: held-out choice, {stream}",
         )
         scores[stream] = fit.scores.cpu().numpy()
     assert labels is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from skeltools.analysis import knn
 from skeltools.errors import SettingError
-from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.contract import Outcome, Protocol
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
 
@@ -24,33 +24,35 @@ class KnnSettings:
             )
 
 
-@dataclass(frozen=True)
-class Settings:
-    knn: KnnSettings
+class Knn(Protocol):
+    """Weighted votes of the nearest training clips."""
 
+    settings = KnnSettings
+    recipe = "knn"
 
-def skip(task: Task, settings: KnnSettings) -> str | None:
-    """Return why the task cannot be served: more neighbours than training clips."""
-    bank, most = len(task.train_rows), max(settings.k)
-    if most > bank:
-        return f"k = {most} neighbours asked for, but the bank holds {bank} clips. Lower k: --set knn.k=[1]"
-    return None
+    def skip(self, task: Task, settings: KnnSettings) -> str | None:
+        """Return why the task cannot be served: more neighbours than training clips."""
+        bank, most = len(task.train_rows), max(settings.k)
+        if most > bank:
+            return (
+                f"k = {most} neighbours asked for, but the bank holds {bank} clips. Lower k: --set knn.k=[1]"
+            )
+        return None
 
+    def run(self, task: Task, settings: KnnSettings) -> list[Outcome]:
+        """Return one outcome for each k, on the encoder's global feature.
 
-def run(task: Task, settings: KnnSettings) -> list[Outcome]:
-    """Return one outcome for each k, on the encoder's global feature.
-
-    Raises:
-        SettingError: A k is larger than the number of training clips.
-    """
-    train, test = (part.to(task.device) for part in task.features)
-    counts = sorted(set(settings.k))
-    similarities, rows = knn.neighbours(train, test, max(counts))
-    labels = task.train_labels.to(task.device)[rows]
-    return [
-        Outcome(
-            knn.vote(similarities, labels, k, settings.temperature, task.num_classes).float().cpu(),
-            variant=f"k={k}",
-        )
-        for k in counts
-    ]
+        Raises:
+            SettingError: A k is larger than the number of training clips.
+        """
+        train, test = (part.to(task.device) for part in task.features)
+        counts = sorted(set(settings.k))
+        similarities, rows = knn.neighbours(train, test, max(counts))
+        labels = task.train_labels.to(task.device)[rows]
+        return [
+            Outcome(
+                knn.vote(similarities, labels, k, settings.temperature, task.num_classes).float().cpu(),
+                variant=f"k={k}",
+            )
+            for k in counts
+        ]

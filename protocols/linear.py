@@ -15,7 +15,14 @@ from torch import Tensor
 
 from skeltools.analysis import metrics
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols.running.base import Best, Classifier, DivergedError, Outcome, TrainingSettings
+from skeltools.protocols.running.contract import (
+    Best,
+    Classifier,
+    DivergedError,
+    Outcome,
+    Protocol,
+    TrainingSettings,
+)
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
 
@@ -26,11 +33,6 @@ _BN_MOMENTUM = 0.1
 @dataclass(frozen=True)
 class LinearSettings(TrainingSettings):
     batch_norm: bool = setting("Batch norm without scale and shift before the layer.")
-
-
-@dataclass(frozen=True)
-class Settings:
-    linear: LinearSettings
 
 
 @dataclass(frozen=True)
@@ -48,36 +50,42 @@ class Fit:
     classifier: Classifier
 
 
-def run(task: Task, settings: LinearSettings) -> list[Outcome]:
-    """Train the layer for all epochs and return the scores of the last one.
+class Linear(Protocol):
+    """One linear layer on frozen features."""
 
-    The test clips never influence training; their accuracy every `eval_every` epochs only gives the
-    "test-selected" value that published tables report.
+    settings = LinearSettings
+    recipe = "linear"
 
-    Raises:
-        DivergedError: The classifier's loss stopped being finite.
-    """
-    train, test = (part.to(task.device) for part in task.features)
-    fit = fit_layer(
-        train,
-        lambda: test,
-        task.train_labels.to(task.device),
-        task.test_labels.to(task.device),
-        dim=train.shape[1],
-        classes=task.num_classes,
-        settings=settings,
-        seed=task.seed,
-        progress=task.progress,
-        label=f"{task.subject}: linear",
-    )
-    return [
-        Outcome(
-            fit.scores.cpu(),
-            variant(settings),
-            best=fit.best,
-            classifier=task.on_plain_features(fit.classifier),
+    def run(self, task: Task, settings: LinearSettings) -> list[Outcome]:
+        """Train the layer for all epochs and return the scores of the last one.
+
+        The test clips never influence training; their accuracy every `eval_every` epochs only gives the
+        "test-selected" value that published tables report.
+
+        Raises:
+            DivergedError: The classifier's loss stopped being finite.
+        """
+        train, test = (part.to(task.device) for part in task.features)
+        fit = fit_layer(
+            train,
+            lambda: test,
+            task.train_labels.to(task.device),
+            task.test_labels.to(task.device),
+            dim=train.shape[1],
+            classes=task.num_classes,
+            settings=settings,
+            seed=task.seed,
+            progress=task.progress,
+            label=f"{task.subject.kind}: linear",
         )
-    ]
+        return [
+            Outcome(
+                fit.scores.cpu(),
+                variant(settings),
+                best=fit.best,
+                classifier=task.on_plain_features(fit.classifier),
+            )
+        ]
 
 
 def variant(settings: LinearSettings) -> str:

@@ -2,69 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.analysis import knn
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SkeltoolsError
-from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.contract import NoSettings, Outcome, Protocol
 from skeltools.protocols.running.subjects import Pretraining
 from skeltools.protocols.running.task import Task
 from skeltools.store import ClipFile
 
 
-@dataclass(frozen=True)
-class OneshotSettings:
-    """One-shot recognition has nothing to set."""
+class Oneshot(Protocol):
+    """NTU-120's 20 novel classes from one clip each."""
 
+    recipe = "oneshot"
 
-@dataclass(frozen=True)
-class Settings:
-    oneshot: OneshotSettings
+    def skip(self, task: Task, settings: NoSettings) -> str | None:
+        """Return why the task cannot be served: no exemplars are defined, or the file lacks some."""
+        dataset = task.file.dataset
+        if not dataset.exemplars:
+            known = ", ".join(name for name, about in datasets.registry().items() if about.exemplars)
+            return f"one-shot exemplars are defined for {known}, not for {dataset.name}"
+        missing = sorted(set(dataset.exemplars) - set(task.file.names))
+        if missing:
+            return (
+                f"{task.file.path} lacks {len(missing)} of the {len(dataset.exemplars)} one-shot exemplars, "
+                f"such as {missing[0]}. Convert the whole dataset"
+            )
+        return None
 
+    def run(self, task: Task, settings: NoSettings) -> list[Outcome]:
+        """Give every other clip of the novel classes the class of its nearest exemplar.
 
-def skip(task: Task, settings: OneshotSettings) -> str | None:
-    """Return why the task cannot be served: no exemplars are defined, or the file lacks some."""
-    dataset = task.file.dataset
-    if not dataset.exemplars:
-        known = ", ".join(name for name, about in datasets.registry().items() if about.exemplars)
-        return f"one-shot exemplars are defined for {known}, not for {dataset.name}"
-    missing = sorted(set(dataset.exemplars) - set(task.file.names))
-    if missing:
-        return (
-            f"{task.file.path} lacks {len(missing)} of the {len(dataset.exemplars)} one-shot exemplars, "
-            f"such as {missing[0]}. Convert the whole dataset"
+        The split plays no part. Mean average precision (``map``) ranks the exemplars for each clip.
+        """
+        exemplars, queries = rows(task)
+        gallery, asked = task.compared(exemplars, "exemplar"), task.compared(queries, "query")
+        labels = task.labels(queries)
+        scores, precision = knn.retrieve(
+            gallery.to(task.device),
+            task.labels(exemplars).to(task.device),
+            asked.to(task.device),
+            labels.to(task.device),
+            task.num_classes,
         )
-    return None
-
-
-def run(task: Task, settings: OneshotSettings) -> list[Outcome]:
-    """Give every other clip of the novel classes the class of its nearest exemplar.
-
-    The split plays no part. Mean average precision (``map``) ranks the exemplars for each clip.
-    """
-    exemplars, queries = rows(task)
-    gallery, asked = task.compared(exemplars, "exemplar"), task.compared(queries, "query")
-    labels = task.labels(queries)
-    scores, precision = knn.retrieve(
-        gallery.to(task.device),
-        task.labels(exemplars).to(task.device),
-        asked.to(task.device),
-        labels.to(task.device),
-        task.num_classes,
-    )
-    return [
-        Outcome(
-            scores.cpu(),
-            metrics={"map": float(precision.mean())},
-            train_rows=exemplars,
-            test_rows=queries,
-            notes=_seen(task, set(task.labels(exemplars).tolist())),
-        )
-    ]
+        return [
+            Outcome(
+                scores.cpu(),
+                metrics={"map": float(precision.mean())},
+                train_rows=exemplars,
+                test_rows=queries,
+                notes=_seen(task, set(task.labels(exemplars).tolist())),
+            )
+        ]
 
 
 def rows(task: Task) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -78,7 +70,7 @@ def rows(task: Task) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _seen(task: Task, novel: set[int]) -> list[str]:
     """Return a note on whether pretraining saw clips of the novel classes."""
-    known = task.source.pretraining
+    known = task.subject.pretraining
     if known is None:
         return []
     count = _seen_clips(task, known, {task.file.classes[label] for label in novel})

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from skeltools.analysis import knn
 from skeltools.errors import DataError
-from skeltools.protocols.running.base import Outcome
+from skeltools.protocols.running.contract import NoSettings, Outcome, Protocol
 from skeltools.protocols.running.task import Task
 
 
-@dataclass(frozen=True)
-class RetrievalSettings:
-    """Retrieval has nothing to set."""
+class Retrieval(Protocol):
+    """The nearest training clip, and mean average precision."""
 
+    recipe = "retrieval"
 
-@dataclass(frozen=True)
-class Settings:
-    retrieval: RetrievalSettings
+    def run(self, task: Task, settings: NoSettings) -> list[Outcome]:
+        """Return 1-NN accuracy (as top-1) and mean average precision (``map``) on the global feature.
 
+        A query whose class the gallery lacks has no average precision and is left out of the mean.
 
-def run(task: Task, settings: RetrievalSettings) -> list[Outcome]:
-    """Return 1-NN accuracy (as top-1) and mean average precision (``map``) on the encoder's global feature.
-
-    A query whose class the gallery lacks has no average precision and is left out of the mean.
-
-    Raises:
-        DataError: The gallery has no clip of any query's class.
-    """
-    gallery, queries = (part.to(task.device) for part in task.features)
-    labels, known = task.test_labels.to(task.device), task.train_labels.to(task.device)
-    scores, precision = knn.retrieve(gallery, known, queries, labels, task.num_classes)
-    answered = ~precision.isnan()
-    if not answered.any():
-        raise DataError(
-            f"{task.file.path}: split '{task.split}' shares no class between training and test clips."
-        )
-    notes = []
-    if not answered.all():
-        notes.append(
-            f"retrieval: {int((~answered).sum())} queries of classes without a training clip are not in the "
-            "mean average precision."
-        )
-    return [
-        Outcome(scores.cpu(), metrics={"map": float(precision[answered].mean())}, notes=notes),
-    ]
+        Raises:
+            DataError: The gallery has no clip of any query's class.
+        """
+        gallery, queries = (part.to(task.device) for part in task.features)
+        labels, known = task.test_labels.to(task.device), task.train_labels.to(task.device)
+        scores, precision = knn.retrieve(gallery, known, queries, labels, task.num_classes)
+        answered = ~precision.isnan()
+        if not answered.any():
+            raise DataError(
+                f"{task.file.path}: split '{task.split}' shares no class between training and test clips."
+            )
+        notes = []
+        if not answered.all():
+            notes.append(
+                f"retrieval: {int((~answered).sum())} queries of classes without a training clip are not in "
+                "the mean average precision."
+            )
+        return [
+            Outcome(scores.cpu(), metrics={"map": float(precision[answered].mean())}, notes=notes),
+        ]

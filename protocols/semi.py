@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from skeltools.protocols.running.base import Outcome
+from skeltools.datasets import subsets
+from skeltools.protocols.running.contract import Outcome, Protocol
 from skeltools.protocols.running.task import Task
-from skeltools.protocols.running.tuning import TuneSettings, obstacle, tune
+from skeltools.protocols.running.tuning import TuneSettings, tune
 from skeltools.settings import setting
 
 
@@ -17,40 +18,49 @@ class SemiSettings(TuneSettings):
     percent: float = setting("Share of each class's training clips, in per cent.", above=0, high=100)
 
 
-@dataclass(frozen=True)
-class Semi1:
-    semi1: SemiSettings
+class Semi(Protocol):
+    """All weights trained on a share of the labels."""
+
+    settings = SemiSettings
+    recipe = "semi"
+    trains = True
+
+    def run(self, task: Task, settings: SemiSettings) -> list[Outcome]:
+        """Train encoder and classifier on the label subset of the task's seed.
+
+        The subset depends on the clips' names alone (`skeltools.datasets.subsets`); the record counts its
+        clips by class.
+
+        Raises:
+            RunError: See `skeltools.protocols.running.tuning.tune`.
+        """
+        rows = task.subset(settings.percent)
+        counts = torch.bincount(task.labels(rows), minlength=task.num_classes)
+        present = counts[counts > 0]
+        outcome = tune(task, rows, settings, f"{settings.percent:g} % of the labels")
+        outcome.notes.append(
+            f"{settings.percent:g} % of the labels: {len(rows)} clips, {int(present.min())} to "
+            f"{int(present.max())} a class."
+        )
+        return [outcome]
 
 
-@dataclass(frozen=True)
-class Semi10:
-    semi10: SemiSettings
+class Semi1(Semi):
+    """1 % of the labels."""
+
+    recipe = "semi1"
 
 
-@dataclass(frozen=True)
-class Semi:
-    semi: SemiSettings
+class Semi10(Semi):
+    """10 % of the labels."""
+
+    recipe = "semi10"
 
 
-def skip(task: Task, settings: SemiSettings) -> str | None:
-    """Return why the task cannot be served: there is nothing to train."""
-    return obstacle(task)
+class SemiP(Semi):
+    """P % of the labels, by the name ``semi:P``."""
 
-
-def run(task: Task, settings: SemiSettings) -> list[Outcome]:
-    """Train encoder and classifier on the label subset of the task's seed.
-
-    The subset depends on the clips' names alone (`skeltools.datasets.subsets`); the record counts its clips by class.
-
-    Raises:
-        RunError: See `skeltools.protocols.running.tuning.tune`.
-    """
-    rows = task.subset(settings.percent)
-    counts = torch.bincount(task.labels(rows), minlength=task.num_classes)
-    present = counts[counts > 0]
-    outcome = tune(task, rows, settings, f"{settings.percent:g} % of the labels")
-    outcome.notes.append(
-        f"{settings.percent:g} % of the labels: {len(rows)} clips, {int(present.min())} to "
-        f"{int(present.max())} a class."
-    )
-    return [outcome]
+    def __init__(self, name: str) -> None:
+        share = subsets.percent_name(subsets.parse_percent(name.partition(":")[2]))
+        super().__init__(f"{self.section}:{share}")
+        self.fixed = {f"{self.section}.percent": float(share)}

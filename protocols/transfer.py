@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from skeltools.protocols import linear
-from skeltools.protocols.linear import LinearSettings
-from skeltools.protocols.running.base import DivergedError, Outcome
+from skeltools.protocols.linear import Linear, LinearSettings
+from skeltools.protocols.running.contract import DivergedError, Outcome, Protocol, obstacle
 from skeltools.protocols.running.task import Task
-from skeltools.protocols.running.tuning import TuneSettings, obstacle, tune
+from skeltools.protocols.running.tuning import TuneSettings, tune
 from skeltools.settings import setting
 
 PARTS = ("linear", "finetune")
@@ -21,44 +20,47 @@ class TransferSettings:
     parts: tuple[str, ...] = setting("What is run on the target: linear, finetune.")
 
 
-@dataclass(frozen=True)
-class Settings:
-    transfer: TransferSettings
+class Transfer(Protocol):
+    """Linear evaluation and finetuning on another file."""
 
+    settings = TransferSettings
+    recipe = "transfer"
+    needs_target = True
 
-def skip(task: Task, settings: TransferSettings) -> str | None:
-    """Return why the task cannot be served: there is no target, or it is the file of the pretraining."""
-    unknown = [part for part in settings.parts if part not in PARTS]
-    if unknown or not settings.parts:
-        return f"transfer.parts takes {' and '.join(PARTS)}, not {', '.join(unknown) or 'nothing'}"
-    if not task.target:
-        return "transfer needs a target, another converted file. Give it: --target FILE"
-    known = task.source.pretraining
-    if known is not None and known.data_digest == task.file.digest:
-        return f"{task.file.path} is the file the encoder was pretrained on. Give another: --target FILE"
-    return obstacle(task) if settings.parts == ("finetune",) else None
+    def skip(self, task: Task, settings: TransferSettings) -> str | None:
+        """Return why the task cannot be served: there is no target, or it is the file of the pretraining."""
+        unknown = [part for part in settings.parts if part not in PARTS]
+        if unknown or not settings.parts:
+            return f"transfer.parts takes {' and '.join(PARTS)}, not {', '.join(unknown) or 'nothing'}"
+        if not task.target:
+            return "transfer needs a target, another converted file. Give it: --target FILE"
+        known = task.subject.pretraining
+        if known is not None and known.data_digest == task.file.digest:
+            return f"{task.file.path} is the file the encoder was pretrained on. Give another: --target FILE"
+        return obstacle(task) if settings.parts == ("finetune",) else None
 
+    def run(self, task: Task, settings: TransferSettings) -> list[Outcome]:
+        """Run linear evaluation and finetuning on the target; outputs are the target's classes.
 
-def run(task: Task, settings: TransferSettings) -> list[Outcome]:
-    """Run linear evaluation and finetuning on the target; outputs are the target's classes.
+        A subject that is no encoder to train is run with linear alone. Where finetuning diverges after linear
+        has a result, that result is returned with a note.
 
-    A subject that is no encoder to train is run with linear alone. Where finetuning diverges after linear has
-    a result, that result is returned with a note.
-
-    Raises:
-        RunError: See `skeltools.protocols.linear` and `skeltools.protocols.running.tuning`.
-    """
-    outcomes = []
-    if "linear" in settings.parts:
-        (outcome,) = linear.run(task, settings.linear)
-        outcomes.append(replace(outcome, variant=f"linear {outcome.variant}".strip()))
-    if "finetune" in settings.parts and obstacle(task) is None:
-        try:
-            outcome = tune(task, task.train_rows, settings.finetune, "transfer finetune")
-        except DivergedError as error:
-            if not outcomes:
-                raise
-            outcomes[0].notes.append(f"{task.source.name}, {task.subject}, seed {task.seed}: {error}")
-        else:
-            outcomes.append(replace(outcome, variant=f"finetune {settings.finetune.mode}"))
-    return outcomes
+        Raises:
+            RunError: See `skeltools.protocols.linear` and `skeltools.protocols.running.tuning`.
+        """
+        outcomes = []
+        if "linear" in settings.parts:
+            (outcome,) = Linear().run(task, settings.linear)
+            outcomes.append(replace(outcome, variant=f"linear {outcome.variant}".strip()))
+        if "finetune" in settings.parts and obstacle(task) is None:
+            try:
+                outcome = tune(task, task.train_rows, settings.finetune, "transfer finetune")
+            except DivergedError as error:
+                if not outcomes:
+                    raise
+                outcomes[0].notes.append(
+                    f"{task.subject.name}, {task.subject.kind}, seed {task.seed}: {error}"
+                )
+            else:
+                outcomes.append(replace(outcome, variant=f"finetune {settings.finetune.mode}"))
+        return outcomes

@@ -3,6 +3,8 @@
 Importing this package loads neither torch nor NumPy; heavy names are resolved on first use.
 """
 
+from skeltools import protocols as protocols  # tells the results how its protocols are shown
+
 __version__ = "0.1.0"
 
 __all__ = ["ClipDataset", "ClipFile", "Clips", "__version__", "open_clips"]

@@ -23,20 +23,21 @@ def _working_folder() -> Iterator[None]:
         sys.path.remove("")
 
 
-def load(spec: str, what: str, error: type[SkeltoolsError] = RunError) -> Any:
+def load(spec: str, what: str, error: type[SkeltoolsError] = RunError, name: str = "name") -> Any:
     """Return what ``package.module:name`` names; it must be callable.
 
     Args:
         spec: The words.
         what: What messages call it, such as ``encoder``.
         error: What is raised.
+        name: What messages call the word after the colon.
 
     Raises:
         SkeltoolsError: The words are not of that form, the module cannot be imported or has no such callable.
     """
     module_name, colon, attribute = spec.partition(":")
     if not colon or not module_name or not attribute:
-        raise error(f"{_an(what)} is named package.module:name, not '{spec}'.")
+        raise error(f"{_an(what)} is named package.module:{name}, not '{spec}'.")
     try:
         with _working_folder():
             module = importlib.import_module(module_name)

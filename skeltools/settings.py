@@ -123,7 +123,7 @@ def schema_fields(schema: type, prefix: str = "") -> dict[str, tuple[Any, Mappin
 
 def resolve(
     schema: type[T] | Callable[[Mapping[str, Any]], Schema[T]],
-    base: str,
+    base: str | None,
     recipe: str | None = None,
     *,
     context: Context | None = None,
@@ -136,7 +136,7 @@ def resolve(
     Args:
         schema: Frozen dataclass (of frozen dataclasses) declared with `setting`; or, where some settings decide
             which others there are, a function from all values, not yet checked, to the schema.
-        base: Name of the packaged recipe that gives every setting a value.
+        base: Name of the packaged recipe that gives every setting a value; None where their defaults do.
         recipe: Name of a packaged recipe or path of a ``.toml`` file; `base` itself when None.
         context: Dataset, split and stream that ``[[when]]`` tables match against.
         overrides: ``key=value`` strings as given to ``--set``.
@@ -157,6 +157,8 @@ def resolve(
         origin[key] = where
     gaps = [key for key in found.known if key not in flat and "default" not in found.known[key][1]]
     if gaps:
+        if recipe is base is None:
+            raise SettingError(f"Settings without a default: {', '.join(gaps)}. Add one, or give a --recipe.")
         raise SettingError(f"Recipe '{recipe or base}' gives no value for: {', '.join(gaps)}. Add them.")
     for key, (_, meta) in found.known.items():
         if key not in flat:
@@ -166,13 +168,13 @@ def resolve(
         _assemble(found.kind, used),
         used,
         {key: where for key, where in origin.items() if key in used},
-        _layers(base, recipe, package)[-1].title,
+        "defaults" if base is recipe is None else _layers(base, recipe, package)[-1].title,
         tuple(key for key in flat if key not in used and origin[key] in ("option", "--set")),
     )
 
 
 def recipe_values(
-    base: str,
+    base: str | None,
     recipe: str | None,
     context: Context | None = None,
     package: str = "skeltools.methods.recipes",
@@ -190,9 +192,9 @@ def recipe_values(
     ]
 
 
-def _layers(base: str, recipe: str | None, package: str) -> list[_Layer]:
+def _layers(base: str | None, recipe: str | None, package: str) -> list[_Layer]:
     """Return the base recipe and the chosen one, each after those it extends."""
-    layers = _chain(base, package)
+    layers = [] if base is None else _chain(base, package)
     if recipe is not None and recipe != base:
         layers += [layer for layer in _chain(recipe, package) if layer.name != base]
     return layers

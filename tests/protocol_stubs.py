@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from skeltools import skeletons
 from skeltools.datasets import registry as datasets
 from skeltools.protocols.running import registry
-from skeltools.protocols.running.subjects import Source
+from skeltools.protocols.running.subjects import Subject
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
+from skeltools.skeletons import Form
 
 
 class MemoryFile:
@@ -26,6 +28,7 @@ class MemoryFile:
         self.names = [f"clip{i}" for i in range(n)]
         self.classes = tuple(f"class {i}" for i in range(classes))
         self.path, self.digest, self.dataset = "memory.h5", f"digest {seed}", datasets.get("ntu60")
+        self.form = Form(skeletons.load("kinect2"), 2, 8)
         self.frames, self.splits, self.has_labels = 8, ("xsub",), True
         self.attrs: dict[str, object] = {"chain.frames": 8, "dataset": "ntu60"}
         self._rows = {"train": np.arange(0, n, 2), "test": np.arange(1, n, 2)}
@@ -67,7 +70,7 @@ def task(file: Any = None, subject: str = results.PRETRAINED, encoder: Any = Mea
         file=file or MemoryFile(),
         split="xsub",
         stream="joint",
-        source=Source(subject, "test", build),
+        subject=Subject(subject, "test", build),
         seed=seed,
         device=torch.device("cpu"),
         batch_size=7,
@@ -75,5 +78,4 @@ def task(file: Any = None, subject: str = results.PRETRAINED, encoder: Any = Mea
 
 
 def settings(name: str, *overrides: str) -> Any:
-    definition = registry.get(name)
-    return definition.section(definition.resolve({}, overrides=overrides).values)
+    return registry.get(name).resolve({}, overrides=overrides).values

@@ -18,14 +18,14 @@ from torch import nn
 from skeltools.analysis import metrics
 from skeltools.analysis.features import extract, state_digest
 from skeltools.errors import DataError, RunError, SettingError
-from skeltools.protocols import knn, linear
+from skeltools.protocols import PROTOCOLS, knn, linear
 from skeltools.protocols.running import registry
 from skeltools.results import record as results
 from skeltools.settings import packaged_recipes
 
 
 def test_linear_learns_what_is_linear() -> None:
-    (outcome,) = linear.run(_task(), _settings("linear", "linear.epochs=30"))
+    (outcome,) = linear.Linear().run(_task(), _settings("linear", "linear.epochs=30"))
     assert outcome.scores.shape == (30, 3)
     assert metrics.topk(outcome.scores, _task().test_labels, 1) == 1.0
     assert outcome.best is not None
@@ -34,7 +34,7 @@ def test_linear_learns_what_is_linear() -> None:
 
 def test_linear_depends_on_the_seed_and_on_nothing_else() -> None:
     settings = _settings("linear", "linear.epochs=3")
-    first, same, other = (linear.run(_task(seed=seed), settings)[0].scores for seed in (1, 1, 2))
+    first, same, other = (linear.Linear().run(_task(seed=seed), settings)[0].scores for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
@@ -63,18 +63,18 @@ def test_linear_says_when_its_loss_is_not_finite() -> None:
         RunError,
         match=r"loss of the linear classifier is not finite in epoch \d+\. Lower its lr \(1e\+30\)\.",
     ):
-        linear.run(task, _settings("linear", "linear.lr=1e30"))
+        linear.Linear().run(task, _settings("linear", "linear.lr=1e30"))
 
 
 def test_knn_gives_one_outcome_for_each_k() -> None:
-    outcomes = knn.run(_task(), _settings("knn", "knn.k=[5,1,5]"))
+    outcomes = knn.Knn().run(_task(), _settings("knn", "knn.k=[5,1,5]"))
     assert [outcome.variant for outcome in outcomes] == ["k=1", "k=5"]
     assert all(metrics.topk(outcome.scores, _task().test_labels, 1) == 1.0 for outcome in outcomes)
 
 
 def test_knn_refuses_more_neighbours_than_the_bank_holds() -> None:
     with pytest.raises(SettingError, match="k = 40 neighbours asked for, but the bank holds 30 clips"):
-        knn.run(_task(), _settings("knn"))
+        knn.Knn().run(_task(), _settings("knn"))
 
 
 def test_features_leave_the_encoder_as_it_was() -> None:
@@ -163,11 +163,10 @@ def test_a_split_without_test_clips_is_refused() -> None:
         _ = _task(file).features
 
 
-@pytest.mark.parametrize("name", registry.PROTOCOLS)
+@pytest.mark.parametrize("name", [name.partition(":")[0] for name in PROTOCOLS])
 def test_every_protocol_has_a_complete_recipe_of_its_name(name: str) -> None:
     assert name in packaged_recipes("skeltools.protocols.recipes")
-    definition = registry.get("semi:5" if name == "semi" else name)
-    keys = definition.resolve({}).flat
+    keys = registry.get("semi:5" if name == "semi" else name).resolve({}).flat
     assert {key.split(".")[0] for key in keys} <= {name}
 
 
@@ -175,5 +174,6 @@ def test_an_unknown_protocol_is_answered_with_those_there_are() -> None:
     with pytest.raises(SettingError) as caught:
         registry.get("liner")
     assert str(caught.value) == (
-        f"Unknown protocol 'liner'. Choose one of: {registry.names()}, all. Did you mean 'linear'?"
+        f"Unknown protocol 'liner'. Choose one of: {', '.join(PROTOCOLS)}, all, or give your own as "
+        "package.module:Class. Did you mean 'linear'?"
     )

@@ -13,9 +13,9 @@ from protocol_stubs import MemoryFile, settings, task
 from test_results_report import BASE
 
 from skeltools.errors import RunError
-from skeltools.protocols import ensemble, linear
+from skeltools.protocols import ensemble
 from skeltools.protocols.running import registry
-from skeltools.protocols.running.subjects import Source
+from skeltools.protocols.running.subjects import Subject
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record, Side
@@ -79,22 +79,22 @@ def _record(**changes: Any) -> Record:
 def test_results_are_joined_by_clip_name(tmp_path: Path) -> None:
     this, sides = _members(tmp_path)
     use = settings("ensemble", 'ensemble.weights=["equal","aimclr"]')
-    assert ensemble.skip(this, use) is None
-    outcomes = ensemble.run(this, use)
+    assert ensemble.Ensemble().skip(this, use) is None
+    outcomes = ensemble.Ensemble().run(this, use)
     assert [outcome.variant for outcome in outcomes] == ["linear equal", "linear aimclr"]
     for row, place in ((0, 7), (29, 0)):
         name = this.file.names[this.test_rows[place]]
         expected = sum(0.5 * side.scores[side.names.index(name)] for side in sides.values())
         np.testing.assert_allclose(outcomes[0].scores[place], expected, rtol=1e-5)
         assert row < 30
-    assert ensemble.identity(this, use) == [stream * 4 for stream in STREAMS]
+    assert ensemble.Ensemble().identity(this, use) == [stream * 4 for stream in STREAMS]
 
 
 def test_a_stream_that_lacks_a_result_is_named(tmp_path: Path) -> None:
     this, _ = _members(tmp_path)
     for path in (tmp_path / "bone").iterdir():
         path.unlink()
-    assert ensemble.skip(this, settings("ensemble")) == (
+    assert ensemble.Ensemble().skip(this, settings("ensemble")) == (
         "test has no linear result of 'pretrained' with seed 0 to join. Make it: skeltools eval test "
         "--protocol linear"
     )
@@ -107,7 +107,7 @@ def test_results_of_something_else_are_not_joined(tmp_path: Path, change: str) -
     if change == "seed":
         member.seed = 1
     elif change == "encoder":
-        member.source = Source(results.PRETRAINED, "test", lambda device: torch.nn.Linear(1, 1))
+        member.subject = Subject(results.PRETRAINED, "test", lambda device: torch.nn.Linear(1, 1))
         for name in ("encoder_digest", "_frozen"):
             del member.__dict__[name]
     elif change == "data":
@@ -115,8 +115,8 @@ def test_results_of_something_else_are_not_joined(tmp_path: Path, change: str) -
     elif change == "limit":
         member.limit = 5
     else:
-        member.source = Source(results.RANDOM, "test", member.source.build)
-    assert ensemble.skip(this, settings("ensemble")) is not None
+        member.subject = Subject(results.RANDOM, "test", member.subject.build)
+    assert ensemble.Ensemble().skip(this, settings("ensemble")) is not None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_results_that_do_not_fit_are_refused(tmp_path: Path, change: str, messag
         side.labels[0] = (side.labels[0] + 1) % 3
     results.write(record, tmp_path / "motion", side)
     with pytest.raises(RunError) as caught:
-        ensemble.run(this, settings("ensemble"))
+        ensemble.Ensemble().run(this, settings("ensemble"))
     assert message in str(caught.value)
 
 
@@ -153,11 +153,11 @@ def test_weights_have_the_published_values() -> None:
 
 def test_wrong_weights_are_told(tmp_path: Path) -> None:
     this, _ = _members(tmp_path)
-    assert ensemble.skip(this, settings("ensemble", 'ensemble.weights=["equl"]')) == (
+    assert ensemble.Ensemble().skip(this, settings("ensemble", 'ensemble.weights=["equl"]')) == (
         "unknown ensemble weights 'equl'. Choose from: equal, skeattnclr_xsub, skeattnclr_xview, aimclr, "
         "held_out. Did you mean 'equal'?"
     )
-    assert ensemble.skip(this, settings("ensemble", "ensemble.table.equal=[1,2]")) == (
+    assert ensemble.Ensemble().skip(this, settings("ensemble", "ensemble.table.equal=[1,2]")) == (
         "ensemble.table.equal must be three numbers, for joint, bone and motion"
     )
 
@@ -171,7 +171,7 @@ def test_the_held_out_choice_never_sees_a_test_clip(tmp_path: Path) -> None:
         for member in this.members.values():
             train, test = member.features
             member.__dict__["features"] = (train, test * float("nan") if spoil else test)
-        notes.append(ensemble.run(this, use)[0].notes)
+        notes.append(ensemble.Ensemble().run(this, use)[0].notes)
     assert notes[0] == notes[1]
     assert "chosen on held-out training clips" in notes[0][0]
 
@@ -188,7 +188,7 @@ def test_the_held_out_choice_is_of_clips_its_classifiers_did_not_train_on(
         assert not kept & {tuple(row.tolist()) for row in args[1]()}
         return SimpleNamespace(scores=torch.eye(3)[args[3]])
 
-    monkeypatch.setattr(linear, "fit_layer", watched)
+    monkeypatch.setattr(ensemble, "fit_layer", watched)
     this, _ = _members(tmp_path)
-    ensemble.run(this, settings("ensemble", 'ensemble.weights=["held_out"]'))
+    ensemble.Ensemble().run(this, settings("ensemble", 'ensemble.weights=["held_out"]'))
     assert sizes == [(27, 3)] * 3

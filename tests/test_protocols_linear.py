@@ -89,7 +89,7 @@ def test_gathering_fewer_batches_at_a_time_changes_nothing(monkeypatch: pytest.M
      (("linear.batch_norm=true", "linear.batch_size=1024"), "bn b1024")],
 )  # fmt: skip
 def test_variants_are_named(overrides: tuple[str, ...], variant: str) -> None:
-    (outcome,) = linear.run(task(), settings("linear", "linear.epochs=1", *overrides))
+    (outcome,) = linear.Linear().run(task(), settings("linear", "linear.epochs=1", *overrides))
     assert outcome.variant == variant
 
 
@@ -98,7 +98,7 @@ def test_each_variant_has_a_recipe(recipe: str) -> None:
     from skeltools.protocols.running import registry
 
     definition = registry.get("linear")
-    found = definition.section(definition.resolve({}, recipe).values)
+    found = definition.resolve({}, recipe).values
     assert linear.variant(found) == recipe.removeprefix("linear-").replace("-", " ")
     assert found.epochs == 150
 
@@ -107,7 +107,7 @@ def test_each_variant_has_a_recipe(recipe: str) -> None:
 @pytest.mark.parametrize("norm", ["false", "true"])
 def test_the_recorded_classifier_gives_the_scores_from_plain_features(subject: str, norm: str) -> None:
     this = task(subject=subject)
-    (outcome,) = linear.run(this, settings("linear", "linear.epochs=4", f"linear.batch_norm={norm}"))
+    (outcome,) = linear.Linear().run(this, settings("linear", "linear.epochs=4", f"linear.batch_norm={norm}"))
     assert outcome.classifier is not None
     plain = this.features_of(this.test_rows, "test")
     again = plain @ outcome.classifier.weight.T + outcome.classifier.bias

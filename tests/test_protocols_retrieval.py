@@ -19,7 +19,7 @@ from skeltools.analysis import knn, metrics
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError
 from skeltools.protocols import oneshot, retrieval
-from skeltools.protocols.running.subjects import Pretraining, Source
+from skeltools.protocols.running.subjects import Pretraining, Subject
 from skeltools.results import record as results
 
 
@@ -63,7 +63,7 @@ def test_chunks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_retrieval_finds_what_is_near() -> None:
-    (outcome,) = retrieval.run(task(), settings("retrieval"))
+    (outcome,) = retrieval.Retrieval().run(task(), settings("retrieval"))
     assert metrics.topk(outcome.scores, task().test_labels, 1) > 0.9
     assert 0.9 < outcome.metrics["map"] <= 1
 
@@ -80,14 +80,14 @@ def test_the_nearest_clip_is_that_of_knn_even_where_features_hardly_differ() -> 
 def test_retrieval_leaves_out_queries_without_an_answer() -> None:
     file: Any = MemoryFile()
     file._rows["train"] = np.flatnonzero(file.labels != 2)[:20]
-    (outcome,) = retrieval.run(task(file), settings("retrieval"))
+    (outcome,) = retrieval.Retrieval().run(task(file), settings("retrieval"))
     assert outcome.notes == [
         "retrieval: 10 queries of classes without a training clip are not in the mean average precision."
     ]
     file._rows["train"] = np.flatnonzero(file.labels == 0)
     file._rows["test"] = np.flatnonzero(file.labels == 1)
     with pytest.raises(DataError, match="split 'xsub' shares no class between training and test clips"):
-        retrieval.run(task(file), settings("retrieval"))
+        retrieval.Retrieval().run(task(file), settings("retrieval"))
 
 
 def test_exemplars_are_the_official_ones(shared: Path) -> None:
@@ -116,8 +116,8 @@ def _novel() -> Any:
 def test_oneshot_asks_every_other_clip_of_the_novel_classes() -> None:
     file = _novel()
     this = task(file)
-    assert oneshot.skip(this, settings("oneshot")) is None
-    (outcome,) = oneshot.run(this, settings("oneshot"))
+    assert oneshot.Oneshot().skip(this, settings("oneshot")) is None
+    (outcome,) = oneshot.Oneshot().run(this, settings("oneshot"))
     assert outcome.test_rows is not None
     assert outcome.train_rows is not None
     assert [file.names[row][-4:] for row in outcome.test_rows] == ["A001", "A007", "A007", "A013", "A115"]
@@ -131,7 +131,7 @@ def test_oneshot_standardises_where_the_subject_says_so() -> None:
     file = _novel()
     file._clips[:, 0] += 1000  # a feature whose mean drowns the others
     plain, standardised = task(file, results.RANDOM), task(file, results.STANDARDISED)
-    (one,), (other,) = (oneshot.run(this, settings("oneshot")) for this in (plain, standardised))
+    (one,), (other,) = (oneshot.Oneshot().run(this, settings("oneshot")) for this in (plain, standardised))
     exemplars, queries = oneshot.rows(plain)
     mean, sd = (part.numpy() for part in standardised._scale)
     known, asked = ((plain.features_of(rows, "clip").numpy() - mean) / sd for rows in (exemplars, queries))
@@ -147,8 +147,8 @@ def test_oneshot_says_what_pretraining_saw(known: str) -> None:
     if known != "untrained":
         digest = this.file.digest if known == "same" else None
         seen = Pretraining(data_digest=digest, split="xsub")
-        this.source = Source(results.PRETRAINED, "runs/a", lambda device: Mean(), pretraining=seen)
-    (outcome,) = oneshot.run(this, settings("oneshot"))
+        this.subject = Subject(results.PRETRAINED, "runs/a", lambda device: Mean(), pretraining=seen)
+    (outcome,) = oneshot.Oneshot().run(this, settings("oneshot"))
     assert (
         outcome.notes
         == {
@@ -160,11 +160,11 @@ def test_oneshot_says_what_pretraining_saw(known: str) -> None:
 
 
 def test_oneshot_names_what_it_lacks() -> None:
-    assert oneshot.skip(task(), settings("oneshot")) == (
+    assert oneshot.Oneshot().skip(task(), settings("oneshot")) == (
         "one-shot exemplars are defined for ntu120, not for ntu60"
     )
     file = _novel()
     file.names[0] = "other"
     assert "lacks 1 of the 20 one-shot exemplars, such as S001C003P008R001A001" in str(
-        oneshot.skip(task(file), settings("oneshot"))
+        oneshot.Oneshot().skip(task(file), settings("oneshot"))
     )

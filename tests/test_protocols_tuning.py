@@ -15,8 +15,7 @@ from skeltools.analysis.features import state_digest
 from skeltools.datasets import subsets
 from skeltools.errors import RunError, SettingError
 from skeltools.protocols import finetune, semi, transfer
-from skeltools.protocols.running import registry, tuning
-from skeltools.protocols.running import subjects as sources
+from skeltools.protocols.running import registry, subjects, tuning
 from skeltools.protocols.running.clips import Clips
 from skeltools.results import record as results
 
@@ -54,7 +53,7 @@ def _tuned(mode: str, seed: int = 0, epochs: int = 3, decay: float = 0.0) -> tup
         "finetune", f"finetune.mode={mode}", f"finetune.epochs={epochs}", "finetune.batch_size=8",
         "finetune.lr=0.1", f"finetune.weight_decay={decay}",
     )  # fmt: skip
-    (outcome,) = finetune.run(this, use)
+    (outcome,) = finetune.Finetune().run(this, use)
     return outcome, Net.made[0]
 
 
@@ -128,12 +127,14 @@ class Leaky(nn.Module):
 
 def test_statistics_that_move_in_eval_mode_are_caught() -> None:
     with pytest.raises(RunError, match="'count' moved in eval mode"):
-        finetune.run(task(encoder=Leaky), settings("finetune", "finetune.epochs=1"))
+        finetune.Finetune().run(task(encoder=Leaky), settings("finetune", "finetune.epochs=1"))
 
 
 def test_a_loss_that_is_not_finite_is_told() -> None:
     with pytest.raises(RunError, match=r"The loss of finetune is not finite in epoch \d+\. Lower its lr"):
-        finetune.run(task(encoder=Net), settings("finetune", "finetune.epochs=9", "finetune.lr=1e30"))
+        finetune.Finetune().run(
+            task(encoder=Net), settings("finetune", "finetune.epochs=9", "finetune.lr=1e30")
+        )
 
 
 def test_every_label_is_used_and_the_source_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,11 +147,11 @@ def test_every_label_is_used_and_the_source_stays_as_it_was(monkeypatch: pytest.
 
     monkeypatch.setattr(Clips, "batch", counting)
     kept = Net()
-    source = sources.from_module(kept, results.PRETRAINED)
+    source = subjects.from_module(kept, results.PRETRAINED)
     this = task()
-    this.source = source
+    this.subject = source
     before = state_digest(kept)
-    finetune.run(this, settings("finetune", "finetune.epochs=1", "finetune.batch_size=13"))
+    finetune.Finetune().run(this, settings("finetune", "finetune.epochs=1", "finetune.batch_size=13"))
     assert seen[1:4] == [13, 13, 4]  # the first is the probe of the feature's size
     assert state_digest(kept) == before
 
@@ -168,7 +169,7 @@ def test_clips_in_memory_and_read_are_the_same(stream: str) -> None:
 @pytest.mark.parametrize("subject", [results.STANDARDISED, results.RAW])
 def test_what_is_no_encoder_cannot_be_tuned(subject: str) -> None:
     this = task(subject=subject, encoder=None if subject == results.RAW else Net)
-    assert finetune.skip(this, settings("finetune")) == f"'{subject}' is no encoder to train"
+    assert finetune.Finetune().skip(this, settings("finetune")) == f"'{subject}' is no encoder to train"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_semi1_takes_the_reference_values(
 ) -> None:
     definition = registry.get("semi1")
     where = dict(zip(("dataset", "split", "stream"), context, strict=True))
-    use = definition.section(definition.resolve(where).values)
+    use = definition.resolve(where).values
     assert (use.lr, use.lr_steps, use.percent, use.mode) == (rate, steps, 1.0, "eval")
     assert bool(definition.notes(where)) == (context[0] == "pku1")
 
@@ -207,7 +208,7 @@ def test_semi1_takes_the_reference_values(
 def test_other_rows_of_the_reference(protocol: str, context: tuple[str, str, str], rate: float) -> None:
     definition = registry.get(protocol)
     where = dict(zip(("dataset", "split", "stream"), context, strict=True))
-    assert definition.section(definition.resolve(where).values).lr == rate
+    assert definition.resolve(where).values.lr == rate
 
 
 def test_notes_say_where_the_recipe_had_no_row() -> None:
@@ -223,9 +224,9 @@ def test_notes_say_where_the_recipe_had_no_row() -> None:
 @pytest.mark.parametrize(("name", "percent"), [("semi1", 1.0), ("semi10", 10.0), ("semi:50", 50.0)])
 def test_semi_uses_the_subset_of_its_seed(name: str, percent: float) -> None:
     definition = registry.get(name)
-    overrides = (f"{definition.family}.epochs=1",)
+    overrides = (f"{definition.section}.epochs=1",)
     this = task(encoder=Net, seed=3)
-    (outcome,) = semi.run(this, definition.section(definition.resolve({}, None, overrides).values))
+    (outcome,) = semi.Semi().run(this, definition.resolve({}, None, overrides).values)
     expected = subsets.draw(this.file.names, this.file.labels, this.train_rows, percent / 100, 3)
     assert outcome.train_rows is not None
     np.testing.assert_array_equal(outcome.train_rows, expected)
@@ -236,9 +237,9 @@ def test_semi_uses_the_subset_of_its_seed(name: str, percent: float) -> None:
 
 def test_semi_of_all_labels_is_finetuning() -> None:
     definition = registry.get("semi:100")
-    use = definition.section(definition.resolve({}, None, ("semi.epochs=2",)).values)
+    use = definition.resolve({}, None, ("semi.epochs=2",)).values
     this = task(encoder=Net)
-    (outcome,) = semi.run(this, use)
+    (outcome,) = semi.Semi().run(this, use)
     same = tuning.tune(task(encoder=Net), this.train_rows, use, "all")
     assert torch.equal(outcome.scores, same.scores)
 
@@ -256,40 +257,43 @@ def _transfer(*overrides: str) -> Any:
 def test_transfer_runs_linear_and_finetune_on_the_target() -> None:
     this = task(encoder=Net)
     this.target = True
-    assert transfer.skip(this, _transfer()) is None
-    assert [outcome.variant for outcome in transfer.run(this, _transfer())] == ["linear", "finetune eval"]
+    assert transfer.Transfer().skip(this, _transfer()) is None
+    assert [outcome.variant for outcome in transfer.Transfer().run(this, _transfer())] == [
+        "linear",
+        "finetune eval",
+    ]
     raw = task(subject=results.RAW, encoder=None)
     raw.target = True
-    assert [outcome.variant for outcome in transfer.run(raw, _transfer())] == ["linear"]
+    assert [outcome.variant for outcome in transfer.Transfer().run(raw, _transfer())] == ["linear"]
 
 
 def test_transfer_keeps_the_linear_result_when_finetuning_diverges() -> None:
     this = task(encoder=Net)
     this.target = True
     wild = ("transfer.finetune.lr=1e30", "transfer.finetune.epochs=9")
-    (outcome,) = transfer.run(this, _transfer(*wild))
+    (outcome,) = transfer.Transfer().run(this, _transfer(*wild))
     assert outcome.variant == "linear"
     assert "seed 0: The loss of transfer finetune is not finite" in outcome.notes[0]
     with pytest.raises(RunError, match="The loss of transfer finetune is not finite"):
-        transfer.run(this, _transfer(*wild, 'transfer.parts=["finetune"]'))
+        transfer.Transfer().run(this, _transfer(*wild, 'transfer.parts=["finetune"]'))
 
 
 def test_transfer_says_what_it_lacks() -> None:
     this = task(encoder=Net)
-    assert transfer.skip(this, _transfer()) == (
+    assert transfer.Transfer().skip(this, _transfer()) == (
         "transfer needs a target, another converted file. Give it: --target FILE"
     )
     this.target = True
-    known = sources.Pretraining(data_digest=this.file.digest)
-    this.source = sources.Source(results.PRETRAINED, "runs/a", this.source.build, pretraining=known)
-    reason = transfer.skip(this, _transfer())
+    known = subjects.Pretraining(data_digest=this.file.digest)
+    this.subject = subjects.Subject(results.PRETRAINED, "runs/a", this.subject.build, pretraining=known)
+    reason = transfer.Transfer().skip(this, _transfer())
     assert reason == "memory.h5 is the file the encoder was pretrained on. Give another: --target FILE"
-    assert "not other" in str(transfer.skip(this, _transfer('transfer.parts=["other"]')))
+    assert "not other" in str(transfer.Transfer().skip(this, _transfer('transfer.parts=["other"]')))
 
 
 @pytest.mark.parametrize(("split", "rate"), [("xsub", 0.008), ("xview", 0.005)])
 def test_transfer_to_pku2_takes_the_reference_rates(split: str, rate: float) -> None:
     where = {"dataset": "pku2", "split": split, "stream": "joint"}
     definition = registry.get("transfer")
-    assert definition.section(definition.resolve(where).values).finetune.lr == rate
+    assert definition.resolve(where).values.finetune.lr == rate
     assert definition.epoch_keys == ("transfer.linear.epochs", "transfer.finetune.epochs")

@@ -44,7 +44,7 @@ BASE = results.named(
         test_clips=4,
         num_classes=3,
         settings={"knn.k": [1, 10], "knn.temperature": 0.1},
-        origin={"knn.k": "recipe knn", "knn.temperature": "recipe knn"},
+        set_by={"knn.k": "recipe knn", "knn.temperature": "recipe knn"},
         recipe="knn",
         pretrain_settings={"train.epochs": 4},
         data="ntu60.h5",
@@ -187,8 +187,8 @@ def test_a_row_that_lacks_a_seed_says_so() -> None:
 
 
 def test_settings_set_by_hand_are_in_the_title() -> None:
-    origin = BASE.origin | {"knn.k": "--set"}
-    (grid,) = report.grids(report.rows([replace(BASE, origin=origin)]))
+    set_by = BASE.set_by | {"knn.k": "--set"}
+    (grid,) = report.grids(report.rows([replace(BASE, set_by=set_by)]))
     assert grid.title[-1] == "set by hand: knn k 1,10"
 
 

@@ -12,10 +12,9 @@ from torch import nn
 from skeltools.errors import RunError
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.running import encoder as encoders
-from skeltools.protocols.running import entrants as origins
-from skeltools.protocols.running import evaluation
-from skeltools.protocols.running import subjects as sources
-from skeltools.protocols.running.entrants import Origin
+from skeltools.protocols.running import entrants, evaluation
+from skeltools.protocols.running.entrants import Entrant
+from skeltools.protocols.running.subjects import subject_of
 from skeltools.results.record import Record
 
 
@@ -44,8 +43,7 @@ def evaluate(
     Args:
         subject: A run folder; the name ``package.module:factory`` of an encoder's factory; a factory; or an
             encoder that keeps the contract of `skeltools.protocols.Encoder`.
-        protocol: ``linear``, ``knn``, ``retrieval``, ``finetune``, ``semi1``, ``semi10``, ``semi:P``,
-            ``transfer``, ``oneshot``, ``ensemble`` or ``all``.
+        protocol: One of `skeltools.protocols.PROTOCOLS`, ``package.module:Class``, or ``all``.
         data: Converted file; a run's own when None.
         weights: State dict file for a factory's encoder; None where the factory loads its own.
         split: Split; the run's own, or the file's first.
@@ -78,9 +76,9 @@ def evaluate(
     """
     words = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
     request = evaluation.Request(
-        origins=_origins(subject, weights, streams, out),
+        entrants=_entrants(subject, weights, streams, out),
         protocol=protocol,
-        subjects=(sources.subject_of(init, baseline),),
+        kinds=(subject_of(init, baseline),),
         data=None if data is None else Path(data),
         target=None if target is None else Path(target),
         split=split,
@@ -94,24 +92,24 @@ def evaluate(
     return evaluation.run(request, progress).records
 
 
-def _origins(
+def _entrants(
     subject: str | Path | nn.Module | Callable[[], nn.Module],
     weights: str | Path | None,
     streams: Sequence[str] | None,
     out: str | Path | None,
-) -> list[Origin]:
+) -> list[Entrant]:
     home = None if out is None else Path(out)
     file = None if weights is None else Path(weights)
     if isinstance(subject, nn.Module):
         if file is not None:
             raise RunError("Weights go with a factory; this encoder has its own already.")
-        return origins.from_module(subject, streams, home)
+        return entrants.from_module(subject, streams, home)
     if isinstance(subject, str) and ":" in subject and not Path(subject).exists():
-        return origins.from_factory(encoders.load_factory(subject), subject, file, streams, home)
+        return entrants.from_factory(encoders.load_factory(subject), subject, file, streams, home)
     if isinstance(subject, (str, Path)):
         if file is not None:
             raise RunError("Weights go with a factory; a run has its own checkpoints.")
-        found = origins.from_runs([Path(subject)], streams)
-        return found if home is None else [origins.moved(origin, home) for origin in found]
+        found = entrants.from_runs([Path(subject)], streams)
+        return found if home is None else [entrants.moved(entrant, home) for entrant in found]
     name = f"{subject.__module__}:{getattr(subject, '__qualname__', type(subject).__qualname__)}"
-    return origins.from_factory(subject, name, file, streams, home)
+    return entrants.from_factory(subject, name, file, streams, home)

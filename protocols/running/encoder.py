@@ -37,7 +37,7 @@ def load_factory(spec: str) -> Callable[[], nn.Module]:
     Raises:
         RunError: The words are not of that form, the module cannot be imported or has no such callable.
     """
-    factory: Callable[[], nn.Module] = plugins.load(spec, "encoder")
+    factory: Callable[[], nn.Module] = plugins.load(spec, "encoder", name="factory")
     return factory
 
 
@@ -100,7 +100,7 @@ def fill(encoder: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     encoder.load_state_dict(dict(state))
 
 
-def source_digest(thing: Any) -> str:
+def code_digest(thing: Any) -> str:
     """Return the SHA-256 (hex) of the source file of a factory or module, of nothing where there is none."""
     total = hashlib.sha256()
     try:

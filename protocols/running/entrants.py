@@ -1,4 +1,4 @@
-"""What is given to evaluate: run folders, or an encoder from elsewhere, one origin a stream."""
+"""What is given to evaluate: run folders, or an encoder from elsewhere, one entrant a stream."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import nn
 from skeltools.datasets.registry import STREAMS
 from skeltools.errors import OutputError, RunError
 from skeltools.protocols.running import encoder as encoders
-from skeltools.protocols.running import subjects as sources
-from skeltools.protocols.running.subjects import Source
+from skeltools.protocols.running import subjects
+from skeltools.protocols.running.subjects import Subject
 from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
 from skeltools.transforms.streams import check_stream
 
 
 @dataclass(frozen=True)
-class Origin:
+class Entrant:
     """One encoder on one stream.
 
     Attributes:
         name: A run folder or the encoder's name.
         stream: joint, motion or bone.
-        source: Returns the subject of a name and a seed.
+        subject: Returns the subject of a kind and a seed.
         seed: Default seed.
         data: Default converted file, if any.
         split: Default split, if any.
@@ -36,7 +36,7 @@ class Origin:
 
     name: str
     stream: str
-    source: Callable[[str, int], Source]
+    subject: Callable[[str, int], Subject]
     seed: int = 0
     data: Path | None = None
     split: str | None = None
@@ -54,7 +54,7 @@ class Origin:
         return None if self.home is None else self.home / "results" / "cache"
 
 
-def from_runs(paths: Iterable[Path], streams: Sequence[str] | None) -> list[Origin]:
+def from_runs(paths: Iterable[Path], streams: Sequence[str] | None) -> list[Entrant]:
     """Return the runs in some folders.
 
     Args:
@@ -91,11 +91,11 @@ def open_runs(path: Path) -> list[Run]:
     return [Run.open(path)]
 
 
-def _from_run(run: Run) -> Origin:
-    return Origin(
+def _from_run(run: Run) -> Entrant:
+    return Entrant(
         name=str(run.path),
         stream=run.stream,
-        source=lambda subject, seed: sources.from_run(run, subject, seed),
+        subject=lambda kind, seed: subjects.from_run(run, kind, seed),
         seed=run.seed,
         data=run.data,
         split=run.split or None,
@@ -104,20 +104,20 @@ def _from_run(run: Run) -> Origin:
     )
 
 
-def moved(origin: Origin, home: Path) -> Origin:
-    """Return an origin whose records go to another folder."""
-    return replace(origin, home=home)
+def moved(entrant: Entrant, home: Path) -> Entrant:
+    """Return an entrant whose records go to another folder."""
+    return replace(entrant, home=home)
 
 
-def check_home(origin: Origin) -> None:
-    """Check that the folders of an origin's records and features are there or can be made.
+def check_home(entrant: Entrant) -> None:
+    """Check that the folders of an entrant's records and features are there or can be made.
 
     Raises:
         OutputError: One of them, or a folder above, is a file.
     """
-    if origin.cache_dir is None:
+    if entrant.cache_dir is None:
         return
-    there = next((path for path in (origin.cache_dir, *origin.cache_dir.parents) if path.exists()), None)
+    there = next((path for path in (entrant.cache_dir, *entrant.cache_dir.parents) if path.exists()), None)
     if there is not None and not there.is_dir():
         raise OutputError(f"{there} is a file. Choose another --out.")
 
@@ -128,13 +128,13 @@ def from_factory(
     weights: Path | None,
     streams: Sequence[str] | None,
     home: Path | None,
-) -> list[Origin]:
+) -> list[Entrant]:
     """Return somebody else's encoder, once a stream."""
     return [
-        Origin(
+        Entrant(
             name=name,
             stream=check_stream(stream),
-            source=lambda subject, seed: sources.from_factory(factory, name, weights, subject, seed),
+            subject=lambda kind, seed: subjects.from_factory(factory, name, weights, kind, seed),
             home=home,
         )
         for stream in streams or STREAMS[:1]
@@ -143,7 +143,7 @@ def from_factory(
 
 def from_name(
     spec: str, weights: Path | None, streams: Sequence[str] | None, home: Path | None
-) -> list[Origin]:
+) -> list[Entrant]:
     """Return the encoder that ``package.module:factory`` names, once a stream.
 
     Raises:
@@ -155,14 +155,14 @@ def from_name(
     return from_factory(factory, spec, weights, streams, home)
 
 
-def from_module(encoder: nn.Module, streams: Sequence[str] | None, home: Path | None) -> list[Origin]:
+def from_module(encoder: nn.Module, streams: Sequence[str] | None, home: Path | None) -> list[Entrant]:
     """Return an encoder in memory, once a stream."""
     name = f"{type(encoder).__module__}:{type(encoder).__qualname__}"
     return [
-        Origin(
+        Entrant(
             name=name,
             stream=check_stream(stream),
-            source=lambda subject, seed: sources.from_module(encoder, subject),
+            subject=lambda kind, seed: subjects.from_module(encoder, kind),
             home=home,
         )
         for stream in streams or STREAMS[:1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,15 @@ import torch
 
 import skeltools
 from skeltools.analysis import metrics
+from skeltools.datasets.registry import STREAMS
 from skeltools.environment import device_name, pick_device
 from skeltools.errors import DataError, RunError, SettingError, did_you_mean
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols.running import registry
-from skeltools.protocols.running.base import DivergedError, Outcome
+from skeltools.protocols.running import checking, registry
 from skeltools.protocols.running.cache import FeatureCache
-from skeltools.protocols.running.entrants import Origin, check_home
-from skeltools.protocols.running.registry import Definition
+from skeltools.protocols.running.contract import DivergedError, Outcome, Protocol
+from skeltools.protocols.running.entrants import Entrant, check_home
+from skeltools.protocols.running.subjects import Subject
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
@@ -39,9 +42,9 @@ class Request:
     """What to evaluate and how.
 
     Attributes:
-        origins: Runs or encoders.
-        protocol: Name of a protocol, or `ALL`.
-        subjects: Some of `skeltools.results.record.SUBJECTS`.
+        entrants: Runs or encoders.
+        protocol: Name of a protocol, ``package.module:Class``, or `ALL`.
+        kinds: Kinds of subject, some of `skeltools.results.record.SUBJECTS`.
         data: Converted file; the run's own when None.
         target: Converted file of a transfer; `data` when None.
         split: Split; the run's own when None, else the file's first.
@@ -58,9 +61,9 @@ class Request:
             was trained on.
     """
 
-    origins: Sequence[Origin]
+    entrants: Sequence[Entrant]
     protocol: str
-    subjects: Sequence[str] = (results.PRETRAINED,)
+    kinds: Sequence[str] = (results.PRETRAINED,)
     data: Path | None = None
     target: Path | None = None
     split: str | None = None
@@ -105,79 +108,78 @@ class _Work:
     def __init__(self, request: Request, progress: Progress) -> None:
         self.request, self.progress = request, progress
         self.whole = request.protocol == ALL
-        names = [name for name in registry.PROTOCOLS if name != "semi"] if self.whole else [request.protocol]
-        self.definitions = [registry.get(name) for name in names]
+        self.protocols = registry.every() if self.whole else [registry.get(request.protocol)]
         if self.whole and request.recipe is not None:
             raise SettingError("--recipe fits one protocol; with all, use --set PROTOCOL.KEY=VALUE.")
-        if request.target is not None and all(item.family != "transfer" for item in self.definitions):
+        if request.target is not None and not any(item.needs_target for item in self.protocols):
             raise SettingError(
-                f"Protocol '{self.definitions[0].name}' goes to no other file, so it takes no --target; "
-                "transfer does. Give the file to evaluate on as --data."
+                f"Protocol '{self.protocols[0].name}' goes to no other file, so it takes no --target; "
+                f"{registry.having('needs_target')} does. Give the file to evaluate on as --data."
             )
-        for origin in request.origins:
-            check_home(origin)
-        self.overrides = self._by_family(request.overrides)
+        for entrant in request.entrants:
+            check_home(entrant)
+        self.overrides = self._by_section(request.overrides)
         self.device = pick_device(request.device)
         self.done = Finished()
         self.known: dict[Path, list[Record]] = {}
 
-    def _by_family(self, overrides: Sequence[str]) -> dict[str, list[str]]:
+    def _by_section(self, overrides: Sequence[str]) -> dict[str, list[str]]:
         """Share out ``--set`` texts; a protocol alone takes them all and refuses what it does not know."""
         if not self.whole:
-            return {self.definitions[0].family: list(overrides)}
-        found: dict[str, list[str]] = {definition.family: [] for definition in self.definitions}
+            return {self.protocols[0].section: list(overrides)}
+        found: dict[str, list[str]] = {protocol.section: [] for protocol in self.protocols}
         for text in overrides:
             key, _ = parse_override(text)
-            family = key.partition(".")[0]
-            if family not in found:
-                raise SettingError(f"Unknown setting '{key}' (--set).{did_you_mean(family, found)}")
-            found[family].append(text)
+            section = key.partition(".")[0]
+            if section not in found:
+                raise SettingError(f"Unknown setting '{key}' (--set).{did_you_mean(section, found)}")
+            found[section].append(text)
         return found
 
     def run(self) -> Finished:
-        single = [definition for definition in self.definitions if definition.family != "ensemble"]
-        joined = [definition for definition in self.definitions if definition.family == "ensemble"]
+        single = [protocol for protocol in self.protocols if not protocol.joins_streams]
         goal = self.request.target or (None if self.whole else self.request.data)
-        for origin in self.request.origins if single else ():
-            with self._open(self.request.data or origin.data, origin) as file, ExitStack() as stack:
-                target = None if goal is None else stack.enter_context(self._open(goal, origin))
-                for subject in self.request.subjects:
-                    for seed in self._seeds(origin):
-                        source = origin.source(subject, seed)
-                        own = self._task(file, origin, source, seed)
-                        other = self._task(target or file, origin, source, seed)
+        for entrant in self.request.entrants if single else ():
+            with self._open(self.request.data or entrant.data, entrant) as file, ExitStack() as stack:
+                target = None if goal is None else stack.enter_context(self._open(goal, entrant))
+                for kind in self.request.kinds:
+                    for seed in self._seeds(entrant):
+                        subject = entrant.subject(kind, seed)
+                        own = self._task(file, entrant, subject, seed)
+                        other = self._task(target or file, entrant, subject, seed)
                         other.target = target is not None
-                        for definition in single:
-                            self._one(definition, other if definition.family == "transfer" else own)
-        for definition in joined:
-            self._joined(definition)
+                        for protocol in single:
+                            self._one(protocol, other if protocol.needs_target else own)
+        for protocol in self.protocols:
+            if protocol.joins_streams:
+                self._joined(protocol)
         return self.done
 
-    def _seeds(self, origin: Origin) -> range:
-        first = origin.seed if self.request.seed is None else self.request.seed
+    def _seeds(self, entrant: Entrant) -> range:
+        first = entrant.seed if self.request.seed is None else self.request.seed
         return range(first, first + self.request.seeds)
 
-    def _open(self, path: Path | None, origin: Origin) -> ClipFile:
+    def _open(self, path: Path | None, entrant: Entrant) -> ClipFile:
         if path is None:
-            raise DataError(f"{origin.name} names no data of its own. Give the converted file: --data FILE")
-        if path == origin.data and not path.exists():
+            raise DataError(f"{entrant.name} names no data of its own. Give the converted file: --data FILE")
+        if path == entrant.data and not path.exists():
             raise DataError(
-                f"{origin.name} needs the data it was pretrained on, and {path} does not exist. If the file "
+                f"{entrant.name} needs the data it was pretrained on, and {path} does not exist. If the file "
                 "was moved, give its new place: --data FILE"
             )
         file = ClipFile(path)
-        trained = results.PRETRAINED in self.request.subjects
-        if origin.misfit is not None and trained and not self.request.allow_mismatch:
-            problem = origin.misfit(file)
+        trained = results.PRETRAINED in self.request.kinds
+        if entrant.misfit is not None and trained and not self.request.allow_mismatch:
+            problem = entrant.misfit(file)
             if problem is not None:
                 file.close()
                 raise DataError(problem)
         return file
 
-    def _task(self, file: ClipFile, origin: Origin, source: Any, seed: int) -> Task:
+    def _task(self, file: ClipFile, entrant: Entrant, subject: Subject, seed: int) -> Task:
         split = self.request.split
         if split is None:
-            split = origin.split if origin.split in file.splits else None
+            split = entrant.split if entrant.split in file.splits else None
         if split is None:
             if not file.splits:
                 raise DataError(f"{file.path} has no split, so nothing can be evaluated on it.")
@@ -185,31 +187,30 @@ class _Work:
         return Task(
             file=file,
             split=split,
-            stream=origin.stream,
-            source=replace(source, frames=None) if self.request.allow_mismatch else source,
+            stream=entrant.stream,
+            subject=replace(subject, frames=None) if self.request.allow_mismatch else subject,
             seed=seed,
             device=self.device,
             batch_size=self.request.batch_size,
             limit=self.request.limit,
-            cache=FeatureCache(origin.cache_dir),
-            results_dir=origin.results_dir,
+            cache=FeatureCache(entrant.cache_dir),
+            results_dir=entrant.results_dir,
             progress=self.progress,
         )
 
-    def _one(self, definition: Definition, task: Task) -> None:
+    def _one(self, protocol: Protocol, task: Task) -> None:
         """Run one protocol on one task, unless it does not apply or is recorded already."""
-        settings = self._settings(definition, task)
-        section = definition.section(settings.values)
-        reason = self._reason(definition, task, section)
+        settings = self._settings(protocol, task)
+        reason = self._reason(protocol, task, settings.values)
         if reason is not None:
             if not self.whole:
-                names = (str(task.file.path), *(one.source.name for one in (task, *task.members.values())))
+                names = (str(task.file.path), *(one.subject.name for one in (task, *task.members.values())))
                 raise SettingError(f"{_sentence(reason, names)}.")
             # That the supervised baseline is one of finetuning alone is no news about the data.
-            if task.subject != results.SUPERVISED:
-                self._skip(definition, reason)
+            if task.subject.kind != results.SUPERVISED:
+                self._skip(protocol, reason)
             return
-        key = results.key_of(_identity(definition, task, settings))
+        key = results.key_of(_identity(protocol, task, settings))
         if self.whole and not self.request.again:
             found = [record for record in self._recorded(task.results_dir) if record.key == key]
             if found and len(found) == found[0].outcomes:
@@ -218,43 +219,47 @@ class _Work:
                 return
         began = time.monotonic()
         try:
-            outcomes = definition.module.run(task, section)
+            outcomes = checking.outcomes(protocol, task, settings.values)
         except DivergedError as error:
             if not self.whole:
                 raise
             self._skip(
-                definition, f"{task.source.name}, {task.subject}, seed {task.seed}: {error}".rstrip(".")
+                protocol, f"{task.subject.name}, {task.subject.kind}, seed {task.seed}: {error}".rstrip(".")
             )
             return
         finally:
             self.progress.finish()
         seconds = time.monotonic() - began
-        for outcome in outcomes:
-            record = _record(definition, task, settings, outcome, key, len(outcomes), seconds)
-            self.done.records.append(_keep(record, task, outcome))
+        records = [
+            _record(protocol, task, settings, outcome, key, len(outcomes), seconds) for outcome in outcomes
+        ]
+        if len({record.stem for record in records}) < len(records):
+            raise RunError(f"Protocol '{protocol.name}' gave two outcomes of one variant. Name each.")
+        self.done.records += map(_keep, records, repeat(task), outcomes)
 
-    def _skip(self, definition: Definition, reason: str) -> None:
+    def _skip(self, protocol: Protocol, reason: str) -> None:
         names = self.done.skipped.setdefault(reason, [])
-        if definition.name not in names:
-            names.append(definition.name)
+        if protocol.name not in names:
+            names.append(protocol.name)
 
-    def _settings(self, definition: Definition, task: Task) -> Resolved[Any]:
+    def _settings(self, protocol: Protocol, task: Task) -> Resolved[Any]:
         recipe = self.request.recipe
-        if recipe is None and task.subject == results.SUPERVISED and definition.family == "finetune":
-            recipe = "supervised"
+        if recipe is None and task.subject.kind == results.SUPERVISED:
+            recipe = protocol.supervised
         options = {}
         if self.request.epochs is not None:
-            keys = definition.epoch_keys
+            keys = protocol.epoch_keys
             if not keys and not self.whole:
-                raise SettingError(f"Protocol '{definition.name}' trains nothing, so it takes no --epochs.")
+                raise SettingError(f"Protocol '{protocol.name}' trains nothing, so it takes no --epochs.")
             options = dict.fromkeys(keys, self.request.epochs)
-        return definition.resolve(_context(task), recipe, self.overrides[definition.family], options)
+        return protocol.resolve(_context(task), recipe, self.overrides[protocol.section], options)
 
-    def _reason(self, definition: Definition, task: Task, section: Any) -> str | None:
-        if task.subject == results.SUPERVISED and definition.family not in ("finetune", "ensemble"):
-            return "the supervised baseline belongs to finetune"
-        skip = getattr(definition.module, "skip", None)
-        return None if skip is None else skip(task, section)
+    def _reason(self, protocol: Protocol, task: Task, settings: Any) -> str | None:
+        if task.subject.kind == results.SUPERVISED and not (protocol.supervised or protocol.joins_streams):
+            return f"the supervised baseline belongs to {registry.having('supervised')}"
+        with checking.blamed(protocol.name, type(protocol)):
+            reason = protocol.skip(task, settings)
+        return None if reason is None else str(reason)
 
     def _recorded(self, folder: Path | None) -> list[Record]:
         """Return what a results folder held when it was first asked for, with side files in place."""
@@ -266,53 +271,53 @@ class _Work:
             ]
         return self.known[folder]
 
-    def _joined(self, definition: Definition) -> None:
+    def _joined(self, protocol: Protocol) -> None:
         """Run the ensemble of each group of streams."""
-        for subject in self.request.subjects:
-            groups = list(self._groups(subject))
+        for kind in self.request.kinds:
+            groups = list(self._groups())
             if not groups:
-                self._no_group(definition, subject)
+                self._no_group(protocol)
             for members in groups:
                 with ExitStack() as stack:
                     tasks: dict[str, Task] = {}
-                    for stream, (origin, seed) in members.items():
-                        file = stack.enter_context(self._open(self.request.data or origin.data, origin))
-                        tasks[stream] = self._task(file, origin, origin.source(subject, seed), seed)
+                    for stream, (entrant, seed) in members.items():
+                        file = stack.enter_context(self._open(self.request.data or entrant.data, entrant))
+                        tasks[stream] = self._task(file, entrant, entrant.subject(kind, seed), seed)
                     first = next(iter(tasks.values()))
                     stream = "3s" if len(tasks) == 3 else "+".join(tasks)
-                    name = " + ".join(dict.fromkeys(member.source.name for member in tasks.values()))
+                    name = " + ".join(dict.fromkeys(member.subject.name for member in tasks.values()))
                     first = Task(
                         file=first.file, split=first.split, stream=stream,
-                        source=replace(first.source, name=name),
+                        subject=replace(first.subject, name=name),
                         seed=first.seed, device=first.device, batch_size=first.batch_size, limit=first.limit,
                         cache=first.cache, results_dir=first.results_dir, members=tasks,
                         progress=self.progress,
                     )  # fmt: skip
-                    self._one(definition, first)
+                    self._one(protocol, first)
 
-    def _no_group(self, definition: Definition, subject: str) -> None:
+    def _no_group(self, protocol: Protocol) -> None:
         reason = "an ensemble needs two or three streams. Give a run of each: RUN RUN RUN"
         if not self.whole:
             raise RunError(_sentence(reason))
-        self._skip(definition, reason)
+        self._skip(protocol, reason)
 
-    def _groups(self, subject: str) -> Iterator[dict[str, tuple[Origin, int]]]:
-        """Yield the origins by stream that differ in nothing else: same data, split and seed.
+    def _groups(self) -> Iterator[dict[str, tuple[Entrant, int]]]:
+        """Yield the entrants by stream that differ in nothing else: same data, split and seed.
 
         Raises:
             RunError: Two runs of one stream would fit a group.
         """
-        groups: dict[tuple[Any, ...], dict[str, tuple[Origin, int]]] = {}
-        for origin in self.request.origins:
-            for seed in self._seeds(origin):
-                group = groups.setdefault((self.request.data or origin.data, origin.split, seed), {})
-                if origin.stream in group:
+        groups: dict[tuple[Any, ...], dict[str, tuple[Entrant, int]]] = {}
+        for entrant in self.request.entrants:
+            for seed in self._seeds(entrant):
+                group = groups.setdefault((self.request.data or entrant.data, entrant.split, seed), {})
+                if entrant.stream in group:
                     raise RunError(
-                        f"{group[origin.stream][0].name} and {origin.name} are both of stream "
-                        f"{origin.stream} and seed {seed}. Name one run a stream for an ensemble."
+                        f"{group[entrant.stream][0].name} and {entrant.name} are both of stream "
+                        f"{entrant.stream} and seed {seed}. Name one run a stream for an ensemble."
                     )
-                group[origin.stream] = origin, seed
-        order = {stream: place for place, stream in enumerate(("joint", "motion", "bone"))}
+                group[entrant.stream] = entrant, seed
+        order = {stream: place for place, stream in enumerate(STREAMS)}
         for group in groups.values():
             if len(group) > 1:
                 yield dict(sorted(group.items(), key=lambda item: order[item[0]]))
@@ -332,11 +337,11 @@ def _context(task: Task) -> dict[str, str]:
     return {"dataset": task.file.dataset.name, "split": task.split, "stream": task.stream}
 
 
-def _identity(definition: Definition, task: Task, settings: Resolved[Any]) -> dict[str, Any]:
+def _identity(protocol: Protocol, task: Task, settings: Resolved[Any]) -> dict[str, Any]:
     """Return what an evaluation depends on."""
     parts = {
-        "protocol": definition.name,
-        "subject": task.subject,
+        "protocol": protocol.name,
+        "subject": task.subject.kind,
         "settings": _plain(settings.flat),
         "data": task.file.digest,
         "split": task.split,
@@ -346,8 +351,10 @@ def _identity(definition: Definition, task: Task, settings: Resolved[Any]) -> di
         "seed": task.seed,
         "limit": task.limit,
     }
-    extra = getattr(definition.module, "identity", None)
-    return parts if extra is None else parts | {"extra": extra(task, definition.section(settings.values))}
+    with checking.blamed(protocol.name, type(protocol)):
+        extra = protocol.identity(task, settings.values)
+        json.dumps(extra)
+    return parts if extra is None else parts | {"extra": extra}
 
 
 def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,7 +362,7 @@ def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(
-    definition: Definition,
+    protocol: Protocol,
     task: Task,
     settings: Resolved[Any],
     outcome: Outcome,
@@ -363,28 +370,28 @@ def _record(
     outcomes: int,
     seconds: float,
 ) -> Record:
-    file, source = task.file, task.source
+    file, subject = task.file, task.subject
     train_rows = task.train_rows if outcome.train_rows is None else outcome.train_rows
     test_rows = task.test_rows if outcome.test_rows is None else outcome.test_rows
     scores, labels = outcome.scores, task.labels(test_rows)
     by_class = metrics.per_class(scores, labels)
-    known = source.pretraining
+    known = subject.pretraining
     notes = list(outcome.notes)
     context = _context(task)
     if known is not None and known.note:
         notes.append(known.note)
-    if known is not None and known.data_digest not in (None, file.digest) and definition.family != "transfer":
+    if known is not None and known.data_digest not in (None, file.digest) and not protocol.needs_target:
         notes.append("The encoder was pretrained on another file than the one evaluated.")
-    if settings.title == definition.resolve(context).title:
-        notes += definition.notes(context)
+    if protocol.recipe and settings.title == protocol.resolve(context).title:
+        notes += protocol.notes(context)
     record = Record(
         version=results.RECORD_VERSION,
         key=key,
         outcomes=outcomes,
-        protocol=definition.name,
+        protocol=protocol.name,
         variant=outcome.variant,
-        subject=task.subject,
-        encoder=source.name,
+        subject=task.subject.kind,
+        encoder=subject.name,
         dataset=file.dataset.name,
         split=task.split,
         stream=task.stream,
@@ -403,9 +410,9 @@ def _record(
         test_clips=len(test_rows),
         num_classes=task.num_classes,
         settings=_plain(settings.flat),
-        origin=settings.origin,
+        set_by=settings.origin,
         recipe=settings.title,
-        pretrain_settings=source.settings,
+        pretrain_settings=subject.settings,
         data=str(file.path),
         data_digest=file.digest,
         frames=file.frames,
@@ -425,7 +432,7 @@ def _record(
     )
     measures = [record.top1, record.top5, record.mean_class, *record.metrics.values()]
     if not all(math.isfinite(value) for value in measures):
-        raise RunError(f"Protocol '{definition.name}' gave a measure that is not finite.")
+        raise RunError(f"Protocol '{protocol.name}' gave a measure that is not finite.")
     return results.named(record)
 
 
@@ -435,7 +442,7 @@ def _keep(record: Record, task: Task, outcome: Outcome) -> Record:
     rows = task.test_rows if outcome.test_rows is None else outcome.test_rows
     layer = outcome.classifier
     side = results.Side(
-        scores=outcome.scores.float().numpy(),
+        scores=outcome.scores.numpy(),
         labels=task.labels(rows).numpy(),
         names=[task.file.names[row] for row in rows],
         classes=list(task.file.classes),

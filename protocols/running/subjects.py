@@ -49,11 +49,11 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
-class Source:
+class Subject:
     """One subject of evaluation.
 
     Attributes:
-        subject: One of `skeltools.results.record.SUBJECTS`.
+        kind: One of `skeltools.results.record.SUBJECTS`.
         name: What it is, for the record: a run folder, ``package.module:factory``, or ``none``.
         build: Returns a fresh copy of the encoder in eval mode on a device; None for raw coordinates. Every
             copy is the same.
@@ -65,7 +65,7 @@ class Source:
         frames: Frames a clip must have; None where any number will do.
     """
 
-    subject: str
+    kind: str
     name: str
     build: Callable[[torch.device], nn.Module] | None
     code: str = ""
@@ -76,7 +76,7 @@ class Source:
     @property
     def trainable(self) -> bool:
         """Whether there is an encoder to finetune, on features as they are."""
-        return self.build is not None and self.subject != results.STANDARDISED
+        return self.build is not None and self.kind != results.STANDARDISED
 
 
 _BOTH = "--init and --baseline each name what is evaluated. Give one of them."
@@ -110,29 +110,29 @@ def subjects_of(init: str | None, baseline: str | None, *, whole: bool) -> tuple
     return (subject_of(init or "pretrained", baseline),)
 
 
-def raw() -> Source:
+def raw() -> Subject:
     """Return the subject without an encoder: flattened coordinates."""
-    return Source(results.RAW, "none", None)
+    return Subject(results.RAW, "none", None)
 
 
-def from_run(run: Run, subject: str, seed: int) -> Source:
+def from_run(run: Run, kind: str, seed: int) -> Subject:
     """Return a run's encoder, or that architecture untrained.
 
     Args:
         run: The run.
-        subject: One of `skeltools.results.record.SUBJECTS`.
+        kind: One of `skeltools.results.record.SUBJECTS`.
         seed: Seed of an untrained encoder's weights.
 
     Raises:
         RunError: The run has no checkpoint.
     """
-    if subject == results.RAW:
+    if kind == results.RAW:
         return raw()
     flat = {key: list(value) if isinstance(value, tuple) else value for key, value in run.flat.items()}
     name = str(run.path)
-    if subject != results.PRETRAINED:
+    if kind != results.PRETRAINED:
         model = {key: value for key, value in flat.items() if key.startswith("model.")}
-        return Source(subject, name, lambda device: run.new_encoder(seed, device), _own_code(), model)
+        return Subject(kind, name, lambda device: run.new_encoder(seed, device), _own_code(), model)
     known = run.kind == "pretrain"
     if not known:
         # Imported weights bring no training settings; those of the run folder are not theirs.
@@ -147,27 +147,27 @@ def from_run(run: Run, subject: str, seed: int) -> Source:
         settings=flat,
         note=run.note,
     )
-    return Source(subject, name, run.load_encoder, _own_code(), flat, pretraining, run.frames or None)
+    return Subject(kind, name, run.load_encoder, _own_code(), flat, pretraining, run.frames or None)
 
 
 def from_factory(
-    factory: Callable[[], nn.Module], name: str, weights: Path | None, subject: str, seed: int
-) -> Source:
+    factory: Callable[[], nn.Module], name: str, weights: Path | None, kind: str, seed: int
+) -> Subject:
     """Return an encoder that somebody else wrote.
 
     Args:
         factory: Returns the encoder; called with torch's generator seeded.
         name: What to call it, such as ``package.module:factory``.
         weights: File with its state dict; None where the factory loads its own.
-        subject: One of `skeltools.results.record.SUBJECTS`; pretrained takes the weights, the others do not.
+        kind: One of `skeltools.results.record.SUBJECTS`; pretrained takes the weights, the others do not.
         seed: Seed of an untrained encoder's weights.
 
     Raises:
         RunError: The factory or the weights are of no use.
     """
-    if subject == results.RAW:
+    if kind == results.RAW:
         return raw()
-    trained = subject == results.PRETRAINED
+    trained = kind == results.PRETRAINED
     made = encoders.build(factory, name, 0 if trained else seed)
     note = ""
     if trained and weights is not None:
@@ -179,28 +179,28 @@ def from_factory(
     def fresh(device: torch.device) -> nn.Module:
         return copy.deepcopy(made).to(device).eval()
 
-    return Source(
-        subject, name, fresh, encoders.source_digest(factory), {}, Pretraining(note=note) if trained else None
+    return Subject(
+        kind, name, fresh, encoders.code_digest(factory), {}, Pretraining(note=note) if trained else None
     )
 
 
-def from_module(encoder: nn.Module, subject: str) -> Source:
+def from_module(encoder: nn.Module, kind: str) -> Subject:
     """Return an encoder that is in memory already; it is copied, never changed.
 
     Raises:
         RunError: Another subject than pretrained or raw: an untrained one needs a factory.
     """
-    if subject == results.RAW:
+    if kind == results.RAW:
         return raw()
-    if subject != results.PRETRAINED:
-        raise RunError(f"Subject '{subject}' needs an encoder's factory, not an encoder. Give the factory.")
+    if kind != results.PRETRAINED:
+        raise RunError(f"Subject '{kind}' needs an encoder's factory, not an encoder. Give the factory.")
     kept = copy.deepcopy(encoder).cpu().eval()
     name = f"{type(encoder).__module__}:{type(encoder).__qualname__}"
 
     def fresh(device: torch.device) -> nn.Module:
         return copy.deepcopy(kept).to(device).eval()
 
-    return Source(subject, name, fresh, encoders.source_digest(encoder), {}, Pretraining())
+    return Subject(kind, name, fresh, encoders.code_digest(encoder), {}, Pretraining())
 
 
 @cache

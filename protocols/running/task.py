@@ -16,10 +16,10 @@ from skeltools.analysis.features import extract, state_digest
 from skeltools.datasets import subsets
 from skeltools.errors import DataError, RunError
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols.running.base import Classifier
 from skeltools.protocols.running.cache import FeatureCache, key
 from skeltools.protocols.running.clips import Clips
-from skeltools.protocols.running.subjects import Source
+from skeltools.protocols.running.contract import Classifier
+from skeltools.protocols.running.subjects import Subject
 from skeltools.results import record as results
 from skeltools.store import ClipFile
 
@@ -32,7 +32,7 @@ class Task:
         file: The open clip file.
         split: Its split.
         stream: joint, motion or bone; for an ensemble the joined streams' common name.
-        source: The subject.
+        subject: What is evaluated.
         seed: Seed of the protocol's draws.
         device: Where to compute.
         batch_size: Clips a forward pass.
@@ -48,7 +48,7 @@ class Task:
     file: ClipFile
     split: str
     stream: str
-    source: Source
+    subject: Subject
     seed: int
     device: torch.device
     batch_size: int = 128
@@ -64,11 +64,6 @@ class Task:
     def recorded(self) -> list[results.Record]:
         """The records that lie in `results_dir` when first asked for."""
         return [] if self.results_dir is None else results.read_all(self.results_dir)
-
-    @property
-    def subject(self) -> str:
-        """One of `skeltools.results.record.SUBJECTS`."""
-        return self.source.subject
 
     @cached_property
     def train_rows(self) -> NDArray[np.int64]:
@@ -134,7 +129,7 @@ class Task:
     @cached_property
     def encoder_digest(self) -> str | None:
         """SHA-256 of the encoder's state; None for raw coordinates."""
-        return None if self.source.build is None else state_digest(self._frozen)
+        return None if self.subject.build is None else state_digest(self._frozen)
 
     @cached_property
     def _frozen(self) -> nn.Module:
@@ -147,14 +142,14 @@ class Task:
         Raises:
             RunError: The subject has no encoder, or it takes clips of another length.
         """
-        if self.source.build is None:
-            raise RunError(f"Subject '{self.subject}' has no encoder.")
-        if self.source.frames not in (None, self.file.frames):
+        if self.subject.build is None:
+            raise RunError(f"Subject '{self.subject.kind}' has no encoder.")
+        if self.subject.frames not in (None, self.file.frames):
             raise RunError(
-                f"{self.source.name} was trained on clips of {self.source.frames} frames; "
+                f"{self.subject.name} was trained on clips of {self.subject.frames} frames; "
                 f"{self.file.path} holds clips of {self.file.frames}. Convert the source with as many frames."
             )
-        return self.source.build(self.device).eval()
+        return self.subject.build(self.device).eval()
 
     def clips(self, rows: NDArray[np.int64]) -> Clips:
         """Return some clips as batches of the task's stream."""
@@ -178,7 +173,7 @@ class Task:
         Those of `features_of`, standardised on the training clips where the subject says so.
         """
         found = self.features_of(rows, part)
-        if self.subject != results.STANDARDISED:
+        if self.subject.kind != results.STANDARDISED:
             return found
         mean, sd = self._scale
         return (found - mean) / sd
@@ -192,7 +187,7 @@ class Task:
 
     def on_plain_features(self, classifier: Classifier) -> Classifier:
         """Return a classifier of `features` as one of the encoder's features as they are."""
-        if self.subject != results.STANDARDISED:
+        if self.subject.kind != results.STANDARDISED:
             return classifier
         mean, sd = self._scale
         weight = classifier.weight / sd
@@ -208,13 +203,13 @@ class Task:
         Raises:
             RunError: The encoder's weights or statistics moved.
         """
-        if self.source.build is None:
+        if self.subject.build is None:
             return self._extract(nn.Flatten(), rows, part)
         before = self.encoder_digest or ""
         name = key(
             {
                 "encoder": before,
-                "code": self.source.code,
+                "code": self.subject.code,
                 "data": self.file.digest,
                 "stream": self.stream,
                 "device": self.device.type,
@@ -241,5 +236,5 @@ class Task:
             batch_size=self.batch_size,
             device=self.device,
             progress=self.progress,
-            label=f"{self.subject}: {part} features",
+            label=f"{self.subject.kind}: {part} features",
         )

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from skeltools.analysis import metrics
 from skeltools.errors import RunError
-from skeltools.protocols.running.base import Best, DivergedError, Outcome, TrainingSettings
 from skeltools.protocols.running.clips import Clips
+from skeltools.protocols.running.contract import Best, DivergedError, Outcome, TrainingSettings
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
 
@@ -25,11 +25,6 @@ class TuneSettings(TrainingSettings):
         "(reference), train updates them and uses dropout.",
         choices=("eval", "train"),
     )
-
-
-def obstacle(task: Task) -> str | None:
-    """Return why a subject cannot be trained, or None."""
-    return None if task.source.trainable else f"'{task.subject}' is no encoder to train"
 
 
 def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Outcome:
@@ -77,7 +72,7 @@ def _tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str
     )
     best: Best | None = None
     scores = torch.empty(0)
-    task.progress.start(f"{task.subject}: {name}", settings.epochs * len(rows))
+    task.progress.start(f"{task.subject.kind}: {name}", settings.epochs * len(rows))
     for epoch in range(1, settings.epochs + 1):
         encoder.train(settings.mode == "train")
         for group in optimiser.param_groups:

@@ -17,6 +17,7 @@ from skeltools.plots.skeletons import salience_range
 from skeltools.progress import SILENT, Progress
 from skeltools.results import record as results
 from skeltools.results import report
+from skeltools.results.kinds import in_player, kind_of
 from skeltools.runs import log as runlog
 from skeltools.runs.folder import Run
 from skeltools.store import ClipFile
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 _POINTS = 1000
 """Most points of a curve."""
-
-_PREFERRED = ("linear", "finetune", "knn")
-"""Protocols whose predictions the player shows, the first that was recorded."""
 
 TOP = 3
 """Classes a clip is shown with."""
@@ -273,14 +271,14 @@ def _main(records: Sequence[Record], digest: str) -> Record | None:
 
     One on the file of a content digest, of the pretrained encoder, before others.
     """
-    known = [record for record in records if record.protocol in _PREFERRED]
+    known = [record for record in records if kind_of(record).player]
     if not known:
         return None
 
     def order(record: Record) -> tuple[object, ...]:
         return (
             record.data_digest != digest, record.subject != results.PRETRAINED,
-            _PREFERRED.index(record.protocol), record.partial, record.variant != "", record.variant,
+            kind_of(record).player, record.partial, record.variant != "", record.variant,
         )  # fmt: skip
 
     return min(known, key=order)
@@ -295,7 +293,7 @@ def _test_rows(run: Run, file: ClipFile, side: Side | None, notes: list[str]) ->
                 f"{file.path} lacks {len(side.names) - len(rows):,} of the {len(side.names):,} test clips."
             )
         return np.array(sorted(rows), np.int64)
-    notes.append(f"{run.path.name} has no result of {', '.join(_PREFERRED)}, so clips have no prediction.")
+    notes.append(f"{run.path.name} has no result of {', '.join(in_player())}, so clips have no prediction.")
     if run.split not in file.splits:
         return np.arange(len(file), dtype=np.int64)
     return file.rows(run.split, "test")

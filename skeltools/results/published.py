@@ -13,6 +13,7 @@ from typing import Any
 
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
+from skeltools.results.kinds import KINDS, kind_of
 from skeltools.results.record import PRETRAINED, Record
 from skeltools.results.report import Row, by_table, title
 from skeltools.results.tables import Grid
@@ -89,7 +90,7 @@ def fitting(record: Record) -> list[Published]:
     A number whose source names no split fits every split of its dataset. An ensemble counts as the protocol
     whose scores it joins.
     """
-    protocol = record.variant.split()[0] if record.protocol == "ensemble" else record.protocol
+    protocol = record.variant.split()[0] if kind_of(record).joins else record.protocol
     found = [
         item
         for item in load()
@@ -119,10 +120,9 @@ def warnings(record: Record, item: Published) -> list[str]:
     if known is None:
         return [*found, "its settings are not on file"]
     own: dict[str, Any] = {**record.pretrain_settings, **record.settings, "frames": record.frames}
-    prefix = record.protocol if record.protocol != "ensemble" else ""
     for key, theirs in known.items():
         if key not in own:
-            if key.startswith("linear.") and prefix != "linear":
+            if key.partition(".")[0] in KINDS.keys() - {record.protocol}:
                 continue
             found.append(f"{key} not known, published {theirs}")
         elif own[key] != theirs:

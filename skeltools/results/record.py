@@ -74,7 +74,7 @@ class Record:
         test_clips: Clips it was tested on.
         num_classes: Number of outputs.
         settings: Every effective setting of the protocol by dotted key.
-        origin: Where each setting came from.
+        set_by: Where each setting came from; stored as ``origin``.
         recipe: Title of the protocol recipe.
         pretrain_settings: Every setting of the pretraining; its model settings for an untrained encoder.
         data: The converted file.
@@ -122,7 +122,7 @@ class Record:
     test_clips: int
     num_classes: int
     settings: dict[str, Any]
-    origin: dict[str, str]
+    set_by: dict[str, str]
     recipe: str
     pretrain_settings: dict[str, Any]
     data: str
@@ -154,6 +154,11 @@ class Record:
         return re.sub(r"[^A-Za-z0-9._]+", "-", text)
 
     @property
+    def family(self) -> str:
+        """The protocol's name without what the user gave after its colon: ``semi`` of ``semi:5``."""
+        return self.protocol.partition(":")[0]
+
+    @property
     def experiment(self) -> str:
         """Protocol and variant in a word or two."""
         return f"{self.protocol} {self.variant}".strip()
@@ -164,7 +169,7 @@ class Record:
         return {
             key: value
             for key, value in self.settings.items()
-            if self.origin.get(key, "") in ("--set", "option")
+            if self.set_by.get(key, "") in ("--set", "option")
         }
 
     def side(self) -> Side:
@@ -177,9 +182,7 @@ class Record:
 
     def content(self) -> dict[str, Any]:
         """Return what is stored, as JSON takes it."""
-        found = asdict(self)
-        del found["folder"]
-        return found
+        return {_stored(name): value for name, value in asdict(self).items() if name != "folder"}
 
 
 @dataclass(frozen=True)
@@ -293,9 +296,9 @@ def read(path: Path) -> Record:
             "Remove it and run the protocol again."
         )
     hints = typing.get_type_hints(Record)
-    stored = {item.name for item in fields(Record)} - {"folder"}
-    wrong = sorted(stored ^ content.keys())
-    wrong += [key for key, kind in hints.items() if key in content and not _fits(content[key], kind)]
+    names = {_stored(item.name): item.name for item in fields(Record) if item.name != "folder"}
+    wrong = sorted(names.keys() ^ content.keys())
+    wrong += [key for key, name in names.items() if key in content and not _fits(content[key], hints[name])]
     if not wrong and Path(content["scores"]).name != content["scores"]:
         wrong = ["scores"]  # a name in the record's own folder, never a path
     if wrong:
@@ -305,7 +308,12 @@ def read(path: Path) -> Record:
             raise RunError(
                 f"{path}: '{key:.60}' must be from 0 to 1, not {value:.6g}. Run the protocol again."
             )
-    return Record(**content, folder=path.parent)
+    return Record(**{names[key]: value for key, value in content.items()}, folder=path.parent)
+
+
+def _stored(name: str) -> str:
+    """Return the key under which an attribute is stored."""
+    return "origin" if name == "set_by" else name
 
 
 def _shares(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError, counted
+from skeltools.results.kinds import KINDS, kind_of
 from skeltools.results.record import PRETRAINED, SUBJECTS, Record, Side
 from skeltools.results.significance import Spread, bootstrap, spread
 from skeltools.results.tables import Grid
@@ -18,18 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_PROTOCOLS = (
-    "linear",
-    "knn",
-    "retrieval",
-    "finetune",
-    "semi1",
-    "semi10",
-    "semi",
-    "transfer",
-    "oneshot",
-    "ensemble",
-)
 _STREAMS = ("joint", "motion", "bone", "3s")
 _SHORT = {"random, standardised": "standardised", "raw coordinates": "raw"}
 
@@ -85,7 +74,7 @@ class Row:
     def label(self) -> str:
         """Protocol and variant as tables show them."""
         name = self.experiment
-        if self.first.protocol == "ensemble":
+        if kind_of(self.first).joins:
             name = self.first.variant.removesuffix(" equal")
         return f"{name} {self.mark}".strip()
 
@@ -189,18 +178,13 @@ def hits(side: Side) -> NDArray[np.bool_]:
 
 def _order(row: Row) -> tuple[object, ...]:
     first = row.first
-    family = _family(first)
     digits = "".join(char for char in first.variant if char.isdigit())
     return (
         first.dataset, first.split, first.data, first.partial, -first.test_clips,
-        _place(_PROTOCOLS, family), first.protocol, int(digits or 0), first.variant,
+        _place(tuple(KINDS), first.family), first.protocol, int(digits or 0), first.variant,
         _place(_STREAMS, first.stream), first.stream, _place(SUBJECTS, first.subject), first.epoch or 0,
         first.encoder,
     )  # fmt: skip
-
-
-def _family(record: Record) -> str:
-    return record.protocol.partition(":")[0]
 
 
 def _place(known: Sequence[str], word: str) -> int:
@@ -279,13 +263,6 @@ def _seeds(row: Row) -> str:
     return ",".join(map(str, seeds))
 
 
-_KINDS = (
-    {"linear", "knn"}, {"retrieval", "oneshot"}, {"finetune", "semi1", "semi10", "semi"}, {"transfer"},
-    {"ensemble"},
-)  # fmt: skip
-"""Protocols that share a table."""
-
-
 def by_table(rows: Sequence[Row], *, kinds: bool = False) -> list[list[Row]]:
     """Return the rows of each table: one dataset, split, file, part of the data and set of test clips.
 
@@ -295,8 +272,8 @@ def by_table(rows: Sequence[Row], *, kinds: bool = False) -> list[list[Row]]:
     """
     made: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        kind = next((place for place, kind in enumerate(_KINDS) if _family(row.first) in kind), len(_KINDS))
-        made.setdefault((*_table_key(row.first), kind if kinds else 0), []).append(row)
+        table = kind_of(row.first).table if kinds else ""
+        made.setdefault((*_table_key(row.first), table), []).append(row)
     return list(made.values())
 
 

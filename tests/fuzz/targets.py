@@ -419,6 +419,7 @@ def _record_seeds() -> list[bytes]:
             kind = typing.get_origin(hints[item.name]) or hints[item.name]
             empty = {"list": [0], "dict": {}}.get(kind.__name__)
             content[item.name] = plain.get(kind.__name__, empty)
+    content["origin"] = content.pop("set_by")  # its key on disk
     content |= {"version": RECORD_VERSION, "subject": SUBJECTS[0], "notes": ["x"], "per_class": [0.5]}
     return [json.dumps(content).encode()]
 
@@ -448,6 +449,7 @@ def _a_record() -> Any:
     from skeltools.results import record as results
 
     content = json.loads(_record_seeds()[0])
+    content["set_by"] = content.pop("origin")
     return replace(results.Record(**content), scores="x.npz", test_clips=1, num_classes=2)
 
 

@@ -15,8 +15,7 @@ from torch import nn
 
 from skeltools.analysis.features import state_digest
 from skeltools.errors import RunError
-from skeltools.protocols.running import encoder
-from skeltools.protocols.running import subjects as sources
+from skeltools.protocols.running import encoder, subjects
 from skeltools.protocols.running.cache import FeatureCache
 from skeltools.results import record as results
 
@@ -66,11 +65,11 @@ def test_whatever_features_depend_on_misses_the_cache(tmp_path: Path, change: st
     if change == "weights":
         moved = Counting()
         moved.norm.running_mean += 1
-        other.source = sources.Source(results.PRETRAINED, "test", lambda device: moved)
+        other.subject = subjects.Subject(results.PRETRAINED, "test", lambda device: moved)
     if change == "stream":
         other.stream = "bone"
     if change == "code":
-        other.source = sources.Source(results.PRETRAINED, "test", other.source.build, code="new")
+        other.subject = subjects.Subject(results.PRETRAINED, "test", other.subject.build, code="new")
     if change == "rows":
         other.limit = 10
     _ = other.features
@@ -137,7 +136,7 @@ def test_a_factory_of_something_else_is_told(tmp_path: Path, monkeypatch: pytest
     _module(tmp_path, GOOD, monkeypatch)
     factory = encoder.load_factory("mine:wrong")
     with pytest.raises(RunError, match=r"must be a torch\.nn\.Module, not int"):
-        sources.from_factory(factory, "mine:wrong", None, results.PRETRAINED, 0)
+        subjects.from_factory(factory, "mine:wrong", None, results.PRETRAINED, 0)
 
 
 def _weights(path: Path, state: Any) -> Path:
@@ -148,7 +147,7 @@ def _weights(path: Path, state: Any) -> Path:
 def test_weights_are_loaded_and_every_copy_is_the_same(tmp_path: Path) -> None:
     state = Small().state_dict()
     file = _weights(tmp_path / "w.pt", state)
-    source = sources.from_factory(Small, "small", file, results.PRETRAINED, 7)
+    source = subjects.from_factory(Small, "small", file, results.PRETRAINED, 7)
     assert source.build is not None
     one, two = source.build(torch.device("cpu")), source.build(torch.device("cpu"))
     assert state_digest(one) == state_digest(two)
@@ -163,7 +162,7 @@ def test_an_untrained_encoder_depends_on_the_seed_alone() -> None:
     digests = []
     for seed in (0, 0, 1):
         torch.manual_seed(len(digests))
-        build = sources.from_factory(Small, "small", None, results.RANDOM, seed).build
+        build = subjects.from_factory(Small, "small", None, results.RANDOM, seed).build
         assert build is not None
         digests.append(state_digest(build(torch.device("cpu"))))
     assert digests[0] == digests[1] != digests[2]
@@ -189,7 +188,7 @@ def test_an_untrained_encoder_depends_on_the_seed_alone() -> None:
 def test_weights_that_do_not_fit_are_told(state: Any, message: str, tmp_path: Path) -> None:
     file = _weights(tmp_path / "w.pt", state)
     with pytest.raises(RunError) as caught:
-        sources.from_factory(Small, "small", file, results.PRETRAINED, 0)
+        subjects.from_factory(Small, "small", file, results.PRETRAINED, 0)
     assert message in str(caught.value)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -213,7 +212,7 @@ def test_weights_that_hold_code_or_nothing_are_refused(tmp_path: Path) -> None:
 def test_an_encoder_in_memory_is_copied_and_never_changed() -> None:
     mine = Small().train()
     before = state_digest(mine)
-    build = sources.from_module(mine, results.PRETRAINED).build
+    build = subjects.from_module(mine, results.PRETRAINED).build
     assert build is not None
     copy = build(torch.device("cpu"))
     with torch.no_grad():
@@ -221,7 +220,7 @@ def test_an_encoder_in_memory_is_copied_and_never_changed() -> None:
     assert mine.training
     assert state_digest(mine) == before
     with pytest.raises(RunError, match="Give the factory"):
-        sources.from_module(mine, results.RANDOM)
+        subjects.from_module(mine, results.RANDOM)
 
 
 def test_imported_weights_claim_no_training() -> None:
@@ -230,15 +229,15 @@ def test_imported_weights_claim_no_training() -> None:
         epoch=0, data=None, digest="", dataset="", split="", frames=50, load_encoder=lambda device: Mean(),
         note="",
     )  # fmt: skip
-    source = sources.from_run(run, results.PRETRAINED, 0)
-    assert source.pretraining == sources.Pretraining(settings={"model.width": 4})
+    source = subjects.from_run(run, results.PRETRAINED, 0)
+    assert source.pretraining == subjects.Pretraining(settings={"model.width": 4})
     assert source.settings == {"model.width": 4}
     assert source.frames == 50
 
 
 def test_clips_of_another_length_are_refused() -> None:
     this = task()
-    this.source = sources.Source(results.PRETRAINED, "runs/a", lambda device: Mean(), frames=64)
+    this.subject = subjects.Subject(results.PRETRAINED, "runs/a", lambda device: Mean(), frames=64)
     with pytest.raises(
         RunError, match=r"runs/a was trained on clips of 64 frames; memory\.h5 holds clips of 8"
     ):
@@ -275,7 +274,7 @@ def test_weights_with_a_classifier_or_nan_are_told(tmp_path: Path) -> None:
             self.classifier = nn.Linear(3, 60)
 
     state = Classifier().state_dict()
-    found = sources.from_factory(Classifier, "c", _weights(tmp_path / "c.pt", state), results.PRETRAINED, 0)
+    found = subjects.from_factory(Classifier, "c", _weights(tmp_path / "c.pt", state), results.PRETRAINED, 0)
     assert found.pretraining is not None
     assert found.pretraining.note == (
         "The checkpoint holds a classifier of 60 classes ('classifier.weight'): "

@@ -1,0 +1,229 @@
+"""The contract of a protocol: a task goes in, outcomes come out."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass, replace
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skeltools.errors import RunError
+from skeltools.settings import Resolved, build, resolve, schema_fields, setting
+
+if TYPE_CHECKING:
+    from skeltools.protocols.running.task import Task
+
+RECIPES = "skeltools.protocols.recipes"
+"""Package of the protocol recipes."""
+
+
+class DivergedError(RunError):
+    """The loss of a classifier stopped being finite."""
+
+    def __init__(self, name: str, epoch: int, lr: float) -> None:
+        super().__init__(f"The loss of {name} is not finite in epoch {epoch}. Lower its lr ({lr:g}).")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best test top-1 a protocol met on its way, in [0, 1], and the epoch it was met at."""
+
+    epoch: int
+    top1: float
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A linear classifier on the subject's plain features: ``scores = features @ weight.T + bias``.
+
+    Whatever was done to the features before the layer (standardisation, batch norm) is folded in.
+
+    Attributes:
+        weight: float32 (classes, D), on the CPU.
+        bias: float32 (classes,), on the CPU.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a protocol found.
+
+    Attributes:
+        scores: Class scores of the test clips at the last epoch, float32 (n_test, classes), on the CPU.
+        variant: What tells apart several outcomes of one protocol, such as ``k=10``; else empty.
+        best: The test-selected best, where the protocol evaluates more than once.
+        metrics: Further measures by name, such as ``map``; shares in [0, 1].
+        train_rows: Rows of the clips trained on, where they are not the split's training rows.
+        test_rows: Rows of the clips tested on, where they are not the split's test rows.
+        classifier: The classifier, where it is one linear layer on the features.
+        notes: Things a reader should know, a sentence each.
+    """
+
+    scores: Tensor
+    variant: str = ""
+    best: Best | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    train_rows: NDArray[np.int64] | None = None
+    test_rows: NDArray[np.int64] | None = None
+    classifier: Classifier | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of every protocol that trains a classifier by SGD."""
+
+    epochs: int = setting("Passes over the training clips.", low=1)
+    batch_size: int = setting("Clips a step; the last partial batch is kept.", low=1)
+    lr: float = setting("Learning rate of SGD.", above=0)
+    lr_steps: tuple[int, ...] = setting("Epochs after which the rate is multiplied by lr_gamma.", low=0)
+    lr_gamma: float = setting("Factor of the rate at each step epoch.", above=0)
+    momentum: float = setting("Momentum of SGD.", low=0)
+    weight_decay: float = setting("Weight decay of SGD.", low=0)
+    init_std: float = setting("Standard deviation of the initial weights; the bias starts at 0.", low=0)
+    eval_every: int = setting("Epochs between test evaluations (for the test-selected value only).", low=1)
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of a 1-based epoch."""
+        return float(self.lr * self.lr_gamma ** sum(epoch > step for step in self.lr_steps))
+
+    def evaluates(self, epoch: int) -> bool:
+        """Tell whether the test clips are scored after a 1-based epoch; always after the last."""
+        return epoch % self.eval_every == 0 or epoch == self.epochs
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """Nothing to set."""
+
+
+class Protocol:
+    """Base of the protocols: a task goes in, outcomes come out.
+
+    Attributes:
+        settings: Frozen dataclass of its settings, declared with `skeltools.settings.setting`.
+        recipe: Name of the packaged recipe that gives them values, and of their section. Without one the
+            section is named like the class, in lower case, and settings declare a ``default``.
+        needs_target: Whether it goes to the file of ``--target``, another than the encoder was pretrained on.
+        joins_streams: Whether it joins the recorded results of several streams, `Task.members`.
+        trains: Whether it trains the encoder, so that a subject without one cannot be served.
+        supervised: Recipe by which it gives the baseline ``supervised``; None where it does not.
+        fixed: Settings that the name implies, by dotted key.
+        name: As asked for: ``linear``, ``semi:5``, ``package.module:Class``.
+    """
+
+    settings: ClassVar[type] = NoSettings
+    recipe: ClassVar[str | None] = None
+    needs_target: ClassVar[bool] = False
+    joins_streams: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
+    supervised: ClassVar[str | None] = None
+    fixed: Mapping[str, Any] = {}
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or self.section
+
+    def run(self, task: Task, settings: Any) -> Sequence[Outcome]:
+        """Run the protocol on a task and return at least one outcome.
+
+        Args:
+            task: The task.
+            settings: An instance of the class's `settings`.
+
+        Raises:
+            SettingError: A setting does not fit the data.
+        """
+        raise NotImplementedError
+
+    def skip(self, task: Task, settings: Any) -> str | None:
+        """Return why the task cannot be served by the protocol, or None.
+
+        ``all`` leaves such a protocol out with that reason; asked for by name, the reason is an error.
+        """
+        return obstacle(task) if self.trains else None
+
+    def identity(self, task: Task, settings: Any) -> Any:
+        """Return what else outcomes depend on beside subject, data, settings and seed, as JSON takes it."""
+        return None
+
+    @property
+    def section(self) -> str:
+        """The first word of its settings' keys."""
+        return self.recipe or type(self).__name__.lower()
+
+    @property
+    def schema(self) -> type:
+        """The schema of its settings: one section."""
+        return make_dataclass("Settings", [(self.section, self.settings)], frozen=True)
+
+    @property
+    def epoch_keys(self) -> tuple[str, ...]:
+        """Keys that ``--epochs`` sets."""
+        return tuple(key for key in schema_fields(self.schema) if key.endswith(".epochs"))
+
+    def resolve(
+        self,
+        context: Mapping[str, str],
+        recipe: str | None = None,
+        overrides: Iterable[str] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> Resolved[Any]:
+        """Resolve the settings; the values are an instance of `settings`. See `skeltools.settings.resolve`.
+
+        Raises:
+            SettingError: An unknown key or recipe, or a value that does not fit.
+        """
+        found: Resolved[Any] = resolve(
+            self.schema,
+            self.recipe,
+            recipe,
+            context=context,
+            overrides=overrides,
+            options={**self.fixed, **(options or {})},
+            package=RECIPES,
+        )
+        return replace(found, values=getattr(found.values, self.section))
+
+    def stored(self, flat: Mapping[str, Any]) -> Any:
+        """Return an instance of `settings` of the values that a record holds.
+
+        Raises:
+            SettingError: They are not all there, or do not fit.
+        """
+        return getattr(build(self.schema, flat), self.section)
+
+    def notes(self, context: Mapping[str, str]) -> list[str]:
+        """Return what the protocol's own recipe says of its values for a dataset, split and stream.
+
+        Where the recipe holds rows by dataset, split and stream and none fits, a sentence says whose values
+        are taken instead.
+        """
+        if self.recipe is None:
+            return []
+        text = (files(RECIPES) / f"{self.recipe}.toml").read_text(encoding="utf-8")
+        rows = tomllib.loads(text).get("when", [])
+        fitting = [row for row in rows if _fits(row["match"], context)]
+        if rows and not fitting:
+            where = " ".join(context[key] for key in ("dataset", "split", "stream"))
+            where = f"target {where}" if self.needs_target else where
+            return [
+                f"{self.name}: no published row for {where}; the recipe takes NTU-60 xsub joint's values."
+            ]
+        return [f"{self.name}: {row['note']}" for row in fitting if "note" in row]
+
+
+def _fits(match: Mapping[str, str | list[str]], context: Mapping[str, str]) -> bool:
+    return all(context[key] in ([want] if isinstance(want, str) else want) for key, want in match.items())
+
+
+def obstacle(task: Task) -> str | None:
+    """Return why a task's subject cannot be trained, or None."""
+    return None if task.subject.trainable else f"'{task.subject.kind}' is no encoder to train"
