@@ -82,6 +82,7 @@ def command(
             prep=preparation.choose(
                 prep,
                 dataset=dataset,
+                skeleton=datasets.get(dataset).skeleton,
                 overrides=overrides,
                 options={"chain.frames": frames, "chain.dtype": dtype},
             ),

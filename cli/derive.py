@@ -43,6 +43,7 @@ def command(
             chosen = preparation.choose(
                 prep,
                 dataset=opened.dataset.name,
+                skeleton=opened.form.skeleton,
                 overrides=overrides,
                 options={"chain.frames": frames, "chain.dtype": dtype},
             )

@@ -65,7 +65,10 @@ def command(
 
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
-    chain = preparation.choose(prep, dataset=dataset, overrides=overrides).values if prep else None
+    chain = None
+    if prep:
+        skeleton = datasets.get(dataset).skeleton
+        chain = preparation.choose(prep, dataset=dataset, skeleton=skeleton, overrides=overrides).values
     progress = console.progress()
     try:
         clips = import_arrays(

@@ -324,7 +324,7 @@ def embedding(
     features2d.check_method(method)
     opened, place = Run.open(run), pick_device(device)
     with ClipFile(file) as clips:
-        misfit = None if allow_mismatch else opened.misfit(clips)
+        misfit = opened.misfit(clips, allow_mismatch)
         if misfit is not None:
             raise DataError(misfit)
         rows = _side(clips, split or opened.split, part)
@@ -401,7 +401,7 @@ def attention(
     camera = _chosen_camera(view, azimuth, elevation)
     opened, place = Run.open(run), pick_device(device)
     with ClipFile(file) as data:
-        misfit = None if allow_mismatch else opened.misfit(data)
+        misfit = opened.misfit(data, allow_mismatch)
         if misfit is not None:
             raise DataError(misfit)
         if which is not None:

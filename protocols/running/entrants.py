@@ -41,7 +41,7 @@ class Entrant:
     data: Path | None = None
     split: str | None = None
     home: Path | None = None
-    misfit: Callable[[ClipFile], str | None] | None = None
+    misfit: Callable[[ClipFile, bool], str | None] | None = None
 
     @property
     def results_dir(self) -> Path | None:

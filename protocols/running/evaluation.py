@@ -169,8 +169,8 @@ class _Work:
             )
         file = ClipFile(path)
         trained = results.PRETRAINED in self.request.kinds
-        if entrant.misfit is not None and trained and not self.request.allow_mismatch:
-            problem = entrant.misfit(file)
+        if entrant.misfit is not None:
+            problem = entrant.misfit(file, not trained or self.request.allow_mismatch)
             if problem is not None:
                 file.close()
                 raise DataError(problem)

@@ -17,6 +17,7 @@ from skeltools.preparation import chain as preparation
 from skeltools.results import record as results
 from skeltools.results.record import Record
 from skeltools.runs.folder import Run
+from skeltools.skeletons import Form
 from skeltools.transforms.streams import to_stream
 
 
@@ -55,7 +56,7 @@ def predict(run: Run, paths: Sequence[Path], device: torch.device, top: int = 5)
     encoder = run.load_encoder(device)
     record = _record(run, state_digest(encoder))
     weight, bias, classes = _classifier(record)
-    clips = torch.stack([_clip(path, record) for path in paths]).to(device)
+    clips = torch.stack([_clip(path, record, run.form) for path in paths]).to(device)
     features = encoder(to_stream(clips, record.stream, run.form.skeleton)).float().cpu()
     if features.shape[1] != weight.shape[1]:
         raise RunError(
@@ -98,8 +99,8 @@ def _classifier(record: Record) -> tuple[Tensor, Tensor, list[str]]:
     return torch.from_numpy(side.weight), torch.from_numpy(side.bias), side.classes
 
 
-def _clip(path: Path, record: Record) -> Tensor:
-    """Read and prepare one raw file, float32 (3, T, 25, 2)."""
+def _clip(path: Path, record: Record, form: Form) -> Tensor:
+    """Read and prepare one raw file, float32 (3, T, V, M)."""
     if path.suffix != ntu.SUFFIX:
         raise FormatError(path, f"expected a raw NTU file named *{ntu.SUFFIX}")
     if not path.exists():
@@ -107,7 +108,7 @@ def _clip(path: Path, record: Record) -> Tensor:
     if not path.is_file():
         raise FormatError(path, "it is not a file")
     data = path.read_bytes()
-    made = preparation.apply(ntu.read(data, str(path)), preparation.stored(record.preparation))
+    made = preparation.apply(ntu.read(data, str(path)), preparation.stored(record.preparation), form)
     if isinstance(made, str):
         raise FormatError(path, f"no clip can be made of it ({made})")
     return torch.from_numpy(np.asarray(made.clip, np.float32))

@@ -79,7 +79,7 @@ def derive(
         excluded = list(file.excluded)
         progress.start("deriving", len(file))
         for row, recording in enumerate(recordings):
-            result = apply(recording, chain, labelled=file.dataset.format == "pku")
+            result = apply(recording, chain, file.form, labelled=file.dataset.format == "pku")
             if isinstance(result, str):
                 excluded.append((file.names[row], result))
             else:
@@ -109,9 +109,9 @@ def derive(
             source_digest=str(file.attrs["source_digest"]),
             raw=_raw(file, rows),
         )
-        arrays = {"clips": read_clips(clips, range(len(rows)), chain.clip_bytes)}
+        arrays = {"clips": read_clips(clips, range(len(rows)), chain.clip_bytes(file.form))}
         if chain.motion == "source":
-            arrays["motion"] = read_clips(motion, range(len(rows)), chain.clip_bytes)
+            arrays["motion"] = read_clips(motion, range(len(rows)), chain.clip_bytes(file.form))
         write_file(out, contents, arrays)
     return len(rows)
 

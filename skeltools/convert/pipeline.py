@@ -29,6 +29,7 @@ from skeltools.convert.plan import (
     make_plan,
     read_unit,
 )
+from skeltools.datasets import registry as datasets
 from skeltools.datasets.registry import Dataset
 from skeltools.errors import FormatError, OutputError, SourceError
 from skeltools.formats import backend
@@ -37,15 +38,13 @@ from skeltools.formats.sources import Entry, list_entries, stream
 from skeltools.preparation.chain import BASE, Chain, apply, choose
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved
-from skeltools.skeletons import plausible
-from skeltools.skeletons.kinect2 import NUM_JOINTS
+from skeltools.skeletons import Form, plausible
 from skeltools.store import notes
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
 from skeltools.store.spool import (
     CLIPS,
     MOTION,
-    RAW_BYTES,
     SPOOL_LAYOUT,
     Done,
     Left,
@@ -55,6 +54,7 @@ from skeltools.store.spool import (
     folder_of,
     forget,
     new_raw_file,
+    raw_bytes,
     write_all,
 )
 from skeltools.store.writer import (
@@ -123,6 +123,16 @@ class Job:
     keep_raw: bool
     reading: Reading = METRES
 
+    @property
+    def form(self) -> Form:
+        """What the clips look like."""
+        return datasets.get(self.dataset).form(self.chain.frames)
+
+    @property
+    def clip_bytes(self) -> int:
+        """Bytes of one clip in the spool."""
+        return self.chain.clip_bytes(self.form)
+
     def settings(self) -> dict[str, str | int | float]:
         """Return how the clips are read and prepared, by name."""
         return {**self.chain.settings(), **self.reading.settings()}
@@ -182,7 +192,7 @@ def convert(
     plausible.check_unit(reading.unit)
     out = Path(out)
     sources = [Path(source)] if isinstance(source, (str, Path)) else [Path(item) for item in source]
-    chain = (prep or choose(options={"chain.frames": frames})).values
+    chain = (prep or choose(skeleton=dataset.skeleton, options={"chain.frames": frames})).values
     folder = folder_of(out)
     if resume and out.is_file() and not replace:
         summary = _finished(out, dataset, {**chain.settings(), **reading.settings()}, progress)
@@ -205,7 +215,7 @@ def convert(
     header = _header(job, plan)
     results = Results(len(plan.units), len(plan.names), keep_raw)
     spool = (
-        Spool.resume(folder, header, chain.clip_bytes, room, results)
+        Spool.resume(folder, header, job.clip_bytes, raw_bytes(job.form.joints), room, results)
         if resume and folder.exists() and not replace
         else Spool.begin(folder, header, results)
     )
@@ -373,7 +383,7 @@ class _Worker:
 
     def __init__(self, job: Job, dataset: Dataset) -> None:
         self._job = job
-        self._dataset = dataset
+        self._dataset, self._form = dataset, job.form
         self._clips = (job.spool / CLIPS).open("r+b", buffering=0)
         self._motion = (job.spool / MOTION).open("r+b", buffering=0) if job.chain.motion == "source" else None
         self._raw = new_raw_file(job.spool) if job.keep_raw else None
@@ -421,7 +431,7 @@ class _Worker:
         fault, large = plausible.judge(recording.coords, recording.frame, recording.slot, unit)
         if fault is not None:
             raise FormatError(path, fault)
-        found = apply(recording, self._job.chain, self._dataset.format == "pku")
+        found = apply(recording, self._job.chain, self._form, self._dataset.format == "pku")
         if isinstance(found, str):
             return Left(clip, found)
         stored = found.clip.astype(found.clip.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -486,29 +496,29 @@ def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Content
         frames=job.chain.frames,
         dtype=job.chain.dtype,
         source_digest=_source_digest(plan, results),
-        raw=None if results.raw is None else _raw_of(results.raw[rows], spool),
+        raw=None if results.raw is None else _raw_of(results.raw[rows], spool, job.form.joints),
         notes=[*plan.notes, *notes.of_clips(told)],
     )
     return contents, rows
 
 
-def _raw_of(places: NDArray[np.int64], spool: Spool) -> Raw:
+def _raw_of(places: NDArray[np.int64], spool: Spool, joints: int) -> Raw:
     numbers = {int(path.name.partition(".")[2]): path for path in spool.raw_files()}
     return Raw(
         counts=places[:, 2],
         frames=places[:, 4],
-        read=partial(_read_raw, places, numbers),
+        read=partial(_read_raw, places, numbers, joints),
     )
 
 
-def _read_raw(places: NDArray[np.int64], files: dict[int, Path], row: int) -> RawBodies:
+def _read_raw(places: NDArray[np.int64], files: dict[int, Path], joints: int, row: int) -> RawBodies:
     number, offset, observed, _, _ = places[row].tolist()
     with files[number].open("rb") as file:
         file.seek(offset)
-        block = file.read(observed * RAW_BYTES)
-    coords = observed * NUM_JOINTS * 3 * 4
+        block = file.read(observed * raw_bytes(joints))
+    coords = observed * joints * 3 * 4
     return (
-        np.frombuffer(block, "<f4", observed * NUM_JOINTS * 3).reshape(-1, NUM_JOINTS, 3),
+        np.frombuffer(block, "<f4", observed * joints * 3).reshape(-1, joints, 3),
         np.frombuffer(block, "<i4", observed, coords),
         np.frombuffer(block, "<i4", observed, coords + 4 * observed),
         np.frombuffer(block, "<i8", observed, coords + 8 * observed),
@@ -524,7 +534,7 @@ def _write(out: Path, contents: Contents, rows: NDArray[np.intp], planned: int, 
         names = [CLIPS, MOTION] if job.chain.motion == "source" else [CLIPS]
         files = {name: stack.enter_context((job.spool / name).open("rb")) for name in names}
         arrays = {
-            name: read_clips(file, rows, job.chain.clip_bytes, job.room if name == CLIPS else 0)
+            name: read_clips(file, rows, job.clip_bytes, job.room if name == CLIPS else 0)
             for name, file in files.items()
         }
         write_file(out, contents, arrays)

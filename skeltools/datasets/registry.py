@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from skeltools.errors import SettingError, did_you_mean
+from skeltools.skeletons import Form, Skeleton, load
 
 STREAMS: tuple[str, ...] = ("joint", "motion", "bone")
 """The streams of a clip, all derived from the stored joint coordinates."""
@@ -58,6 +59,8 @@ class Dataset:
         splits: Names of the official splits, the customary one first.
         train: For NTU and irds, a rule per split telling whether a clip belongs to its training side.
         setups: For NTU, the range of setup numbers that belongs to the dataset.
+        skeleton_name: Name of the skeleton of its clips, as `skeltools.skeletons.load` takes it.
+        bodies: Most bodies of a clip, M; absent ones are all zeros.
         split_files: For PKU, the official split file name per split.
         counts: Official clips (train, test) per split once incomplete clips are left out.
         exemplars: For one-shot recognition, the one known clip of each novel class, as the dataset's authors
@@ -73,9 +76,20 @@ class Dataset:
     licence: str
     train: Mapping[str, Callable[[NtuName], bool]] = field(default_factory=dict)
     setups: range = range(0)
+    skeleton_name: str = "kinect2"
+    bodies: int = 2
     split_files: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     exemplars: tuple[str, ...] = ()
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The skeleton of its clips."""
+        return load(self.skeleton_name)
+
+    def form(self, frames: int) -> Form:
+        """Return what its clips look like with T = `frames`."""
+        return Form(self.skeleton, self.bodies, frames)
 
 
 @cache

@@ -78,7 +78,7 @@ def import_arrays(
     def stored(row: int) -> NDArray[Any]:
         clip = arrays.clips[row]
         if chain is None:  # otherwise that was done before it was prepared
-            clip = checked(clip, arrays.names[row], arrays.files[row], unit)
+            clip = checked(clip, arrays.names[row], arrays.files[row], dataset.skeleton, unit)
         return np.ascontiguousarray(clip, dtype)
 
     progress.start("reading", len(arrays.names))
@@ -88,7 +88,7 @@ def import_arrays(
         digests.append(sha256(values.tobytes()))
         columns["frames"].append(arrays.frames)
         columns["length"].append(int(values.any(axis=(0, 2, 3)).sum()))
-        columns["bodies"].append(int(values[..., 0].any()) + int(values[..., 1].any()))
+        columns["bodies"].append(int(values.any(axis=(0, 1, 2)).sum()))
         columns["gaps"].append(missing_frames(values))
         progress.advance()
     progress.finish()

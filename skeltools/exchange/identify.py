@@ -20,7 +20,7 @@ from skeltools.formats.sources import Entry, list_entries, read_all
 from skeltools.preparation.chain import PACKAGE, Chain, Chosen, central, choose, choose_frames, finish
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import packaged_recipes
-from skeltools.skeletons.kinect2 import PARENTS
+from skeltools.skeletons import Form
 from skeltools.store.reader import ClipFile
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -127,7 +127,7 @@ def identify(
     theirs = _theirs(Path(arrays))
     shown = ", ".join(map(str, raw))
     entries = list_entries([Path(source) for source in raw])
-    plan = make_plan(dataset, entries, shown, choose().values, skip=True)
+    plan = make_plan(dataset, entries, shown, choose(skeleton=dataset.skeleton).values, skip=True)
     recordings, empty = _recordings(dataset, plan, theirs.clips, most)
     if not recordings:
         raise SourceError(f"No clip of {arrays} has its raw file in {shown}: compare the names.")
@@ -136,8 +136,8 @@ def identify(
     dtype = theirs.dtype
     if all(np.array_equal(clip, clip.astype(np.float16)) for clip in clips.values()):
         dtype = "float16"  # however it is stored now, it has been rounded
-    base = choose(options={"chain.frames": frames, "chain.zeros": "keep"}).values
-    labelled = dataset.format == "pku"
+    base = choose(skeleton=dataset.skeleton, options={"chain.frames": frames, "chain.zeros": "keep"}).values
+    labelled, form = dataset.format == "pku", dataset.form(frames)
     tolerance = _HALF if dtype == "float16" else _EXACT
     first = list(_combinations(base, _FIRST_HALF, labelled))
     second = list(_combinations(base, _SECOND_HALF, labelled))
@@ -147,7 +147,7 @@ def identify(
         worst = np.zeros((len(first), len(kinds), len(second)))
         progress.start("trying", len(recordings))
         for name, recording in recordings.items():
-            worst = np.maximum(worst, _gaps(recording, clips[name], first, second, kinds, labelled))
+            worst = np.maximum(worst, _gaps(recording, clips[name], first, second, kinds, form, labelled))
             progress.advance()
         progress.finish()
         tries.append((worst, kinds))
@@ -208,7 +208,7 @@ def _named(
     keys = [key for key in _FIRST_HALF if key != "range" or dataset.format == "pku"]
     fitting = {}
     for name in packaged_recipes(PACKAGE):
-        wanted = replace(choose(name, dataset=dataset.name).values, **changes)
+        wanted = replace(choose(name, dataset=dataset.name, skeleton=dataset.skeleton).values, **changes)
         rows = [alike(chain, wanted, keys) for chain in first]
         if fits[rows][..., [alike(chain, wanted, _SECOND_HALF) for chain in second]].any():
             fitting[name] = wanted.frames
@@ -230,7 +230,7 @@ def _splits(
 
     A setting is left out where all its values agree, as most do on most data, unless none fits.
     """
-    base = choose().values
+    base = choose(skeleton=dataset.skeleton).values
     found: dict[str, tuple[str, ...]] = {}
     for key, format_ in (("splits", "ntu"), ("split_names", "pku")):
         if dataset.format != format_:
@@ -273,11 +273,12 @@ def _gaps(
     first: Sequence[Chain],
     second: Sequence[Chain],
     kinds: Sequence[str],
+    form: Form,
     labelled: bool,
 ) -> NDArray[np.float64]:
     """Return the largest coordinate difference between the clip and what each pair of halves makes of it.
 
-    Form (first, kinds, second).
+    Shape (first, kinds, second).
     """
     gaps = np.full((len(first), len(kinds), len(second)), np.inf)
     known: dict[bytes, NDArray[np.float64]] = {}
@@ -285,14 +286,14 @@ def _gaps(
     for row, chain in enumerate(first):
         alike = _alike(chain, recording.frames)
         if alike not in chosen:
-            chosen[alike] = choose_frames(recording, alike, labelled)
+            chosen[alike] = choose_frames(recording, alike, form, labelled)
         found = chosen[alike]
         if isinstance(found, str) or found.length == 0:
             continue
-        used = central(found, chain)._replace(second=True)
+        used = central(found, chain)._replace(others=1)
         key = b"".join(array.tobytes() for array in (used.raw, used.there, used.first))
         if key not in known:
-            known[key] = np.array([_gap(used, clip, other, kinds) for other in second]).T
+            known[key] = np.array([_gap(used, clip, other, form, kinds) for other in second]).T
         gaps[row] = known[key]
     return gaps
 
@@ -304,20 +305,22 @@ def _alike(chain: Chain, frames: int) -> Chain:
     return replace(chain, span=1.0, cut="first", most_frames=0)
 
 
-def _gap(used: Chosen, clip: NDArray[np.floating[Any]], chain: Chain, kinds: Sequence[str]) -> list[float]:
+def _gap(
+    used: Chosen, clip: NDArray[np.floating[Any]], chain: Chain, form: Form, kinds: Sequence[str]
+) -> list[float]:
     """Return the largest coordinate difference of each kind of clip that the second half makes."""
     made: dict[str, NDArray[Any] | None]
     if list(kinds) == ["joint"]:
-        made = {"joint": finish(used, chain)[0]}
+        made = {"joint": finish(used, chain, form)[0]}
     else:
-        joint, moved = finish(used, replace(chain, motion="source"))
+        joint, moved = finish(used, replace(chain, motion="source"), form)
         motion = np.zeros_like(joint)
         motion[:, :-1] = joint[:, 1:] - joint[:, :-1]
         made = {
             "joint": joint,
             "motion of the clip": motion,
             "motion of the source": moved,
-            "bone": joint - joint[:, :, list(PARENTS)],
+            "bone": joint - joint[:, :, list(form.skeleton.parents)],
         }
     return [float(np.abs(np.asarray(made[kind], np.float64) - clip).max()) for kind in kinds]
 
@@ -380,7 +383,7 @@ def _recordings(
     """
     found: dict[str, Recording] = {}
     empty: set[str] = set()
-    strict = choose().values
+    strict = choose(skeleton=dataset.skeleton).values
 
     def there(unit: Unit) -> bool:
         return any(plan.names[span.clip] in wanted for span in unit.spans)
@@ -403,7 +406,9 @@ def _recordings(
             continue
         for span, recording in zip(unit.spans, read, strict=True):
             name = plan.names[span.clip]
-            if isinstance(choose_frames(recording, strict, dataset.format == "pku"), str):
+            if isinstance(
+                choose_frames(recording, strict, dataset.form(strict.frames), dataset.format == "pku"), str
+            ):
                 empty.add(name)
             elif name in wanted:
                 found[name] = recording

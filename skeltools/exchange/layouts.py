@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.datasets.registry import PARTITIONS, Dataset, parse_ntu_name
+from skeltools.datasets.registry import PARTITIONS, Dataset, get, parse_ntu_name
 from skeltools.errors import FormatError, SettingError, SourceError, counted
 from skeltools.files import kinds, pickles
 from skeltools.files.arrays import open_array
@@ -20,8 +20,7 @@ from skeltools.files.kinds import Kind
 from skeltools.formats.ntu import SUFFIX
 from skeltools.formats.recording import Recording
 from skeltools.preparation.chain import Chain, apply
-from skeltools.skeletons import plausible
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS, PARENTS
+from skeltools.skeletons import Form, Skeleton, plausible
 from skeltools.store.notes import Note, listed
 
 SIDES = {"train": "train", "test": "val"}
@@ -95,6 +94,11 @@ class _Reading:
     labels: Path | None = None
     dataset: Dataset | None = None
 
+    @property
+    def form(self) -> Form:
+        """What the clips look like; those of NTU where the dataset is not known."""
+        return (self.dataset or get("ntu60")).form(1)
+
 
 def read_arrays(
     source: str | Path,
@@ -154,7 +158,7 @@ def _takes_no_names(source: Path, how: _Reading) -> None:
         raise SettingError(f"--labels gives names to arrays without any; {source} has them. Leave it out.")
 
 
-def checked(clip: NDArray[Any], name: str, file: Path, unit: str = "m") -> NDArray[Any]:
+def checked(clip: NDArray[Any], name: str, file: Path, skeleton: Skeleton, unit: str = "m") -> NDArray[Any]:
     """Return a clip (3, T, V, M) of finite numbers in metres, float16 where it was, else float32.
 
     Raises:
@@ -176,7 +180,7 @@ def checked(clip: NDArray[Any], name: str, file: Path, unit: str = "m") -> NDArr
             f"{value}{also}; expected finite numbers.{half if value != 'NaN' else ''}",
         )
     clip = plausible.in_metres(clip, unit)
-    for _, fault in plausible.clip_faults(clip[None], PARENTS, unit):
+    for _, fault in plausible.clip_faults(clip[None], skeleton.parents, unit):
         raise FormatError(file, f"{name}: {fault}")
     return clip
 
@@ -237,7 +241,7 @@ def _read_aimclr(source: Path, how: _Reading) -> Arrays:
         for part, side in SIDES.items():
             names, labels, path_of_names = _names_of(folder, side, how)
             path = folder / f"{side}_position.npy"
-            clips = _read_npy(path)
+            clips = _read_npy(path, how.form)
             if len(clips) != len(names):
                 raise FormatError(path, f"{len(clips)} clips, but {path_of_names.name} names {len(names)}.")
             shapes.add(clips.shape[1:])
@@ -344,16 +348,16 @@ def _open(path: Path) -> NDArray[Any]:
         raise FormatError(path, f"not a NumPy array ({told}).") from None
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
+def _read_npy(path: Path, form: Form) -> NDArray[Any]:
     clips = _open(path)
     if (
         clips.ndim != 5
         or clips.shape[1] != 3
-        or clips.shape[3:] != (NUM_JOINTS, NUM_BODIES)
+        or clips.shape[3:] != (form.joints, form.bodies)
         or clips.shape[2] < 1
     ):
         raise FormatError(
-            path, f"its shape is {clips.shape}; expected (N, 3, T, {NUM_JOINTS}, {NUM_BODIES})."
+            path, f"its shape is {clips.shape}; expected (N, 3, T, {form.joints}, {form.bodies})."
         )
     _numbers(clips, "the array", path)
     return clips
@@ -379,13 +383,15 @@ class _Sequences:
         self.crowded = 0
 
     def add(self, name: str, label: int, points: NDArray[Any]) -> None:
-        """Take a sequence (3, T, 25, M) of any M."""
-        self.crowded += bool(points[..., NUM_BODIES:].any())
+        """Take a sequence (3, T, V, M) of any M."""
+        form = self.how.form
+        self.crowded += bool(points[..., form.bodies :].any())
         if self.how.chain is None:
-            points = _two_bodies(points)
+            points = _first_bodies(points, form.bodies)
         else:
-            metres = checked(points, name, self.path, self.how.unit).astype(np.float32, copy=False)
-            made = apply(Recording.from_columns(metres.transpose(1, 3, 2, 0)), self.how.chain)
+            metres = checked(points, name, self.path, form.skeleton, self.how.unit)
+            columns = metres.astype(np.float32, copy=False).transpose(1, 3, 2, 0)
+            made = apply(Recording.from_columns(columns), self.how.chain, form)
             if isinstance(made, str):
                 self.excluded.append((name, made))
                 return
@@ -441,13 +447,13 @@ class _Sequences:
         )
 
 
-def _two_bodies(points: NDArray[Any]) -> NDArray[Any]:
-    """Return (3, T, 25, M) with the first two bodies, absent ones zeros."""
-    if points.shape[3] == NUM_BODIES:
+def _first_bodies(points: NDArray[Any], bodies: int) -> NDArray[Any]:
+    """Return (3, T, V, m) with the first bodies alone, absent ones zeros."""
+    if points.shape[3] == bodies:
         return points
-    both = np.zeros((*points.shape[:3], NUM_BODIES), points.dtype)
-    both[..., : min(points.shape[3], NUM_BODIES)] = points[..., :NUM_BODIES]
-    return both
+    kept = np.zeros((*points.shape[:3], bodies), points.dtype)
+    kept[..., : min(points.shape[3], bodies)] = points[..., :bodies]
+    return kept
 
 
 def _read_pyskl(path: Path, how: _Reading) -> Arrays:
@@ -464,7 +470,7 @@ def _read_pyskl(path: Path, how: _Reading) -> Arrays:
     splits = _pyskl_splits(path, content["split"])
     sequences = _Sequences(path, how)
     for number, item in enumerate(annotations, start=1):
-        sequences.add(*_annotation(path, f"annotation {number} of {len(annotations)}", item))
+        sequences.add(*_annotation(path, f"annotation {number} of {len(annotations)}", item, how.form.joints))
     named = {*sequences.names, *(name for name, _ in sequences.excluded)}
     sides: dict[str, dict[str, set[str]]] = {part: {} for part in PARTITIONS}
     notes: list[Note] = []
@@ -489,8 +495,8 @@ def _pyskl_splits(path: Path, found: Any) -> dict[str, set[str]]:
         ) from None
 
 
-def _annotation(path: Path, where: str, item: Any) -> tuple[str, int, NDArray[Any]]:
-    """Return name, label and sequence (3, T, 25, M) of one of pyskl's annotations."""
+def _annotation(path: Path, where: str, item: Any, joints: int) -> tuple[str, int, NDArray[Any]]:
+    """Return name, label and sequence (3, T, V, M) of one of pyskl's annotations."""
     keys = "frame_dir, label and keypoint"
     if not isinstance(item, dict):
         told = "None" if item is None else f"of type {type(item).__name__}"
@@ -505,10 +511,8 @@ def _annotation(path: Path, where: str, item: Any) -> tuple[str, int, NDArray[An
     points = item["keypoint"]
     if not isinstance(points, np.ndarray):
         raise FormatError(path, f"{where}, {name}: keypoint is {type(points).__name__}; expected an array.")
-    if points.ndim != 4 or points.shape[2:] != (NUM_JOINTS, 3) or 0 in points.shape:
-        raise FormatError(
-            path, f"{name}: keypoint has shape {points.shape}; expected (M, T, {NUM_JOINTS}, 3)."
-        )
+    if points.ndim != 4 or points.shape[2:] != (joints, 3) or 0 in points.shape:
+        raise FormatError(path, f"{name}: keypoint has shape {points.shape}; expected (M, T, {joints}, 3).")
     _numbers(points, f"{name}: keypoint", path)
     return name, label, points.transpose(3, 1, 2, 0)
 
@@ -525,7 +529,7 @@ def _read_archive(path: Path, how: _Reading) -> Arrays:
         if how.chain is not None:
             raise _prepared(path, "is a file")
         _takes_no_names(path, how)
-        return _read_own(path, content)
+        return _read_own(path, content, how.form)
     if {"x_train", "y_train", "x_test", "y_test"} <= content.keys():
         return _read_ctrgcn(path, content, how)
     raise FormatError(
@@ -535,16 +539,16 @@ def _read_archive(path: Path, how: _Reading) -> Arrays:
     )
 
 
-def _read_own(path: Path, content: dict[str, NDArray[Any]]) -> Arrays:
+def _read_own(path: Path, content: dict[str, NDArray[Any]], form: Form) -> Arrays:
     clips, labels = content["clips"], content["labels"]
     if (
         clips.ndim != 5
         or clips.shape[1] != 3
-        or clips.shape[3:] != (NUM_JOINTS, NUM_BODIES)
+        or clips.shape[3:] != (form.joints, form.bodies)
         or 0 in clips.shape
     ):
         raise FormatError(
-            path, f"clips has shape {clips.shape}; expected (N, 3, T, {NUM_JOINTS}, {NUM_BODIES})."
+            path, f"clips has shape {clips.shape}; expected (N, 3, T, {form.joints}, {form.bodies})."
         )
     _numbers(clips, "clips", path)
     if labels.shape != (len(clips),) or labels.dtype.kind not in "iu":
@@ -612,13 +616,14 @@ def _read_ctrgcn(path: Path, content: dict[str, NDArray[Any]], how: _Reading) ->
     classes = 0
     for part in PARTITIONS:
         points = content[f"x_{part}"]
-        width = NUM_BODIES * NUM_JOINTS * 3
+        form = how.form
+        width = form.bodies * form.joints * 3
         if points.ndim != 3 or points.shape[2] != width or points.shape[1] == 0:
             raise FormatError(path, f"x_{part} has shape {points.shape}; expected (N, T, {width}).")
         _numbers(points, f"x_{part}", path)
         labels, classes = _one_hot(path, f"y_{part}", content[f"y_{part}"], len(points))
         # A frame: body slowest, then joint, then x y z.
-        shaped = points.reshape(*points.shape[:2], NUM_BODIES, NUM_JOINTS, 3).transpose(0, 4, 1, 3, 2)
+        shaped = points.reshape(*points.shape[:2], form.bodies, form.joints, 3).transpose(0, 4, 1, 3, 2)
         for name, label, clip in zip(names[part], labels, shaped, strict=True):
             sequences.add(name, label, clip if how.chain is None else _without_padding(clip))
     arrays = sequences.arrays({split: set(names["train"])}, {split: set(names["test"])}, notes)

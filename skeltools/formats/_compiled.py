@@ -245,10 +245,10 @@ def table(data: bytes, columns: int) -> NDArray[np.float32] | None:
 def _prepare(
     coords: Any, place: Any, start: int, stop: int, clip: Any, centre: int, left: int, right: int
 ) -> Any:
-    """Prepare the first two bodies of frames start to stop-1 by the reference's chain.
+    """Prepare the bodies of frames start to stop-1 by the reference's chain.
 
-    `place` (F, 2) holds the observation of each frame and column, -1 where there is none; `clip`
-    (3, T, 25, 2) is filled. Every operation is the one, and in the order, of `skeltools.preparation.chain`.
+    `place` (F, M) holds the observation of each frame and column, -1 where there is none; `clip`
+    (3, T, V, M) is filled. Every operation is the one, and in the order, of `skeltools.preparation.chain`.
     Returns L and the frames the first body misses in between.
     """
     joints = coords.shape[1]
@@ -268,7 +268,7 @@ def _prepare(
         clip[:] = 0
         return 0, gaps
     work = np.empty((3, frames, joints))
-    for body in range(2):
+    for body in range(place.shape[1]):
         there = False
         for frame in range(len(place)):
             row = place[frame, body]
@@ -322,15 +322,15 @@ def prepare(
     """Prepare a recording by the reference's chain (spec section 3).
 
     Args:
-        coords: float32 (B, 25, 3), every observed body, metres.
-        place: int32 (F, 2), the observation of each frame and column, -1 where there is none.
+        coords: float32 (B, V, 3), every observed body, metres.
+        place: int32 (F, M), the observation of each frame and column, -1 where there is none.
         window: The first of the F frames that is used and the one after the last.
         frames: T.
         joints: Centre, left shoulder and right shoulder.
 
     Returns:
-        The clip, float32 (3, T, 25, 2), L, and the frames without a first body between those with one.
+        The clip, float32 (3, T, V, M), L, and the frames without a first body between those with one.
     """
-    clip = np.empty((3, frames, coords.shape[1], 2), np.float32)
+    clip = np.empty((3, frames, coords.shape[1], place.shape[1]), np.float32)
     length, gaps = _prepare(coords, place, *window, clip, *joints)
     return clip, length, gaps

@@ -16,7 +16,9 @@ from skeltools.errors import FormatError
 from skeltools.formats import text
 from skeltools.formats.ntu import number_fault
 from skeltools.formats.text import shown
-from skeltools.skeletons.kinect2 import NUM_JOINTS
+from skeltools.skeletons import load
+
+NUM_JOINTS = load("kinect2").num_joints
 
 NAME = re.compile(r"([0-9]{1,6})_([0-9]{1,6})_([0-8])_([0-9]{1,4})_([123])_([A-Za-z][A-Za-z0-9-]*)", re.ASCII)
 
@@ -31,7 +33,7 @@ JOINTS = (
     "HipRight", "KneeRight", "AnkleRight", "FootRight", "SpineShoulder", "HandTipLeft", "ThumbLeft",
     "HandTipRight", "ThumbRight",
 )  # fmt: skip
-"""Kinect's joint names in the order of `skeltools.skeletons.kinect2.JOINTS`, in which they stand in a line."""
+"""Kinect's joint names in the order of the skeleton kinect2, in which they stand in a line."""
 
 _NAMES = tuple(name.encode() for name in JOINTS)
 

@@ -16,9 +16,11 @@ from skeltools.errors import FormatError
 from skeltools.formats import backend, text
 from skeltools.formats.recording import Recording
 from skeltools.formats.text import shown
-from skeltools.skeletons.kinect2 import NUM_JOINTS
+from skeltools.skeletons import load
 
 SUFFIX = ".skeleton"
+
+NUM_JOINTS = load("kinect2").num_joints
 
 MOST_BODIES = 6
 """A Kinect v2 follows at most six bodies, so a frame with more is damaged."""
@@ -45,7 +47,7 @@ def parse(data: bytes, path: str) -> NDArray[np.float32]:
     Raises:
         FormatError: The content is not what the format says, with the line.
     """
-    return read(data, path).first_two()
+    return read(data, path).first(2)
 
 
 def read(data: bytes, path: str) -> Recording:

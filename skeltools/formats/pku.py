@@ -12,8 +12,10 @@ from skeltools.errors import FormatError
 from skeltools.formats import backend, text
 from skeltools.formats.ntu import number_fault
 from skeltools.formats.text import shown
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
+from skeltools.skeletons import load
 
+NUM_BODIES = 2
+NUM_JOINTS = load("kinect2").num_joints
 COLUMNS = NUM_BODIES * NUM_JOINTS * 3
 """Numbers in a row of a skeleton file: two bodies of 25 joints, x y z each."""
 

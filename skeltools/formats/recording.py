@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
-
 
 @dataclass(frozen=True)
 class Recording:
@@ -16,7 +14,7 @@ class Recording:
 
     Attributes:
         frames: L, frames without a body included.
-        coords: float32 (B, 25, 3), metres.
+        coords: float32 (B, V, 3), metres.
         frame: int32 (B,), the 0-based frame of each observation, never decreasing.
         slot: int32 (B,), its 0-based place among the bodies of its frame.
         ids: int64 (B,), its tracking id (the body's column where the format has no ids); an id of 2**63 or
@@ -31,13 +29,13 @@ class Recording:
     ids: NDArray[np.int64]
     notes: tuple[tuple[str, int], ...] = ()
 
-    def first_two(self) -> NDArray[np.float32]:
-        """Return the first two bodies of each frame in file order, float32 (3, L, 25, 2); absent ones are 0.
+    def first(self, bodies: int) -> NDArray[np.float32]:
+        """Return the first bodies of each frame in file order, float32 (3, L, V, bodies); absent ones are 0.
 
-        Tracking ids are ignored, as in the reference (spec section 2).
+        Tracking ids are ignored, as in the reference.
         """
-        raw = np.zeros((self.frames, NUM_BODIES, NUM_JOINTS, 3), np.float32)
-        kept = self.slot < NUM_BODIES
+        raw = np.zeros((self.frames, bodies, *self.coords.shape[1:]), np.float32)
+        kept = self.slot < bodies
         if kept.all():
             raw[self.frame, self.slot] = self.coords
         else:
@@ -58,7 +56,7 @@ class Recording:
 
     @classmethod
     def from_columns(cls, columns: NDArray[np.float32], notes: tuple[tuple[str, int], ...] = ()) -> Recording:
-        """Build a recording from float32 (L, M, 25, 3), where an all-zero body is an absent one."""
+        """Build a recording from float32 (L, M, V, 3), where an all-zero body is an absent one."""
         present = columns.any(axis=(2, 3))
         frame, slot = np.nonzero(present)
         return cls(

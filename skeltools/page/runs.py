@@ -94,7 +94,7 @@ def gather(
     with ExitStack() as stack:
         for run in runs:
             file = _data(run, data, notes, stack)
-            misfit = None if file is None or allow_mismatch else run.misfit(file)
+            misfit = None if file is None else run.misfit(file, allow_mismatch)
             if misfit is not None:
                 raise DataError(misfit)
             one = _one(run, records[run.path], file, pool, share, points, method, device, notes, progress)

@@ -87,8 +87,10 @@ def panels(
     made = []
     if raw:
         recording = file.recording(row)
-        found = bodies.select(recording, str(file.attrs.get("chain.bodies", "first")))
-        seen = recording.first_two() if isinstance(found, str) else found.raw
+        found = bodies.select(
+            recording, str(file.attrs.get("chain.bodies", "first")), bodies=file.form.bodies
+        )
+        seen = recording.first(file.form.bodies) if isinstance(found, str) else found.raw
         made.append(Panel(f"recording, {seen.shape[1]} frames", seen))
     beside = ", bodies set apart" if is_set_apart(clip, centre) else ""
     made.append(Panel(f"prepared, {clip.shape[1]} frames{beside}", apart(clip, centre)))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.formats.recording import Recording
-from skeltools.skeletons.kinect2 import LEFT_SHOULDER, NUM_BODIES, NUM_JOINTS, RIGHT_SHOULDER
+from skeltools.skeletons import Skeleton
 
 _PLACES = 4
 """Places of a frame that `spread` chooses from (2s-AGCN, CMD)."""
@@ -33,8 +33,8 @@ class Bodies(NamedTuple):
     """The bodies of a clip.
 
     Attributes:
-        raw: float32 (3, L, 25, 2), metres; zeros where a body is not there.
-        there: bool (L, 2), in which frames each body is there.
+        raw: float32 (3, L, V, 2), metres; zeros where a body is not there.
+        there: bool (L, M), in which frames each body is there.
         alone: Whether the clip has one body only, which ``absent = copy`` then copies.
     """
 
@@ -43,7 +43,7 @@ class Bodies(NamedTuple):
     alone: bool
 
 
-def select(recording: Recording, how: str, gaps: str = "keep") -> Bodies | str:
+def select(recording: Recording, how: str, gaps: str = "keep", bodies: int = 2) -> Bodies | str:
     """Return the bodies of a recording, or the reason (code, colon, details) why none is left.
 
     Args:
@@ -53,15 +53,16 @@ def select(recording: Recording, how: str, gaps: str = "keep") -> Bodies | str:
             ``tracked``: tracks by id, without those that look like noise, most motion first.
         gaps: ``keep``: a body stands in the frames it was seen in. ``close``: frames without a body are
             dropped, and a body that returns goes on right after its last frame, too early.
+        bodies: M, the most that a clip holds.
     """
     if how == "first" and gaps == "keep":
-        return _bodies(recording.first_two())
+        return _bodies(recording.first(bodies))
     if how == "tracked":
         ids = recording.ids
         groups = [np.flatnonzero(ids == track) for track in dict.fromkeys(ids.tolist())]
     else:
         seen = recording.coords.any(axis=(1, 2))
-        places = NUM_BODIES if how == "first" else _PLACES
+        places = bodies if how == "first" else max(_PLACES, bodies)
         groups = [np.flatnonzero(seen & (recording.slot == place)) for place in range(places)]
     frames, at = recording.frames, recording.frame
     if gaps == "close":
@@ -69,10 +70,10 @@ def select(recording: Recording, how: str, gaps: str = "keep") -> Bodies | str:
         if any(at[group].max(initial=-1) >= frames for group in groups):
             return TOO_LONG
     if how == "tracked":
-        return _tracked(recording.coords, frames, at, groups)
+        return _tracked(recording.coords, frames, at, groups, bodies)
     if how == "spread":
-        groups = _by_spread(recording.coords, groups)
-    return _bodies(_place(recording.coords, frames, at, list(enumerate(groups))))
+        groups = _by_spread(recording.coords, groups)[:bodies]
+    return _bodies(_place(recording.coords, frames, at, list(enumerate(groups)), bodies))
 
 
 def _bodies(raw: NDArray[np.float32]) -> Bodies:
@@ -100,34 +101,39 @@ def _place(
     frames: int,
     at: NDArray[np.int32],
     groups: list[tuple[int, NDArray[np.intp]]],
+    bodies: int,
 ) -> NDArray[np.float32]:
     """Put groups of observations into body columns; later ones overwrite."""
-    raw = np.zeros((frames, NUM_BODIES, NUM_JOINTS, 3), np.float32)
+    raw = np.zeros((frames, bodies, *coords.shape[1:]), np.float32)
     for column, group in groups:
         raw[at[group], column] = coords[group]
     return np.ascontiguousarray(raw.transpose(3, 0, 2, 1))
 
 
 def _by_spread(coords: NDArray[np.float32], groups: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
-    """Return the two groups with the greatest spread, of equal ones the last place first (as theirs)."""
+    """Return the groups, the greatest spread first, of equal ones the last place first (as theirs)."""
     spreads = [
         float(coords[group].astype(np.float64).std(axis=(0, 1)).sum()) if len(group) else 0.0
         for group in groups
     ]
     order = sorted(range(len(groups)), key=lambda place: (spreads[place], place), reverse=True)
-    return [groups[place] for place in order[:NUM_BODIES]]
+    return [groups[place] for place in order]
 
 
 def _motion(coords: NDArray[np.float32]) -> np.float32:
-    """Return the variance of (n, 25, 3) over frames and joints, summed over x, y and z; float32 as theirs."""
+    """Return the variance of (n, V, 3) over frames and joints, summed over x, y and z; float32 as theirs."""
     moved: np.float32 = coords.reshape(-1, 3).var(axis=0).sum()
     return moved
 
 
 def _tracked(
-    coords: NDArray[np.float32], frames: int, at: NDArray[np.int32], tracks: list[NDArray[np.intp]]
+    coords: NDArray[np.float32],
+    frames: int,
+    at: NDArray[np.int32],
+    tracks: list[NDArray[np.intp]],
+    bodies: int,
 ) -> Bodies | str:
-    """Choose among tracks as CTR-GCN's scripts do (spec section 10).
+    """Choose among tracks as CTR-GCN's scripts do.
 
     Where there are several, short ones and those too wide go, the last one never for its width; frames whose
     coordinates add up to 0 are dropped. Of those left, the one with the most motion comes first.
@@ -139,12 +145,12 @@ def _tracked(
             return TOO_SHORT
         tracks = _without_wide(coords, tracks)
     alone = len(tracks) <= 1
-    columns = [(0, track) for track in tracks] if alone else _columns(at, tracks)
-    raw = _place(coords, frames, at, columns)
-    by_frame = raw.transpose(1, 3, 2, 0).reshape(frames, NUM_BODIES, 3 * NUM_JOINTS)  # in their order
+    columns = [(0, track) for track in tracks] if alone else _columns(at, tracks, bodies)
+    raw = _place(coords, frames, at, columns, bodies)
+    by_frame = raw.transpose(1, 3, 2, 0).reshape(frames, bodies, 3 * coords.shape[1])  # in their order
     there = by_frame.sum(axis=2) != 0
     if several:
-        kept = by_frame.reshape(frames, 6 * NUM_JOINTS).sum(axis=1) != 0
+        kept = by_frame.reshape(frames, bodies * 3 * coords.shape[1]).sum(axis=1) != 0
         raw, there = raw[:, kept], there[kept]
     elif tracks:
         there[at[tracks[0]], 0] = True  # be it with zeros
@@ -177,13 +183,15 @@ def _narrow(coords: NDArray[np.float32]) -> NDArray[np.bool_]:
     return flags
 
 
-def _columns(at: NDArray[np.int32], tracks: list[NDArray[np.intp]]) -> list[tuple[int, NDArray[np.intp]]]:
+def _columns(
+    at: NDArray[np.int32], tracks: list[NDArray[np.intp]], bodies: int
+) -> list[tuple[int, NDArray[np.intp]]]:
     """Give each track the first body with whose interval it shares at most one frame; others go.
 
-    Body 1's interval is that of the first track, body 2's begins as frame 0 alone; both grow with what joins.
+    Body 1's interval is that of the first track, the others' begin as frame 0 alone; all grow with what joins.
     """
     placed = [(0, tracks[0])]
-    intervals = [(int(at[tracks[0][0]]), int(at[tracks[0][-1]])), (0, 0)]
+    intervals = [(int(at[tracks[0][0]]), int(at[tracks[0][-1]]))] + [(0, 0)] * (bodies - 1)
     for track in tracks[1:]:
         start, end = int(at[track[0]]), int(at[track[-1]])
         for column, (first, last) in enumerate(intervals):
@@ -197,7 +205,7 @@ def _columns(at: NDArray[np.int32], tracks: list[NDArray[np.intp]]) -> list[tupl
 def repeat(
     raw: NDArray[np.float32], there: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Fill the frames of (3, L, 25, M) that a body misses at its start and end, as 2s-AGCN's scripts do.
+    """Fill the frames of (3, L, V, M) that a body misses at its start and end, as 2s-AGCN's scripts do.
 
     A body that is missing in the first frame is moved to the front, the frames it is there in one after the
     other. After the frame in which a body is last there, all its frames so far are repeated up to frame L.
@@ -213,18 +221,20 @@ def repeat(
 
 
 def to_first_frame_axes(
-    clip: NDArray[np.floating], first: NDArray[np.floating] | None = None
+    clip: NDArray[np.floating], skeleton: Skeleton, first: NDArray[np.floating] | None = None
 ) -> NDArray[np.floating]:
-    """Turn (3, L, 25, M) so that person 1's spine (joint 0 to 1) in the first frame lies along z and then
+    """Turn (3, L, V, M) so that person 1's spine (joint 0 to 1) in the first frame lies along z and then
     the shoulder line (left to right) along x. One rotation for all frames and bodies.
 
     Args:
         clip: float32 or float64; every step is rounded to it.
-        first: (3, 1, 25, 1), person 1 where the axes are taken; None for the clip's own first frame.
+        skeleton: Its shoulders make the line.
+        first: (3, 1, V, 1), person 1 where the axes are taken; None for the clip's own first frame.
     """
     if first is None:
         first = clip[:, :1, :, :1]
-    for start, end, target in ((0, 1, (0.0, 0.0, 1.0)), (LEFT_SHOULDER, RIGHT_SHOULDER, (1.0, 0.0, 0.0))):
+    shoulders = (skeleton.left_shoulder, skeleton.right_shoulder)
+    for (start, end), target in (((0, 1), (0.0, 0.0, 1.0)), (shoulders, (1.0, 0.0, 0.0))):
         turn = _rotation_onto(first[:, 0, end, 0] - first[:, 0, start, 0], np.array(target))
         first, clip = (
             (turn @ part.reshape(3, -1)).reshape(part.shape).astype(part.dtype) for part in (first, clip)

@@ -1,27 +1,28 @@
-"""The chain from a recording to a clip ``(3, T, 25, 2)``.
+"""The chain from a recording to a clip ``(3, T, V, M)``.
 
 Its steps, in order: range, bodies (with gaps), most_frames and cut, pad, absent, length, span
 (`choose_frames` and `central`); centre, rotation to axes, resize, rotation by yaw (`finish`).
 
-The default is spec section 3, the chain behind the published numbers. Every step where other projects
+The default is the chain behind the published numbers. Every step where other projects
 differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparation.recipes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.errors import SettingError
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
 from skeltools.preparation import bodies
 from skeltools.settings import Resolved, build, resolve, setting
-from skeltools.skeletons.kinect2 import LEFT_SHOULDER, NUM_BODIES, NUM_JOINTS, RIGHT_SHOULDER
+from skeltools.skeletons import Form, Skeleton, load
 
 PADDED = 300
 """Frames that projects' scripts pad a clip to; no NTU recording has more."""
@@ -69,9 +70,9 @@ class Chain:
         "The second body of a clip with one: zeros, or a copy of the first.", choices=("zeros", "copy")
     )
     length: str = setting(
-        "L, the frames used from the front: as many as have a first body, as many as have any body, up to "
-        f"the last with any body, or {PADDED} however few there are.",
-        choices=("first-body", "any-body", "last", "padded"),
+        "L, the frames used from the front: as many as have joint 0 of the first body, as many as have any joint "
+        f"of it, as many as have any body, up to the last with any body, or {PADDED} however few there are.",
+        choices=("first-body", "first-person", "any-body", "last", "padded"),
     )
     span: float = setting("Central share of the L frames that is used.", above=0.0, high=1.0)
     centre: str = setting(
@@ -79,7 +80,7 @@ class Chain:
         "of person 1 in its first frame, whichever frames are used; nothing.",
         choices=("frame", "person", "first", "none"),
     )
-    centre_joint: int = setting("The centre joint, 0-based.", low=0, high=NUM_JOINTS - 1)
+    centre_joint: int = setting("The centre joint, 0-based; -1 is the skeleton's own centre.", low=-1)
     resize: str = setting(
         "Linear interpolation with half-pixel centres, or the middle frame of each of T equal segments.",
         choices=("linear", "sample"),
@@ -101,10 +102,29 @@ class Chain:
         """Return every setting by name."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
-    @property
-    def clip_bytes(self) -> int:
-        """Bytes of one stored clip."""
-        return 3 * self.frames * NUM_JOINTS * 2 * np.dtype(self.dtype).itemsize
+    def clip_bytes(self, form: Form) -> int:
+        """Return the bytes of one stored clip."""
+        return 3 * self.frames * form.joints * form.bodies * np.dtype(self.dtype).itemsize
+
+    def of(self, skeleton: Skeleton) -> Chain:
+        """Return the chain for clips of a skeleton: where its centre is one joint, by its number.
+
+        Raises:
+            SettingError: It has no such joint, or a step is defined for Kinect v2 alone.
+        """
+        if self.centre_joint >= skeleton.num_joints:
+            raise SettingError(
+                f"chain.centre_joint {self.centre_joint} is no joint of the skeleton {skeleton.name}, which has "
+                f"{skeleton.num_joints}: 0 to {skeleton.num_joints - 1}, or -1 for its own centre."
+            )
+        if self.rotation == "axes" and skeleton != load("kinect2"):
+            raise SettingError(
+                f"chain.rotation=axes turns the spine of Kinect v2 (joints 0 and 1), not of {skeleton.name}. "
+                "Choose yaw or none."
+            )
+        if self.centre_joint == -1 and len(skeleton.centre) == 1:
+            return replace(self, centre_joint=skeleton.centre[0])
+        return self
 
 
 @dataclass(frozen=True)
@@ -116,6 +136,7 @@ def choose(
     prep: str = BASE,
     *,
     dataset: str = "",
+    skeleton: Skeleton | None = None,
     overrides: Iterable[str] = (),
     options: Mapping[str, Any] | None = None,
 ) -> Resolved[Chain]:
@@ -124,6 +145,7 @@ def choose(
     Args:
         prep: Name of a packaged recipe (skeattnclr, aimclr, ctrgcn, cmd) or path of a TOML file.
         dataset: Name of the dataset, for what a recipe says of some datasets alone (``[[when]]``).
+        skeleton: That of the dataset; Kinect v2 when None.
         overrides: ``chain.key=value`` texts.
         options: Values by dotted key that came from short options; None is skipped.
 
@@ -139,7 +161,9 @@ def choose(
         options=options,
         package=PACKAGE,
     )
-    return Resolved(found.values.chain, found.flat, found.origin, found.title)
+    chain = found.values.chain.of(skeleton or load("kinect2"))
+    flat = {f"chain.{key}": value for key, value in chain.settings().items()}
+    return Resolved(chain, flat, found.origin, found.title)
 
 
 def stored(attributes: Mapping[str, Any]) -> Chain:
@@ -163,11 +187,11 @@ class Prepared(NamedTuple):
     """A prepared clip and what was found in its recording.
 
     Attributes:
-        clip: (3, T, 25, 2), metres, in the chain's dtype.
+        clip: (3, T, V, M), metres, in the chain's dtype.
         motion: The motion stream where the chain takes it before the resize, else None.
         frames: Frames of the recording.
         length: L.
-        bodies: 1, or 2 when the second body is there in any frame; 0 in a clip of zeros.
+        bodies: How many bodies are there in any frame; 0 in a clip of zeros.
         gaps: Frames without a first body between the first and the last frame with one.
     """
 
@@ -183,68 +207,68 @@ class Chosen(NamedTuple):
     """The frames of a recording that a clip is made of: what the first half of the chain gives.
 
     Attributes:
-        raw: float32 (3, F, 25, M), metres; zeros where a body is not there.
+        raw: float32 (3, F, V, M), metres; zeros where a body is not there.
         there: bool (F, M), in which frames each body is there.
-        first: float32 (3, 1, 25, 1), person 1 in the first frame it is there in, whichever frames are used.
+        first: float32 (3, 1, V, 1), person 1 in the first frame it is there in, whichever frames are used.
         length: L.
-        second: Whether there is a second body.
+        others: How many bodies there are beside the first.
     """
 
     raw: NDArray[np.float32]
     there: NDArray[np.bool_]
     first: NDArray[np.float32]
     length: int
-    second: bool = True
+    others: int = 1
 
     @classmethod
-    def of(
-        cls, raw: NDArray[np.float32], there: NDArray[np.bool_], length: int, second: bool = True
-    ) -> Chosen:
+    def of(cls, raw: NDArray[np.float32], there: NDArray[np.bool_], length: int, others: int = 1) -> Chosen:
         """Return these frames, person 1 found in them."""
         at = int(np.argmax(raw[..., 0].any(axis=(0, 2))))
-        return cls(raw, there, raw[:, at : at + 1, :, :1], length, second)
+        return cls(raw, there, raw[:, at : at + 1, :, :1], length, others)
 
 
 def prepare(raw: NDArray[np.float32], frames: int = 64) -> tuple[NDArray[np.float32], int]:
-    """Run the default chain (spec section 3) on one raw clip.
+    """Run the default chain on one raw clip of Kinect v2.
 
     Args:
-        raw: float32 (3, L, 25, 2), metres; an absent body is zeros.
+        raw: float32 (3, L, V, M), metres; an absent body is zeros.
         frames: T, the frames of the result.
 
     Returns:
-        The clip, float32 (3, T, 25, 2), and its length (0, with a clip of zeros, when body 0 is never there).
+        The clip, float32 (3, T, V, M), and its length (0, with a clip of zeros, when body 0 is never there).
         A body that is absent throughout stays all zero. Computed in double precision and rounded once.
     """
     chain = _default(frames)
     raw = window(raw, chain)
     chosen = Chosen.of(raw, np.asarray(raw.any(axis=(0, 2))), length_of(raw))
-    return finish(central(chosen, chain), chain)[0], chosen.length
+    form = Form(load("kinect2"), raw.shape[3], frames)
+    return finish(central(chosen, chain), chain, form)[0], chosen.length
 
 
-def apply(recording: Recording, chain: Chain, labelled: bool = False) -> Prepared | str:
+def apply(recording: Recording, chain: Chain, form: Form, labelled: bool = False) -> Prepared | str:
     """Prepare one recording.
 
     Args:
         recording: What was read.
         chain: The settings.
+        form: Skeleton and number of bodies of the clip.
         labelled: The recording is the frame range of a label (PKU-MMD), so ``chain.range`` applies.
 
     Returns:
         The prepared clip, or the reason (code, colon, details) for leaving it out.
     """
     if backend.compiled() and _is_reference(chain):
-        return _apply_compiled(recording, chain)
-    chosen = choose_frames(recording, chain, labelled)
+        return _apply_compiled(recording, chain, form)
+    chosen = choose_frames(recording, chain, form, labelled)
     if isinstance(chosen, str):
         return chosen
-    clip, motion = finish(central(chosen, chain), chain)
+    clip, motion = finish(central(chosen, chain), chain, form)
     return Prepared(
         clip=clip,
         motion=motion,
         frames=recording.frames - int(labelled and chain.range == "start..end"),
         length=chosen.length,
-        bodies=int(chosen.raw[..., 0].any()) + chosen.second,
+        bodies=int(chosen.raw[..., 0].any()) + chosen.others,
         gaps=missing_frames(chosen.raw),
     )
 
@@ -259,33 +283,33 @@ _REFERENCE = {
 
 @lru_cache(maxsize=16)
 def _is_reference(chain: Chain) -> bool:
-    return all(getattr(chain, key) == value for key, value in _REFERENCE.items())
+    return chain.centre_joint >= 0 and all(getattr(chain, key) == value for key, value in _REFERENCE.items())
 
 
-def _apply_compiled(recording: Recording, chain: Chain) -> Prepared | str:
+def _apply_compiled(recording: Recording, chain: Chain, form: Form) -> Prepared | str:
     """Do what `apply` does, in one compiled pass; bit for bit the same."""
     from skeltools.formats import _compiled
 
     if recording.frames == 0:
         return EMPTY
-    kept = recording.slot < NUM_BODIES
+    kept = recording.slot < form.bodies
     if not recording.coords.any() or not recording.coords[kept].any():
         return ALL_ZERO
-    place = np.full((recording.frames, NUM_BODIES), -1, np.int32)
+    place = np.full((recording.frames, form.bodies), -1, np.int32)
     place[recording.frame[kept], recording.slot[kept]] = np.flatnonzero(kept)
     frames = recording.frames
     start, stop, _ = _kept(frames, chain).indices(frames)
-    joints = (chain.centre_joint, LEFT_SHOULDER, RIGHT_SHOULDER)
+    joints = (chain.centre_joint, form.skeleton.left_shoulder, form.skeleton.right_shoulder)
     clip, length, gaps = _compiled.prepare(recording.coords, place, (start, stop), chain.frames, joints)
     if length == 0:
         return UNTRACKED
-    second = place[:, 1]
+    others = (column[column >= 0] for column in place[:, 1:].T)
     return Prepared(
         clip=clip,
         motion=None,
         frames=frames,
         length=length,
-        bodies=1 + bool(recording.coords[second[second >= 0]].any()),
+        bodies=1 + sum(bool(recording.coords[column].any()) for column in others),
         gaps=gaps,
     )
 
@@ -299,7 +323,7 @@ OF_CHAIN = frozenset(
 """Codes of the reasons for which the chain leaves a clip out."""
 
 
-def choose_frames(recording: Recording, chain: Chain, labelled: bool = False) -> Chosen | str:
+def choose_frames(recording: Recording, chain: Chain, form: Form, labelled: bool = False) -> Chosen | str:
     """Do the first half of the chain, up to L: which bodies, in which frames.
 
     Returns:
@@ -309,15 +333,16 @@ def choose_frames(recording: Recording, chain: Chain, labelled: bool = False) ->
         recording = recording.without_first_frame()
     if recording.frames == 0:
         return EMPTY
-    found = bodies.select(recording, chain.bodies, chain.gaps)
+    found = bodies.select(recording, chain.bodies, chain.gaps, form.bodies)
     if isinstance(found, str):
         return found
     raw, there, alone = found
     if not raw.any():
         if chain.zeros == "exclude":
             return ALL_ZERO
-        raw, there = np.zeros((3, 1, NUM_JOINTS, NUM_BODIES), np.float32), np.zeros((1, NUM_BODIES), bool)
-    second = not alone and bool(raw[..., 1].any())
+        raw = np.zeros((3, 1, form.joints, form.bodies), np.float32)
+        there = np.zeros((1, form.bodies), bool)
+    others = 0 if alone else int(raw[..., 1:].any(axis=(0, 1, 2)).sum())
     kept = _kept(raw.shape[1], chain)
     raw, there = raw[:, kept], there[kept]
     if chain.length == "padded":
@@ -325,13 +350,14 @@ def choose_frames(recording: Recording, chain: Chain, labelled: bool = False) ->
         raw, there = np.pad(raw, ((0, 0), (0, more), (0, 0), (0, 0))), np.pad(there, ((0, more), (0, 0)))
     if chain.pad == "repeat":
         raw, there = bodies.repeat(raw, there)
-    if chain.absent == "copy" and alone:
-        raw, there = raw[..., [0, 0]], there[:, [0, 0]]
+    if chain.absent == "copy" and alone and form.bodies > 1:
+        columns = [0, 0, *range(2, form.bodies)]
+        raw, there = raw[..., columns], there[:, columns]
     length = length_of(raw, chain.length, there) if there.any() else 0
     centred = chain.centre != "first" or raw[..., 0].any()
     if chain.zeros == "exclude" and not (length and centred):
         return UNTRACKED
-    return Chosen.of(raw, there, length, second)
+    return Chosen.of(raw, there, length, others)
 
 
 def central(chosen: Chosen, chain: Chain) -> Chosen:
@@ -341,7 +367,7 @@ def central(chosen: Chosen, chain: Chain) -> Chosen:
     return chosen._replace(raw=chosen.raw[:, used], there=chosen.there[used])
 
 
-def finish(used: Chosen, chain: Chain) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def finish(used: Chosen, chain: Chain, form: Form) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Do the second half of the chain on the frames that are used: centre, resize, rotate.
 
     Returns:
@@ -349,14 +375,14 @@ def finish(used: Chosen, chain: Chain) -> tuple[NDArray[Any], NDArray[Any] | Non
     """
     dtype = np.dtype(chain.dtype)
     if used.length == 0:
-        zeros = np.zeros((3, chain.frames, NUM_JOINTS, NUM_BODIES), dtype)
+        zeros = np.zeros((3, chain.frames, form.joints, form.bodies), dtype)
         return zeros, zeros if chain.motion == "source" else None
-    if not used.second and chain.absent == "zeros":  # the second body is zero and stays so
+    if not used.others and chain.absent == "zeros":  # the other bodies are zero and stay so
         used = used._replace(raw=used.raw[..., :1], there=used.there[:, :1])
-    clip = _centred(used.raw, used.there, used.first, chain)
+    clip = _centred(used.raw, used.there, used.first, chain, form.skeleton)
     if chain.rotation == "axes":
-        first = _centred(used.first, np.ones((1, 1), bool), used.first, chain)
-        clip = bodies.to_first_frame_axes(clip, first)
+        first = _centred(used.first, np.ones((1, 1), bool), used.first, chain, form.skeleton)
+        clip = bodies.to_first_frame_axes(clip, form.skeleton, first)
     exact = clip.astype(np.float64, copy=False)
     pick = resize if chain.resize == "linear" else sample
     motion = None
@@ -366,15 +392,15 @@ def finish(used: Chosen, chain: Chain) -> tuple[NDArray[Any], NDArray[Any] | Non
         motion = pick(moved, chain.frames)
     exact = pick(exact, chain.frames)
     if chain.rotation == "yaw":
-        cosine, sine = _yaw(exact)
+        cosine, sine = _yaw(exact, form.skeleton)
         exact = _turn(exact, cosine, sine)
         if motion is not None:
             motion = _turn(motion, cosine, sine)
-    return _stored(exact, dtype), None if motion is None else _stored(motion, dtype)
+    return _stored(exact, dtype, form.bodies), None if motion is None else _stored(motion, dtype, form.bodies)
 
 
 def window(raw: NDArray[np.float32], chain: Chain) -> NDArray[np.float32]:
-    """Cut a raw clip (3, L, 25, M) of more than ``most_frames`` frames to its middle or first ones."""
+    """Cut a raw clip (3, L, V, M) of more than ``most_frames`` frames to its middle or first ones."""
     kept = _kept(raw.shape[1], chain)
     return raw if kept == slice(raw.shape[1]) else raw[:, kept]
 
@@ -392,12 +418,14 @@ def length_of(
     """Return L of a raw clip: by default the number of frames in which joint 0 of body 0 is not all zero.
 
     Args:
-        raw: (3, frames, 25, M).
+        raw: (3, frames, V, M).
         how: As ``chain.length``.
         there: bool (frames, M), in which frames each body is there; None for those that are not zero.
     """
     if how == "first-body":
         return int(raw[:, :, 0, 0].any(axis=0).sum())
+    if how == "first-person":
+        return int(raw[..., 0].any(axis=(0, 2)).sum())
     if how == "padded":
         return int(raw.shape[1])
     if there is None:
@@ -414,31 +442,36 @@ def missing_frames(raw: NDArray[np.float32]) -> int:
     return 0 if len(present) == 0 else int(present[-1] - present[0] + 1 - len(present))
 
 
-def _stored(clip: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return (3, T, 25, M) as (3, T, 25, 2) in the type it is stored in."""
-    if clip.shape[3] == NUM_BODIES:
+def _stored(clip: NDArray[np.float64], dtype: np.dtype[Any], bodies: int) -> NDArray[Any]:
+    """Return (3, T, V, m) with m <= M bodies as (3, T, V, M) in the type it is stored in."""
+    if clip.shape[3] == bodies:
         return clip.astype(dtype)
-    both = np.zeros((*clip.shape[:3], NUM_BODIES), dtype)
-    both[..., : clip.shape[3]] = clip
-    return both
+    every = np.zeros((*clip.shape[:3], bodies), dtype)
+    every[..., : clip.shape[3]] = clip
+    return every
 
 
 def _centred(
-    raw: NDArray[np.float32], there: NDArray[np.bool_], first: NDArray[np.float32], chain: Chain
+    raw: NDArray[np.float32],
+    there: NDArray[np.bool_],
+    first: NDArray[np.float32],
+    chain: Chain,
+    skeleton: Skeleton,
 ) -> NDArray[np.floating[Any]]:
-    """Return (3, L, 25, M) less the centre; what is not there stays zero.
+    """Return (3, L, V, M) less the centre; what is not there stays zero.
 
     ``person`` and ``first`` are computed in float32, as in the scripts that they are from.
     """
-    joint = slice(chain.centre_joint, chain.centre_joint + 1)
+    joints = list(skeleton.centre) if chain.centre_joint < 0 else [chain.centre_joint]
     if chain.centre == "frame":
         clip = raw.astype(np.float64)
-        clip -= clip[:, :, joint]
+        clip -= clip[:, :, joints].mean(axis=2, keepdims=True)
         return clip
     if chain.centre == "person":
-        return np.asarray(raw - raw[:, :, joint, :1] * (raw.sum(axis=0) != 0))  # by joints
+        centre = raw[:, :, joints, :1].mean(axis=2, keepdims=True)
+        return np.asarray(raw - centre * (raw.sum(axis=0) != 0))  # by joints
     if chain.centre == "first":
-        return np.asarray(raw - first[:, :, joint] * there[None, :, None])
+        return np.asarray(raw - first[:, :, joints].mean(axis=2, keepdims=True) * there[None, :, None])
     return raw
 
 
@@ -452,7 +485,7 @@ def _positions(length: int, frames: int) -> tuple[NDArray[np.intp], NDArray[np.i
 
 
 def resize(clip: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
-    """Resize (3, L, 25, M) to `frames` by linear interpolation with half-pixel centres."""
+    """Resize (3, L, V, M) to `frames` by linear interpolation with half-pixel centres."""
     before, after, weight = _positions(clip.shape[1], frames)
     earlier = clip.take(before, axis=1)
     later = clip.take(after, axis=1)
@@ -463,23 +496,23 @@ def resize(clip: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
 
 
 def sample(clip: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
-    """Take the middle frame of each of `frames` equal segments of (3, L, 25, M)."""
+    """Take the middle frame of each of `frames` equal segments of (3, L, V, M)."""
     middle = ((np.arange(frames) + 0.5) * clip.shape[1] / frames).astype(np.intp)
     taken: NDArray[np.float64] = clip.take(middle, axis=1)
     return taken
 
 
-def rotate(clip: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn each body of (3, T, 25, M) about the y axis so that its shoulder line is parallel to x.
+def rotate(clip: NDArray[np.float64], skeleton: Skeleton) -> NDArray[np.float64]:
+    """Turn each body of (3, T, V, M) about the y axis so that its shoulder line is parallel to x.
 
-    The angle is found frame by frame, its sign once a body (spec section 3, step 4). Works in place.
+    The angle is found frame by frame, its sign once per body. Works in place.
     """
-    return _turn(clip, *_yaw(clip))
+    return _turn(clip, *_yaw(clip, skeleton))
 
 
-def _yaw(clip: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _yaw(clip: NDArray[np.float64], skeleton: Skeleton) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return cosine and sine, (T, M) each, of the angle of each frame and body."""
-    shoulders = clip[:, :, RIGHT_SHOULDER] - clip[:, :, LEFT_SHOULDER]  # (3, T, M)
+    shoulders = clip[:, :, skeleton.right_shoulder] - clip[:, :, skeleton.left_shoulder]  # (3, T, M)
     across, depth = shoulders[0], shoulders[2]
     cosine = across / (np.sqrt(across * across + depth * depth) + 0.0001)
     sine = np.sqrt(1.0 - cosine * cosine)

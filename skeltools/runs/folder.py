@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +63,8 @@ class Run:
         versions: Versions of skeltools and the libraries.
         created: When it started, ISO 8601, UTC.
         note: What a reader of results of it should know, which each record holds; empty for nothing.
+        skeleton: Definition of the clips' skeleton, as `Skeleton.to_dict` gives it; empty for Kinect v2.
+        bodies: M, the bodies a clip had room for.
     """
 
     path: Path
@@ -83,6 +85,8 @@ class Run:
     versions: dict[str, str]
     created: str
     note: str = ""
+    skeleton: Mapping[str, Any] = field(default_factory=dict)
+    bodies: int = 2
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -117,8 +121,13 @@ class Run:
                 flat=flat,
                 origin=origin,
                 data=None if content["data"] is None else Path(content["data"]),
-                **{name: _typed(name, content[name]) for name in _PLAIN if name not in ("origin", "note")},
-                note=_typed("note", content.get("note", "")),  # runs of earlier versions have none
+                **{
+                    name: _typed(
+                        name, content[name] if name in content or name not in _LATER else _LATER[name]
+                    )
+                    for name in _PLAIN
+                    if name != "origin"
+                },
             )
         except (AttributeError, KeyError, TypeError, ValueError, SkeltoolsError) as error:
             raise RunError(f"{file} is damaged ({error}). Make the run again.") from None
@@ -167,6 +176,8 @@ class Run:
             stream=stream,
             seed=seed,
             frames=file.frames,
+            skeleton=file.form.skeleton.to_dict(),
+            bodies=file.form.bodies,
             preparation=preparation_of(file.attrs),
             command=command,
             versions=library_versions(),
@@ -196,12 +207,19 @@ class Run:
         content |= {name: getattr(self, name) for name in _PLAIN}
         write_text(self.path / "run.json", json.dumps(content, indent=2) + "\n")
 
-    def misfit(self, file: ClipFile) -> str | None:
+    def misfit(self, file: ClipFile, allow: bool = False) -> str | None:
         """Return why the clips of `file` do not suit the encoder, in one line, or None when they do.
 
         They must have as many frames and must have been prepared alike, but for what does not reach the
         encoder (`_NOT_COMPARED`). Settings that either side does not record are not compared.
+
+        Args:
+            file: The data.
+            allow: Whether other frames and another preparation are taken; another skeleton never is.
         """
+        other = self._other_form(file)
+        if other is not None or allow:
+            return other
         theirs = {"frames": file.frames} | {
             key: value for key, value in preparation_of(file.attrs).items() if key not in _NOT_COMPARED
         }
@@ -211,6 +229,24 @@ class Run:
                     f"{self.path} needs clips with {key.removeprefix('chain.')} {need}, {file.path} has "
                     f"{theirs[key]}. Convert the source accordingly, or use --allow-mismatch."
                 )
+        return None
+
+    def _other_form(self, file: ClipFile) -> str | None:
+        """Return why the encoder cannot take the clips of `file` at all, or None when it can.
+
+        The skeleton and the number of bodies must be its own.
+        """
+        mine, theirs = self.form, file.form
+        if mine.skeleton.joints != theirs.skeleton.joints:
+            return (
+                f"{self.path} needs clips of the skeleton {mine.skeleton.name} ({mine.joints} joints), {file.path} "
+                f"has {theirs.skeleton.name} ({theirs.joints}). Convert or derive the clips to {mine.skeleton.name}."
+            )
+        if mine.bodies != theirs.bodies:
+            return (
+                f"{self.path} needs clips with room for {mine.bodies} bodies, {file.path} has room for "
+                f"{theirs.bodies}. Convert the source accordingly."
+            )
         return None
 
     @property
@@ -262,9 +298,10 @@ class Run:
     @property
     def form(self) -> Form:
         """What the run's clips look like."""
-        from skeltools.skeletons import Form, load
+        from skeltools.skeletons import Form, Skeleton, load
 
-        return Form(load("kinect2"), 2, self.frames)
+        skeleton = Skeleton.from_dict(self.skeleton, str(self.path)) if self.skeleton else load("kinect2")
+        return Form(skeleton, self.bodies, self.frames)
 
     def new_encoder(self, seed: int, device: torch.device | str) -> FeatureEncoder:
         """Return an untrained encoder of the same architecture, in eval mode; a function of `seed`."""
@@ -329,9 +366,12 @@ _NOT_COMPARED = (
 there are, not what is in them. Encoders never see ``/motion``: the motion stream is taken from the
 augmented clip."""
 
+_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2}
+"""What runs of earlier versions do not store; they were of Kinect v2, two bodies."""
+
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
-    "command", "versions", "created", "note",
+    "command", "versions", "created", "note", "skeleton", "bodies",
 )  # fmt: skip
 
 
@@ -341,7 +381,9 @@ def _typed(name: str, value: Any) -> Any:
     Raises:
         TypeError: It is not.
     """
-    kind = {"seed": int, "frames": int, "preparation": dict, "versions": dict}.get(name, str)
+    kind = {
+        "seed": int, "frames": int, "bodies": int, "preparation": dict, "versions": dict, "skeleton": dict,
+    }.get(name, str)  # fmt: skip
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")
     if name == "seed" and value not in range(MOST_SEED + 1):

@@ -113,6 +113,21 @@ class Skeleton:
         return json.dumps(self.to_dict())
 
     @staticmethod
+    def from_json(text: str, where: str) -> Skeleton:
+        """Return the skeleton that `to_json` wrote.
+
+        Raises:
+            SettingError: The text is none.
+        """
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise SettingError(f"{where} is no JSON object.")
+        return Skeleton.from_dict(content, where)
+
+    @staticmethod
     def from_dict(content: Mapping[str, Any], where: str) -> Skeleton:
         """Return the skeleton of plain values; joints may be given by name or by number.
 

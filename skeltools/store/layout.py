@@ -9,7 +9,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
+"""Of the layout. Version 1 had no skeleton and no number of bodies: it held Kinect v2 and two."""
+
+READABLE = (1, 2)
 
 TEXT = h5py.string_dtype("utf-8")
 EXCLUDED = np.dtype([("name", TEXT), ("reason", TEXT)])

@@ -19,10 +19,9 @@ from skeltools.files import kinds
 from skeltools.files.hdf5 import FORMAT, decode
 from skeltools.files.kinds import Kind
 from skeltools.formats.recording import Recording
-from skeltools.skeletons import Form, load
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
+from skeltools.skeletons import Form, Skeleton
 from skeltools.store import notes
-from skeltools.store.layout import VERSION
+from skeltools.store.layout import READABLE
 
 _FAULTS = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 """What h5py and NumPy raise on damaged input."""
@@ -39,7 +38,8 @@ class ClipFile:
         path: The file.
         dataset: What its clips are from.
         classes: Class names by 0-based label.
-        frames: T, frames a clip.
+        frames: T, frames per clip.
+        form: Skeleton and number of bodies of its clips.
         digest: SHA-256 of its content, hex: equal for equal names, labels, clips and splits.
         attrs: Root attributes as plain Python values (docs/data-format.md lists them).
         splits: Names of the splits it holds.
@@ -99,10 +99,10 @@ class ClipFile:
         if self.attrs["format"] != FORMAT:
             raise self._foreign()
         version = self.attrs.get("format_version")
-        if version != VERSION:
+        if version not in READABLE:
             raise DataError(
-                f"{self.path} has format version {version}, this skeltools reads version {VERSION}. "
-                "Convert the source again."
+                f"{self.path} has format version {version}, this skeltools reads versions "
+                f"{' and '.join(map(str, READABLE))}. Convert the source again."
             )
         try:
             self.dataset = datasets.get(str(self.attrs["dataset"]))
@@ -112,28 +112,34 @@ class ClipFile:
             self.classes: tuple[str, ...] = tuple(names)
             self.digest = str(self.attrs["content_digest"])
             self._clips: h5py.Dataset = self._file["clips"]
-            self._check_clips("clips")
+            skeleton, bodies = self._skeleton()
+            self._check_clips("clips", skeleton.num_joints, bodies)
             if "motion" in self._file:
-                self._check_clips("motion")
+                self._check_clips("motion", skeleton.num_joints, bodies)
             self.frames = int(self._clips.shape[2])
+            self.form = Form(skeleton, bodies, self.frames)
             self.splits: tuple[str, ...] = tuple(
                 split for split in self.dataset.splits if split in self._file["splits"]
             ) + tuple(split for split in self._file["splits"] if split not in self.dataset.splits)
         except (KeyError, IndexError, AttributeError, SettingError) as error:
             raise DataError(f"{self.path} is damaged ({error}). Convert the source again.") from None
 
-    @property
-    def form(self) -> Form:
-        """What its clips look like."""
-        return Form(load("kinect2"), NUM_BODIES, self.frames)
+    def _skeleton(self) -> tuple[Skeleton, int]:
+        """Return the skeleton and the number of bodies that the file states; those of the dataset in version 1."""
+        if self.attrs["format_version"] == 1:
+            return self.dataset.skeleton, self.dataset.bodies
+        text, bodies = self.attrs["skeleton"], self.attrs["bodies"]
+        if not isinstance(text, str) or not isinstance(bodies, int) or bodies < 1:
+            raise KeyError("skeleton and bodies are no text and number")
+        return Skeleton.from_json(text, "its skeleton"), bodies
 
-    def _check_clips(self, name: str) -> None:
+    def _check_clips(self, name: str, joints: int, bodies: int) -> None:
         values = self._file[name]
         if not isinstance(values, h5py.Dataset) or values.dtype not in (np.float32, np.float16):
             raise KeyError(f"{name} is no dataset of float32 or float16")
         shape = values.shape
-        if len(shape) != 5 or shape[1] != 3 or shape[3:] != (NUM_JOINTS, NUM_BODIES) or shape[2] < 1:
-            raise KeyError(f"{name} has shape {shape}, not (N, 3, T, {NUM_JOINTS}, {NUM_BODIES})")
+        if len(shape) != 5 or shape[1] != 3 or shape[3:] != (joints, bodies) or shape[2] < 1:
+            raise KeyError(f"{name} has shape {shape}, not (N, 3, T, {joints}, {bodies})")
 
     def _values(self, name: str, kinds: str, rank: int = 1, rows: int | None = None) -> NDArray[Any]:
         """Return the values of a dataset that is what the layout says.
@@ -339,7 +345,7 @@ class ClipFile:
                 ids=np.asarray(self._file["raw/id"][start:stop], np.int64),
             )
             bodies = stop - start
-            if not 0 <= found.frames <= _MOST_FRAMES or found.coords.shape != (bodies, NUM_JOINTS, 3):
+            if not 0 <= found.frames <= _MOST_FRAMES or found.coords.shape != (bodies, self.form.joints, 3):
                 raise ValueError(f"the recording of row {row} has another shape than its counts say")
             if not len(found.frame) == len(found.slot) == len(found.ids) == bodies:
                 raise ValueError(f"the recording of row {row} is shorter than its counts say")
@@ -368,7 +374,7 @@ class ClipFile:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Form of /clips."""
+        """Shape of /clips."""
         return tuple(self._clips.shape)
 
     def length_of(self, name: str) -> int | None:
@@ -401,7 +407,7 @@ class ClipFile:
             rows: Row numbers in any order, repeats allowed; None for all.
 
         Returns:
-            float32 (n, 3, T, 25, 2), metres.
+            float32 (n, 3, T, V, M), metres.
 
         Raises:
             DataError: A row number is out of range.

@@ -159,7 +159,13 @@ class Spool:
 
     @classmethod
     def resume(
-        cls, folder: Path, header: dict[str, Any], clip_bytes: int, room: int, results: Results
+        cls,
+        folder: Path,
+        header: dict[str, Any],
+        clip_bytes: int,
+        raw_bytes: int,
+        room: int,
+        results: Results,
     ) -> Spool:
         """Continue: read the journal and add to `results` every one whose clips are what it says.
 
@@ -167,6 +173,7 @@ class Spool:
             folder: The folder.
             header: What is being converted, and how.
             clip_bytes: Bytes of a clip.
+            raw_bytes: Bytes of an observed body, where recordings are kept.
             room: Bytes in front of the clips.
             results: Empty; gets what is finished.
 
@@ -196,7 +203,9 @@ class Spool:
                     break
                 good += len(line)
                 for result in batch:
-                    if all(_intact(folder, clips, clip_bytes, room, fate) for fate in result.fates):
+                    if all(
+                        _intact(folder, clips, clip_bytes, raw_bytes, room, fate) for fate in result.fates
+                    ):
                         with suppress(ValueError, IndexError):  # a damaged line: that file is read again
                             results.add(result)
         journal.truncate(good)
@@ -278,7 +287,9 @@ def _fate(values: list[Any]) -> Done | Left:
     return Done(clip, frames, length, bodies, gaps, digest, None if raw is None else tuple(raw), told)
 
 
-def _intact(folder: Path, clips: BinaryIO, clip_bytes: int, room: int, fate: Done | Left) -> bool:
+def _intact(
+    folder: Path, clips: BinaryIO, clip_bytes: int, raw_bytes: int, room: int, fate: Done | Left
+) -> bool:
     if isinstance(fate, Left):
         return True
     clips.seek(room + fate.clip * clip_bytes)
@@ -290,13 +301,14 @@ def _intact(folder: Path, clips: BinaryIO, clip_bytes: int, room: int, fate: Don
     try:
         with (folder / f"raw.{number}").open("rb") as file:
             file.seek(offset)
-            return zlib.crc32(file.read(observed * RAW_BYTES)) == crc
+            return zlib.crc32(file.read(observed * raw_bytes)) == crc
     except OSError:
         return False
 
 
-RAW_BYTES = 25 * 3 * 4 + 4 + 4 + 8
-"""Bytes of one observed body among the raw recordings: coordinates, frame, slot and tracking id."""
+def raw_bytes(joints: int) -> int:
+    """Return the bytes of one observed body among the raw recordings: coordinates, frame, slot, tracking id."""
+    return joints * 3 * 4 + 4 + 4 + 8
 
 
 def new_raw_file(folder: Path) -> tuple[int, BinaryIO]:

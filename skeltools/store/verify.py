@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from skeltools.datasets.registry import PARTITIONS
 from skeltools.progress import SILENT, Progress
-from skeltools.skeletons import plausible
-from skeltools.skeletons.kinect2 import PARENTS
+from skeltools.skeletons import Skeleton, plausible
 from skeltools.store.layout import content_digest, sha256
 from skeltools.store.reader import ClipFile
 
@@ -141,7 +140,7 @@ def _blocks(file: ClipFile, progress: Progress) -> Iterator[tuple[int, NDArray[n
 def _values(file: ClipFile, found: Findings, progress: Progress) -> None:
     digests = file.digests
     wrong, odd = [], []
-    measured = _Measured()
+    measured = _Measured(file.form.skeleton)
     for start, block in _blocks(file, progress):
         finite = np.isfinite(block).all(axis=(1, 2, 3, 4))
         odd += (start + np.flatnonzero(~finite)).tolist()
@@ -164,7 +163,8 @@ def _values(file: ClipFile, found: Findings, progress: Progress) -> None:
 class _Measured:
     """What the people of a file measure, clip by clip."""
 
-    def __init__(self) -> None:
+    def __init__(self, skeleton: Skeleton) -> None:
+        self._parents = skeleton.parents
         self._rows: list[NDArray[np.intp]] = []
         self._found: list[plausible.Measures] = []
 
@@ -172,7 +172,7 @@ class _Measured:
         """Measure clips, whose values are finite."""
         if len(rows):
             self._rows.append(rows)
-            self._found.append(plausible.measure(clips, PARENTS))
+            self._found.append(plausible.measure(clips, self._parents))
 
     def report(self, file: ClipFile, found: Findings) -> None:
         """Tell faults, of another unit, and notes, of what is odd."""

@@ -20,7 +20,7 @@ from skeltools.datasets.registry import Dataset
 from skeltools.errors import OutputError
 from skeltools.files.hdf5 import FORMAT
 from skeltools.files.writing import check_replaceable, no_room, replacing
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
+from skeltools.skeletons import Form
 from skeltools.store import notes
 from skeltools.store.layout import EXCLUDED, TEXT, VERSION, content_digest
 
@@ -30,7 +30,7 @@ SEEDS = (0, 1, 2, 3, 4)
 
 
 RawBodies = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
-"""Coordinates float32 (B, 25, 3), frames, slots and tracking ids (B,) of the bodies of a recording."""
+"""Coordinates float32 (B, V, 3), frames, slots and tracking ids (B,) of the bodies of a recording."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,16 @@ class Contents:
     raw: Raw | None = None
     notes: Sequence[notes.Note] = ()
 
+    @property
+    def form(self) -> Form:
+        """What the clips look like."""
+        return self.dataset.form(self.frames)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of ``/clips``."""
+        return (len(self.names), 3, self.frames, self.form.joints, self.form.bodies)
+
 
 def check_output(path: Path, replace: bool, *sources: Path) -> None:
     """Refuse an output that exists, is one of the inputs `sources`, or has no folder to lie in.
@@ -111,19 +121,19 @@ def write_file(
     Args:
         path: The file, which appears under this name only when it is complete.
         contents: What goes in beside the clips.
-        arrays: For ``clips`` (and ``motion``), the values of N clips (3, T, 25, 2), little-endian, in blocks
+        arrays: For ``clips`` (and ``motion``), the values of N clips (3, T, V, M), little-endian, in blocks
             of any size.
 
     Raises:
         OutputError: The disk is full or the folder cannot be written.
     """
-    shape = (len(contents.names), 3, contents.frames, NUM_JOINTS, NUM_BODIES)
+    shape = contents.shape
     dtype = np.dtype(contents.dtype).newbyteorder("<")
     with replacing(path) as temporary, room_for(path):
         with h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
             _write_small(file, contents)
             if contents.raw is not None:
-                _write_raw(file, contents.raw)
+                _write_raw(file, contents.raw, contents.form.joints)
             offsets = {name: _reserve(file, name, shape, dtype) for name in arrays}
         with temporary.open("r+b") as target:
             for name, blocks in arrays.items():
@@ -153,11 +163,11 @@ _RAW_BLOCK = 1 << 17
 """Observed bodies written at a time."""
 
 
-def _write_raw(file: h5py.File, raw: Raw) -> None:
+def _write_raw(file: h5py.File, raw: Raw, joints: int) -> None:
     offsets = np.concatenate([[0], np.cumsum(np.asarray(raw.counts, np.int64))])
     total = int(offsets[-1])
     file.create_dataset("raw/offset", data=offsets.astype("<i8"))
-    data = file.create_dataset("raw/data", (total, NUM_JOINTS, 3), "<f4")
+    data = file.create_dataset("raw/data", (total, joints, 3), "<f4")
     file.create_dataset("raw/frames", data=np.asarray(raw.frames, "<i8"))
     frame = file.create_dataset("raw/frame", (total,), "<i4")
     slot = file.create_dataset("raw/slot", (total,), "<i4")
@@ -205,7 +215,7 @@ def write_around(path: Path, contents: Contents, clips: Path, room: int) -> bool
     Args:
         path: The converted file, which appears under this name only when it is complete.
         contents: What goes in beside the clips; no raw recordings.
-        clips: The file of N clips (3, T, 25, 2), little-endian, in row order, on the disk of `path`.
+        clips: The file of N clips (3, T, V, M), little-endian, in row order, on the disk of `path`.
         room: Bytes in front of them.
 
     Returns:
@@ -214,7 +224,7 @@ def write_around(path: Path, contents: Contents, clips: Path, room: int) -> bool
     Raises:
         OutputError: The disk is full or the folder cannot be written.
     """
-    shape = (len(contents.names), 3, contents.frames, NUM_JOINTS, NUM_BODIES)
+    shape = contents.shape
     dtype = np.dtype(contents.dtype).newbyteorder("<")
     size = dtype.itemsize * int(np.prod(shape))
     head, other = clips.with_name("head"), clips.with_name("other name")
@@ -309,6 +319,8 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
         "format_version": VERSION,
         "skeltools_version": skeltools.__version__,
         "dataset": contents.dataset.name,
+        "skeleton": contents.form.skeleton.to_json(),
+        "bodies": contents.form.bodies,
         "licence": contents.dataset.licence,
         "source_digest": contents.source_digest,
         "content_digest": content_digest(contents.names, contents.labels, contents.digests, splits),
