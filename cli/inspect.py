@@ -73,7 +73,7 @@ def _draw(file: ClipFile, name: str) -> None:
     show(f"{name}: {file.classes[label]} (label {label})", markup=False, soft_wrap=True)
     values = (f"{column} {file.column(column)[row]}" for column in file.columns)
     show(", ".join(values), markup=False, soft_wrap=True)
-    for line in draw(file.clips([row])[0]):
+    for line in draw(file.clips([row])[0], file.form.skeleton):
         show(line, markup=False, soft_wrap=True)
 
 

@@ -420,7 +420,7 @@ def attention(
         shown = drawing.prepared(data, int(rows[0]), salience.to_frames(values, data.frames)[0])
     with style.styled():
         if which is None:
-            style.save(drawing.mean(values, shown.clip.shape[1], title), path)
+            style.save(drawing.mean(values, shown.skeleton, shown.clip.shape[1], title), path)
         elif path.suffix.lower() in animation.ANIMATIONS:
             clips.write_moving([shown], title, camera, path, rate)
         else:

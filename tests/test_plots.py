@@ -23,6 +23,7 @@ from skeltools.plots import clip as clips
 from skeltools.plots import style
 from skeltools.runs import log as runlog
 from skeltools.runs.folder import Run
+from skeltools.skeletons import Form, load
 from skeltools.store import ClipFile
 
 Image = pytest.importorskip("PIL.Image", reason="the extra 'plot' is not installed")
@@ -91,9 +92,10 @@ def test_panels_hold_the_recording_the_clip_and_its_augmented_form(two: Path) ->
         shown = clips.panels(file, 0, raw=True, augment="flip(1.0)", seed=1)
         stored, recording = file.clips([0])[0], file.recording(0)
     assert [panel.title.split(",")[0] for panel in shown] == ["recording", "prepared", "flip(1.0)"]
-    np.testing.assert_array_equal(shown[0].clip, recording.first_two())
+    np.testing.assert_array_equal(shown[0].clip, recording.first(2))
     np.testing.assert_array_equal(shown[1].clip, stored)
-    left, right = SKELETON.parts["left arm"], SKELETON.parts["right arm"]
+    parts = load("kinect2").parts
+    left, right = parts["left arm"], parts["right arm"]
     np.testing.assert_array_equal(shown[2].clip[:, :, list(left)], shown[1].clip[:, :, list(right)])
 
 
@@ -190,16 +192,17 @@ def test_gains_and_losses_are_sorted_and_those_of_the_comparison(made: tuple[Pat
 def test_a_heat_map_holds_salience_with_joints_grouped_by_part() -> None:
     from skeltools.plots import attention
 
+    skeleton = load("kinect2")
     values = np.random.default_rng(0).uniform(size=(2, 4, 25, 2)).astype(np.float32)
     values[1, ..., 1] = np.nan
     with style.styled():
-        figure = attention.mean(values, 8, "title")
+        figure = attention.mean(values, skeleton, 8, "title")
     axes = figure.axes[0]
     bodies = np.stack([values[0, ..., 0], values[0, ..., 1], values[1, ..., 0]])
     expected = np.repeat(bodies.mean(axis=0), 2, axis=0)  # (8, 25)
-    order = [joint for joints in SKELETON.parts.values() for joint in joints]
+    order = [joint for joints in skeleton.parts.values() for joint in joints]
     np.testing.assert_allclose(axes.images[0].get_array(), expected[:, order].T, rtol=1e-5)
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == [SKELETON.joints[joint] for joint in order]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [skeleton.joints[joint] for joint in order]
 
 
 def test_moving_attention_is_drawn(made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -217,7 +220,9 @@ def test_salience_is_the_share_the_mask_keeps_in_joint_and_frame_order(made: tup
         x = torch.from_numpy(file.clips(rows))
     with torch.no_grad():
         tokens = method.encoder()(x)
-        mask = method.mask()(tokens)
+        masked = method.mask()
+        assert masked is not None
+        mask = masked(tokens)
     assert found.shape == (2, 4, 25, 2)
     for clip, frame, joint in ((0, 0, 0), (0, 3, 24), (1, 2, 7)):
         token, kept = (part[2 * clip, frame * 25 + joint] for part in (tokens, mask))
@@ -236,20 +241,19 @@ def test_a_token_without_activation_has_the_mean_of_its_mask() -> None:
 
 
 def test_salience_of_frames_is_shared_by_joints_and_other_tokens_are_refused() -> None:
-    shared = salience.grid(np.arange(6, dtype=np.float32).reshape(2, 3), 2)
+    form = Form(load("kinect2"), 2, 3)
+    shared = salience.grid(np.arange(6, dtype=np.float32).reshape(2, 3), 2, form)
     assert shared.shape == (2, 3, 25, 2)
     assert (shared[1, 2] == 5).all()
     with pytest.raises(RunError, match="belong to no joints or frames of 2 clips"):
-        salience.grid(np.zeros((4, 26), np.float32), 2)
+        salience.grid(np.zeros((4, 26), np.float32), 2, form)
 
 
 def test_a_run_without_a_mask_says_so(made: tuple[Path, Path], tmp_path: Path) -> None:
     content = json.loads((made[1] / "run.json").read_text())
     content["settings"]["loss.local"] = False
     (tmp_path / "run.json").write_text(json.dumps(content))
-    with pytest.raises(
-        RunError, match=r"trained by a method without an attention mask \(or with loss\.local off\)"
-    ):
+    with pytest.raises(RunError, match=r"without an attention mask \(or with loss\.local off\)"):
         salience.load_method(Run.open(tmp_path), "cpu")
 
 

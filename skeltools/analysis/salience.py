@@ -6,6 +6,7 @@ channels. (A mean of m alone would give channels in which nothing is active the 
 
 Backbones that read the bodies one by one (ST-GCN, DSTA) have a token for each joint and each of T' frames,
 T' <= T; one that reads a whole frame at once (BiGRU) has a token a frame, whose salience all joints share.
+Clips have M bodies of V joints (`skeltools.skeletons.Form`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from skeltools.errors import RunError
 from skeltools.progress import SILENT, Progress
-from skeltools.skeletons.kinect2 import NUM_BODIES, NUM_JOINTS
 from skeltools.transforms.streams import to_stream
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from skeltools.methods.contract import Method
     from skeltools.runs.folder import Run
+    from skeltools.skeletons import Form
     from skeltools.store import ClipFile
 
 
@@ -77,7 +78,7 @@ def of_clips(
         progress: Receiver of progress.
 
     Returns:
-        float32 (n, T', 25, 2) in (0, 1); T' is the number of the backbone's frames. An absent body (all
+        float32 (n, T', V, M) in (0, 1); T' is the number of the backbone's frames. An absent body (all
         zeros) has NaN.
     """
     masked = method.mask()
@@ -92,7 +93,9 @@ def of_clips(
             tokens = method.encoder()(to_stream(x, stream, file.form.skeleton))
             mask = share(tokens, masked(tokens)).float().cpu().numpy()
             there = np.asarray(clips.any(axis=(1, 2, 3)))
-            parts.append(np.where(there[:, None, None], grid(mask, len(clips)), np.float32(np.nan)))
+            parts.append(
+                np.where(there[:, None, None], grid(mask, len(clips), file.form), np.float32(np.nan))
+            )
             progress.advance(len(clips))
     finally:
         progress.finish()
@@ -109,22 +112,30 @@ def share(tokens: Tensor, mask: Tensor) -> Tensor:
     return (weight * mask).sum(dim=2) / weight.sum(dim=2)
 
 
-def grid(salience: NDArray[np.float32], clips: int) -> NDArray[np.float32]:
-    """Return the salience of tokens (clips * bodies, L) as (clips, T', 25, 2).
+def grid(salience: NDArray[np.float32], clips: int, form: Form) -> NDArray[np.float32]:
+    """Return the salience of tokens (clips * bodies, L) as (clips, T', V, M); bodies is M or 1.
+
+    Tokens that each body has for itself are one a joint and frame where V divides their number. Those of all
+    bodies, or of the only one, are one a frame where there are T or, of several bodies, fewer. Joints and
+    bodies without tokens of their own share one.
 
     Raises:
-        RunError: The tokens are neither one a joint and frame of a body nor one a frame.
+        RunError: The tokens are neither one a joint and frame nor one a frame, of a body or of all.
     """
     sequences, length = salience.shape
-    if sequences == clips * NUM_BODIES and length % NUM_JOINTS == 0:
-        return salience.reshape(clips, NUM_BODIES, -1, NUM_JOINTS).transpose(0, 2, 3, 1)
-    if sequences == clips:
-        return np.broadcast_to(salience[:, :, None, None], (clips, length, NUM_JOINTS, NUM_BODIES)).copy()
-    raise RunError(f"Tokens of shape ({sequences}, {length}) belong to no joints or frames of {clips} clips.")
+    together = sequences == clips and (length == form.frames or (form.bodies > 1 and length < form.frames))
+    joints = 1 if together or length % form.joints else form.joints
+    if sequences not in (clips, clips * form.bodies) or (joints == 1 and length > form.frames):
+        raise RunError(
+            f"Tokens of shape ({sequences}, {length}) belong to no joints or frames of {clips} clips of "
+            f"{form.frames} frames, {form.joints} joints and {form.bodies} bodies."
+        )
+    found = salience.reshape(clips, sequences // clips, -1, joints).transpose(0, 2, 3, 1)
+    return np.broadcast_to(found, (clips, found.shape[1], form.joints, form.bodies)).copy()
 
 
 def to_frames(salience: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """Spread (n, T', 25, 2) over `frames` frames: each gets the value of the backbone frame it falls into."""
+    """Spread (n, T', V, M) over `frames` frames: each gets the value of the backbone frame it falls into."""
     source = np.arange(frames) * salience.shape[1] // frames
     spread: NDArray[np.float32] = salience[:, source]
     return spread

@@ -13,17 +13,24 @@ from skeltools.plots import style
 from skeltools.plots.camera import Camera, apart
 from skeltools.plots.clip import Panel
 from skeltools.plots.skeletons import Drawn, salience_map, salience_range, scene, spread
-from skeltools.skeletons.kinect2 import JOINTS, PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+    from skeltools.skeletons import Skeleton
     from skeltools.store import ClipFile
 
-ORDER = tuple(joint for joints in PARTS.values() for joint in joints)
-"""Joints in the order of the rows: part by part."""
+
+def order(skeleton: Skeleton) -> list[int]:
+    """Return the joints in the order of the rows: part by part."""
+    return [joint for joints in skeleton.parts.values() for joint in joints]
+
+
+def height(skeleton: Skeleton) -> float:
+    """Return the height of a heat map in inches, so that names of joints do not overlap."""
+    return max(skeleton.num_joints * 33 / 250, 1.3)
 
 
 def one(row: int) -> NDArray[np.int64]:
@@ -62,29 +69,30 @@ def of_class(file: ClipFile, label: int, rows: NDArray[np.int64], most: int) -> 
 
 
 def prepared(file: ClipFile, row: int, salience: NDArray[np.floating]) -> Panel:
-    """Return a stored clip coloured by salience (T, 25, 2)."""
+    """Return a stored clip coloured by salience (T, V, M)."""
     clip = file.clips([row])[0]
-    return Panel("", apart(clip, str(file.attrs.get("chain.centre", ""))), salience)
+    moved = apart(clip, str(file.attrs.get("chain.centre", "")))
+    return Panel("", moved, file.form.skeleton, salience)
 
 
-def _map(axes: Axes, values: NDArray[np.floating], low: float, high: float) -> AxesImage:
-    """Draw (T, 25) as a heat map with joints grouped by part."""
-    frames = values.shape[0]
+def _map(axes: Axes, values: NDArray[np.floating], skeleton: Skeleton, low: float, high: float) -> AxesImage:
+    """Draw (T, V) as a heat map with joints grouped by part."""
+    frames, rows = values.shape[0], order(skeleton)
     image = axes.imshow(
-        values.T[list(ORDER)],
+        values.T[rows],
         aspect="auto",
         cmap=salience_map(),
         vmin=low,
         vmax=high,
         interpolation="nearest",
-        extent=(-0.5, frames - 0.5, len(ORDER) - 0.5, -0.5),
+        extent=(-0.5, frames - 0.5, len(rows) - 0.5, -0.5),
     )
-    axes.set_yticks(range(len(ORDER)), [JOINTS[joint] for joint in ORDER], fontsize=7)
+    axes.set_yticks(range(len(rows)), [style.plain(skeleton.joints[joint], 30) for joint in rows], fontsize=7)
     axes.tick_params(axis="y", length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
     edge = 0
-    for joints in list(PARTS.values())[:-1]:
+    for joints in list(skeleton.parts.values())[:-1]:
         edge += len(joints)
         axes.axhline(edge - 0.5, color="white", lw=2)
     axes.set_xlabel("frame")
@@ -108,16 +116,17 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
     salience = np.asarray(shown.salience)
     there = _bodies(salience)
     low, high = salience_range(salience)
-    figure = style.figure(8.6, 3.3 * len(there) + 2.2)
+    tall = height(shown.skeleton) * len(there)
+    figure = style.figure(8.6, tall + 2.2)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    halves: Any = figure.subfigures(2, 1, height_ratios=[3.3 * len(there), 1.25])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[tall, 1.25])
     upper, lower = halves
     maps = upper.subplots(len(there), 1, squeeze=False)[:, 0]
     for axes, body in zip(maps, there, strict=True):
-        image = _map(axes, salience[..., body], low, high)
+        image = _map(axes, salience[..., body], shown.skeleton, low, high)
         axes.set_title("" if len(there) == 1 else f"body {body + 1}")
     upper.colorbar(image, ax=list(maps), label="salience: share of activation the mask keeps", pad=0.02)
-    made = scene(shown.clip, camera, salience, (low, high))
+    made = scene(shown.clip, shown.skeleton, camera, salience, (low, high))
     picks = spread(made.frames, frames)
     for axes, frame in zip(lower.subplots(1, len(picks), squeeze=False)[0], picks, strict=True):
         Drawn(axes, made, 76).show(frame)
@@ -125,11 +134,12 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
     return figure
 
 
-def mean(values: NDArray[np.float32], frames: int, title: str) -> Figure:
+def mean(values: NDArray[np.float32], skeleton: Skeleton, frames: int, title: str) -> Figure:
     """Draw the mean salience of clips as a heat map, over every body that is there.
 
     Args:
-        values: (n, T', 25, 2), NaN for an absent body.
+        values: (n, T', V, M), NaN for an absent body.
+        skeleton: Of V joints.
         frames: Frames of a clip, T.
         title: Title; lines.
     """
@@ -140,9 +150,9 @@ def mean(values: NDArray[np.float32], frames: int, title: str) -> Figure:
     if len(flat) == 0:
         raise DataError("No clip has a body, so there is no salience to show.")
     average = to_frames(flat.mean(axis=0)[None, :, :, None], frames)[0, :, :, 0]
-    figure = style.figure(8.6, 4.6)
+    figure = style.figure(8.6, height(skeleton) + 1.3)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     axes = figure.subplots()
-    image = _map(axes, average, *salience_range(average))
+    image = _map(axes, average, skeleton, *salience_range(average))
     figure.colorbar(image, ax=axes, label="salience: share of activation the mask keeps", pad=0.02)
     return figure

@@ -19,7 +19,7 @@ VIEWS: dict[str, tuple[float, float]] = {
 """Named cameras: azimuth and elevation in degrees."""
 
 APART = 1.2
-"""Metres between two bodies that were each centred on themselves."""
+"""Metres between neighbouring bodies that were each centred on themselves."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +62,42 @@ def named(view: str) -> Camera:
 
 
 def present(clip: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return in which frames each body of a clip (3, T, 25, M) is there, bool (T, M)."""
+    """Return in which frames each body of a clip (3, T, V, M) is there, bool (T, M)."""
     return np.asarray(clip.any(axis=(0, 2)))
 
 
+def bodies(clip: NDArray[np.floating]) -> list[int]:
+    """Return which bodies of a clip (3, T, V, M) are there in any frame."""
+    found: list[int] = np.flatnonzero(present(clip).any(axis=0)).tolist()
+    return found
+
+
+def is_flat(clip: NDArray[np.floating]) -> bool:
+    """Return whether a clip (3, T, V, M) is of a 2-D skeleton: a body is there, and every z is 0."""
+    return bool(clip[:2].any()) and not clip[2].any()
+
+
 def is_set_apart(clip: NDArray[np.floating], centre: str) -> bool:
-    """Return whether `apart` moves the bodies of a clip (3, T, 25, M)."""
-    return centre == "frame" and int(present(clip).any(axis=0).sum()) > 1
+    """Return whether `apart` moves the bodies of a clip (3, T, V, M)."""
+    return centre == "frame" and len(bodies(clip)) > 1
 
 
 def apart(clip: NDArray[np.floating], centre: str) -> NDArray[np.float64]:
-    """Set two bodies side by side where both were centred on themselves, as ``chain.centre = frame`` does.
+    """Set bodies side by side where each was centred on itself, as ``chain.centre = frame`` does.
 
     Args:
-        clip: (3, T, 25, M).
+        clip: (3, T, V, M).
         centre: The file's ``chain.centre``.
 
     Returns:
-        float64 (3, T, 25, M); an absent body stays zero.
+        float64 (3, T, V, M), the first body on the left of a picture from the front; an absent body stays zero.
     """
     moved = np.array(clip, np.float64)
     there = present(clip)
     if is_set_apart(clip, centre):
-        for body, shift in enumerate((APART / 2, -APART / 2)):
-            moved[0, :, :, body] += shift * there[:, None, body]
+        shown = bodies(clip)
+        for place, body in enumerate(shown):
+            moved[0, :, :, body] += ((len(shown) - 1) / 2 - place) * APART * there[:, None, body]
     return moved
 
 
@@ -97,7 +109,7 @@ def extent(
     Outliers do not shrink the picture: the farthest half per cent of the points on each side may lie outside.
 
     Args:
-        flat: (3, T, 25, M) of `Camera.project`.
+        flat: (3, T, V, M) of `Camera.project`.
         there: (T, M) of `present`.
     """
     points = flat[:2].transpose(0, 1, 3, 2)[:, there].reshape(2, -1)

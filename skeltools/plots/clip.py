@@ -12,13 +12,24 @@ from numpy.typing import NDArray
 
 from skeltools.errors import DataError, did_you_mean
 from skeltools.plots import animation, palette, style
-from skeltools.plots.camera import Camera, apart, is_set_apart
-from skeltools.plots.skeletons import BODY_STYLES, Drawn, Scene, salience_map, salience_range, scene, spread
+from skeltools.plots.camera import Camera, apart, is_flat, is_set_apart
+from skeltools.plots.camera import bodies as bodies_of
+from skeltools.plots.skeletons import (
+    Drawn,
+    Scene,
+    body_name,
+    body_style,
+    salience_map,
+    salience_range,
+    scene,
+    spread,
+)
 from skeltools.preparation import bodies
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from skeltools.skeletons import Skeleton
     from skeltools.store import ClipFile
 
 RATE = 15.0
@@ -31,12 +42,14 @@ class Panel:
 
     Attributes:
         title: What it shows.
-        clip: float (3, T, 25, M), metres, y upwards.
-        salience: (T, 25, M) to colour by, NaN for an absent body; or None.
+        clip: float (3, T, V, M), metres, y upwards.
+        skeleton: Of V joints.
+        salience: (T, V, M) to colour by, NaN for an absent body; or None.
     """
 
     title: str
     clip: NDArray[np.floating]
+    skeleton: Skeleton
     salience: NDArray[np.floating] | None = None
 
 
@@ -83,28 +96,28 @@ def panels(
         SettingError: `augment` cannot be read.
     """
     centre = str(file.attrs.get("chain.centre", ""))
+    skeleton = file.form.skeleton
     clip = file.clips([row])[0]
     made = []
     if raw:
-        recording = file.recording(row)
-        found = bodies.select(
-            recording, str(file.attrs.get("chain.bodies", "first")), bodies=file.form.bodies
-        )
-        seen = recording.first(file.form.bodies) if isinstance(found, str) else found.raw
-        made.append(Panel(f"recording, {seen.shape[1]} frames", seen))
+        recording, room = file.recording(row), file.form.bodies
+        found = bodies.select(recording, str(file.attrs.get("chain.bodies", "first")), bodies=room)
+        seen = recording.first(room) if isinstance(found, str) else found.raw
+        made.append(Panel(f"recording, {seen.shape[1]} frames", seen, skeleton))
     beside = ", bodies set apart" if is_set_apart(clip, centre) else ""
-    made.append(Panel(f"prepared, {clip.shape[1]} frames{beside}", apart(clip, centre)))
+    kind = ", 2-D" if is_flat(clip) else ""
+    made.append(Panel(f"prepared, {clip.shape[1]} frames{kind}{beside}", apart(clip, centre), skeleton))
     if augment is not None:
         import torch
 
         from skeltools.transforms import augment as augmentations
         from skeltools.transforms.draws import Draws
 
-        pipeline = augmentations.parse(augment, file.form.skeleton)
+        pipeline = augmentations.parse(augment, skeleton)
         x = torch.from_numpy(clip)[None]
         with torch.no_grad():
             changed = pipeline(x, Draws(seed, 0, torch.tensor([row])))[0].numpy()
-        made.append(Panel(f"{style.plain(augment, 44)}, seed {seed}", apart(changed, centre)))
+        made.append(Panel(f"{style.plain(augment, 44)}, seed {seed}", apart(changed, centre), skeleton))
     return made
 
 
@@ -131,15 +144,26 @@ def _legend(figure: Figure, shown: Sequence[Panel], columns: int) -> None:
             pad=0.02,
         )
         return
-    handles = [Line2D([], [], color=colour, lw=2.5, label=part) for part, colour in palette.PARTS.items()]
-    if any(panel.clip.any(axis=(0, 1, 2)).sum() > 1 for panel in shown):
-        handles.append(Line2D([], [], color="black", lw=2, ls=BODY_STYLES[1], label="second body"))  # type: ignore[arg-type]
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    parts = palette.of_parts(shown[0].skeleton.parts)
+    handles = [Line2D([], [], color=colour, lw=2.5) for colour in parts.values()]
+    names = [style.plain(part, 30) for part in parts]
+    for body in _further(shown):
+        handles.append(Line2D([], [], color="black", lw=2, ls=body_style(body)))  # type: ignore[arg-type]
+        names.append(body_name(body))
+    room = max(1.0, 0.2 + 0.07 * max(map(len, names)))  # inches
+    columns = min(columns, max(1, int(figure.get_figwidth() / room)))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _further(shown: Sequence[Panel]) -> list[int]:
+    """Return the bodies beside the first, where a panel has more than one."""
+    found = [bodies_of(panel.clip) for panel in shown]
+    return sorted({body for several in found if len(several) > 1 for body in several if body > 0})
 
 
 def _scenes(shown: Sequence[Panel], camera: Camera) -> list[Scene]:
     bounds = _bounds(shown) or (0.0, 1.0)
-    made = [scene(panel.clip, camera, panel.salience, bounds) for panel in shown]
+    made = [scene(panel.clip, panel.skeleton, camera, panel.salience, bounds) for panel in shown]
     # One scale for all, so that sizes can be compared.
     half = np.max([one.half for one in made], axis=0)
     half[0] = np.clip(half[0], 0.45 * half[1], 2.2 * half[1])

@@ -11,22 +11,38 @@ from numpy.typing import NDArray
 
 from skeltools.errors import DataError
 from skeltools.plots import palette
-from skeltools.plots.camera import Camera, extent, present
-from skeltools.skeletons.kinect2 import NUM_JOINTS, PARTS, bones
+from skeltools.plots.camera import Camera, extent, is_flat, present
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BODY_STYLES = ("solid", (0, (1.2, 2.2)))
-"""Bones of the first body are solid, those of the second dashed."""
+    from skeltools.skeletons import Skeleton
+
+    LineStyle = str | tuple[int, tuple[float, ...]]
 
 
-def joint_colours() -> list[str]:
-    """Return the colour of each joint's part."""
-    colours = [""] * NUM_JOINTS
-    for part, joints in PARTS.items():
-        for joint in joints:
-            colours[joint] = palette.PARTS[part]
+def body_style(body: int) -> LineStyle:
+    """Return how bones of a body are drawn: the first solid, the second short dashes.
+
+    Those after the second have long dashes with short ones between: one for the third, two for the fourth.
+    """
+    if body == 0:
+        return "solid"
+    return (0, (1.2, 2.2) if body == 1 else (4.2, 2.2, *(1.2, 2.2) * (body - 1)))
+
+
+def body_name(body: int) -> str:
+    """Return what a body is called where several are shown: ``second body``."""
+    words = ("first", "second", "third", "fourth", "fifth", "sixth")
+    return f"{words[body]} body" if body < len(words) else f"body {body + 1}"
+
+
+def joint_colours(skeleton: Skeleton) -> list[str]:
+    """Return the colour of each joint's part, V of them."""
+    colours = [""] * skeleton.num_joints
+    for part, colour in palette.of_parts(skeleton.parts).items():
+        for joint in skeleton.parts[part]:
+            colours[joint] = colour
     return colours
 
 
@@ -35,13 +51,15 @@ class Scene:
     """A clip as a camera sees it.
 
     Attributes:
-        flat: (3, T, 25, M): right, up, near; metres.
+        skeleton: Of V joints.
+        flat: (3, T, V, M): right, up, near; metres.
         there: Bodies present, (T, M).
-        colours: RGBA of every joint, frame and body, (T, 25, M, 4).
+        colours: RGBA of every joint, frame and body, (T, V, M, 4).
         middle: Middle of the picture, right and up, metres, (2,).
         half: Half its width and height, metres, (2,).
     """
 
+    skeleton: Skeleton
     flat: NDArray[np.float64]
     there: NDArray[np.bool_]
     colours: NDArray[np.float64]
@@ -56,6 +74,7 @@ class Scene:
 
 def scene(
     clip: NDArray[np.floating],
+    skeleton: Skeleton,
     camera: Camera,
     salience: NDArray[np.floating] | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
@@ -63,23 +82,24 @@ def scene(
     """Project a clip and colour its joints.
 
     Args:
-        clip: (3, T, 25, M), metres, y upwards.
-        camera: The camera.
-        salience: (T, 25, M) to colour by; None for the colours of the parts.
+        clip: (3, T, V, M), metres, y upwards.
+        skeleton: Of V joints.
+        camera: The camera; a 2-D clip, whose z are 0, is seen from the front whatever it is.
+        salience: (T, V, M) to colour by; None for the colours of the parts.
         bounds: Salience of the first and the last colour.
     """
     from matplotlib.colors import to_rgba_array
 
     there = present(clip)
-    flat = camera.project(clip)
+    flat = (Camera() if is_flat(clip) else camera).project(clip)
     middle, half = extent(flat, there)
     shape = clip.shape[1:]
     if salience is None:
-        colours = np.broadcast_to(to_rgba_array(joint_colours())[None, :, None], (*shape, 4))
+        colours = np.broadcast_to(to_rgba_array(joint_colours(skeleton))[None, :, None], (*shape, 4))
     else:
         low, high = bounds
         colours = salience_map()((np.nan_to_num(salience, nan=low) - low) / (high - low))
-    return Scene(flat, there, np.asarray(colours, np.float64), middle, half)
+    return Scene(skeleton, flat, there, np.asarray(colours, np.float64), middle, half)
 
 
 def salience_map() -> Any:
@@ -133,14 +153,14 @@ class Drawn:
         points, dots = [], []
         for body in np.flatnonzero(shown.there[frame]).tolist():
             flat = shown.flat[:, frame, :, body]
-            for joint, parent in bones():
+            for joint, parent in shown.skeleton.bones:
                 segments.append(flat[:2, [joint, parent]].T)
                 colours.append(shown.colours[frame, joint, body])
-                styles.append(BODY_STYLES[min(body, 1)])
+                styles.append(body_style(body))
                 depths.append(flat[2, joint] + flat[2, parent])
             points.append(flat[:2].T)
             dots.append(shown.colours[frame, :, body])
-        order = np.argsort(depths)
+        order = np.argsort(depths, kind="stable")
         self.lines.set_segments([segments[place] for place in order])
         self.lines.set_color([colours[place] for place in order])
         self.lines.set_linestyle([styles[place] for place in order])

@@ -5,19 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.skeletons.kinect2 import bones
+from skeltools.skeletons import Skeleton
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a Braille character's dots by row and column."""
 
 
-def draw(clip: NDArray[np.floating], width: int = 80, height: int = 16, frames: int = 5) -> list[str]:
+def draw(
+    clip: NDArray[np.floating], skeleton: Skeleton, width: int = 80, height: int = 16, frames: int = 5
+) -> list[str]:
     """Draw frames of a clip, evenly spread over its time, from left to right.
 
     As in a photograph, the right side of a person who faces the sensor is on the left.
 
     Args:
-        clip: (3, T, 25, M), metres, y upwards.
+        clip: (3, T, V, M), metres, y upwards.
+        skeleton: Of V joints.
         width: Characters a line.
         height: Lines.
         frames: Frames to draw.
@@ -36,10 +39,11 @@ def draw(clip: NDArray[np.floating], width: int = 80, height: int = 16, frames: 
     scale = min((room - 3) / max(high[0] - low[0], 1e-6), (4 * height - 1) / max(high[1] - low[1], 1e-6))
     middle = (low + high) / 2
     steps = np.linspace(0, 1, 24)
+    bones = skeleton.bones or ((skeleton.root, skeleton.root),)  # a lone joint is a dot
     for number in range(frames):
         for body in range(shown.shape[3]):
             points = shown[:, number, :, body]
-            for joint, parent in bones():
+            for joint, parent in bones:
                 line = points[:, [joint]] + (points[:, [parent]] - points[:, [joint]]) * steps
                 across = number * room + room / 2 - (line[0] - middle[0]) * scale  # x grows to its right
                 down = 2 * height - (line[1] - middle[1]) * scale
