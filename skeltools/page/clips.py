@@ -1,4 +1,4 @@
-"""Clips as a page holds them: sampled, in whole millimetres, as base64."""
+"""Clips as a page holds them: sampled, in whole millimetres, as base64; and their skeletons."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skeltools.plots.camera import apart, is_set_apart
+from skeltools.plots import palette
+from skeltools.plots.camera import APART, apart, bodies, is_flat, is_set_apart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from skeltools.skeletons import Skeleton
     from skeltools.store import ClipFile
 
 BUDGET = 7_000_000
@@ -28,11 +30,13 @@ class Pool:
 
     Attributes:
         packed: The clips, in the order they were added.
+        skeletons: The skeletons of the clips, each once; a clip names the place of its own.
         places: Place of a clip by content digest of its file and name.
         size: Characters they take.
     """
 
     packed: list[dict[str, Any]] = field(default_factory=list)
+    skeletons: list[Skeleton] = field(default_factory=list)
     places: dict[tuple[str, str], int] = field(default_factory=dict)
     size: int = 0
 
@@ -44,33 +48,60 @@ class Pool:
             if self.size + len(made["data"]) > BUDGET:
                 return None
             self.places[key] = len(self.packed)
-            self.packed.append(made)
+            self.packed.append({"skeleton": self._skeleton(file.form.skeleton)} | made)
             self.size += len(made["data"])
         return self.places[key]
+
+    def _skeleton(self, skeleton: Skeleton) -> int:
+        if skeleton not in self.skeletons:
+            self.skeletons.append(skeleton)
+        return self.skeletons.index(skeleton)
+
+    def values(self) -> dict[str, Any]:
+        """Return what the page holds of clips and skeletons."""
+        return {"skeletons": [describe(one) for one in self.skeletons], "clips": self.packed}
+
+
+def describe(skeleton: Skeleton) -> dict[str, Any]:
+    """Return a skeleton as a page holds it: names of joints, bones, and parts with their colours."""
+    colours = palette.of_parts(skeleton.parts)
+    return {
+        "name": skeleton.name,
+        "joints": list(skeleton.joints),
+        "bones": [list(pair) for pair in skeleton.bones],
+        "parts": [
+            {"name": name, "joints": list(joints), "colour": colours[name]}
+            for name, joints in skeleton.parts.items()
+        ],
+    }
 
 
 def pack(file: ClipFile, row: int) -> dict[str, Any]:
     """Return a clip as a page holds it.
 
-    ``data`` is base64 of int16 (frames, bodies, 25, 3), little-endian, millimetres; a body that is absent in
-    a frame is zeros. Bodies that were centred on themselves are set apart, as ``apart`` says.
+    ``data`` is base64 of int16 (frames, bodies, V, 3), little-endian, in steps of ``unit`` metres: one
+    millimetre, or more where a coordinate is beyond 32 metres. A body that is absent in a frame is zeros. Bodies
+    that were centred on themselves are set apart by ``apart`` metres, otherwise 0. ``flat`` says whether the
+    clip is 2-D.
     """
     clip = file.clips([row])[0]
     centre = str(file.attrs.get("chain.centre", ""))
     label = int(file.labels[row])
     step = thinning(file.frames)
     moved = apart(clip, centre)[:, ::step]
-    bodies = np.flatnonzero(clip.any(axis=(0, 1, 2)))
-    count = int(bodies[-1]) + 1 if len(bodies) else 1
-    values = np.clip(np.nan_to_num(moved[..., :count] * 1000).round(), -32768, 32767)
-    packed = values.transpose(1, 3, 2, 0).astype("<i2")
+    count = max(bodies(clip), default=0) + 1
+    values = np.nan_to_num(moved[..., :count], posinf=0.0, neginf=0.0)
+    unit = max(0.001, float(np.abs(values).max()) / 32767)
+    packed = (values * (1 / unit)).round().transpose(1, 3, 2, 0).astype("<i2")
     return {
         "name": file.names[row],
         "label": label,
         "class": file.classes[label] if 0 <= label < len(file.classes) else None,
         "frames": int(packed.shape[0]),
         "bodies": count,
-        "apart": is_set_apart(clip, centre),
+        "apart": APART if is_set_apart(clip, centre) else 0,
+        "flat": is_flat(clip),
+        "unit": unit,
         "data": base64.b64encode(packed.tobytes()).decode("ascii"),
     }
 
@@ -81,7 +112,7 @@ def thinning(frames: int) -> int:
 
 
 def pack_salience(salience: NDArray[np.float32], bodies: int, low: float, high: float) -> dict[str, Any]:
-    """Return salience (T', 25, 2) as base64 of uint8 (T', bodies, 25); 0 is `low`, 255 is `high`."""
+    """Return salience (T', V, M) as base64 of uint8 (T', bodies, V); 0 is `low`, 255 is `high`."""
     spread = np.nan_to_num((salience[..., :bodies] - low) / (high - low))
     values = np.clip((spread * 255).round(), 0, 255).astype(np.uint8).transpose(0, 2, 1)
     return {

@@ -17,7 +17,6 @@ import skeltools
 from skeltools.files.texts import printable
 from skeltools.files.writing import write_text
 from skeltools.plots import palette
-from skeltools.skeletons.kinect2 import JOINTS, PARTS, bones
 
 SCRIPTS = ("base.js", "tables.js", "lines.js", "matrix.js", "scatter.js", "player.js", "main.js")
 """The script, in the order it runs."""
@@ -35,17 +34,9 @@ def asset(name: str) -> str:
 
 
 def common() -> dict[str, Any]:
-    """Return what every page needs to know: version, skeleton and colours."""
+    """Return what every page needs to know: version and colours."""
     return {
         "version": skeltools.__version__,
-        "skeleton": {
-            "joints": list(JOINTS),
-            "bones": [list(pair) for pair in bones()],
-            "parts": [
-                {"name": name, "joints": list(joints), "colour": palette.PARTS[name]}
-                for name, joints in PARTS.items()
-            ],
-        },
         "colours": {"series": list(palette.SERIES), "salience": list(palette.SALIENCE)},
     }
 

@@ -106,7 +106,7 @@ def gather(
         "notes": list(dict.fromkeys(notes)),
         "tables": [_table(grid) for grid in report.grids(rows)],
         "more": [_table(grid) for grid in report.per_class(rows)],
-        "clips": pool.packed,
+        **pool.values(),
         "runs": shown,
     }
 

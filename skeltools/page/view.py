@@ -49,7 +49,7 @@ def gather(
         "facts": facts(found),
         "notes": [sampled(len(shown), len(file), bool(rows)), *thinned(file)],
         "tables": [class_table(found)],
-        "clips": pool.packed,
+        **pool.values(),
         "runs": [{"name": file.path.name, "classes": list(file.classes), "player": {"clips": shown}}],
     }
 

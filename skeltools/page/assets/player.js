@@ -10,14 +10,26 @@ function bytes(text) {
   return found;
 }
 
-/** Coordinates (frames, bodies, 25, 3) in metres, little-endian int16 millimetres in the page. */
+/** Coordinates (frames, bodies, joints, 3) in metres, little-endian int16 steps of clip.unit metres in the page. */
 function coordinates(clip) {
   if (!clip.points) {
     const view = new DataView(bytes(clip.data).buffer);
     clip.points = new Float32Array(view.byteLength / 2);
-    for (let at = 0; at < clip.points.length; at++) clip.points[at] = view.getInt16(2 * at, true) / 1000;
+    for (let at = 0; at < clip.points.length; at++) clip.points[at] = view.getInt16(2 * at, true) * clip.unit;
   }
   return clip.points;
+}
+
+const skeletonOf = (clip) => values.skeletons[clip.skeleton];
+
+/** Dashes of a body's bones: none for the first, short for the second, then a long one with short ones between. */
+const dashes = (body) => (body === 0 ? [] : body === 1 ? [1.6, 1.7] : [4, 1.8, ...Array(body - 1).fill([1.2, 1.8]).flat()]);
+
+/** How the bodies of a clip are told from each other. */
+function bodiesText({ bodies, apart }) {
+  const lines = ["second body dashed"];
+  for (let body = 2; body < bodies; body++) lines.push(`${{ 2: "third", 3: "fourth" }[body] ?? `body ${body + 1}`} with ${body - 1} short ${body > 2 ? "dashes" : "dash"} between long ones`);
+  return lines.join(", ") + (apart ? `, set ${apart} m apart` : "");
 }
 
 /** Middle of what a clip fills, and how far it reaches from there. */
@@ -25,10 +37,11 @@ function room(clip) {
   if (clip.room) return clip.room;
   const points = coordinates(clip);
   const [low, high] = [[Infinity, Infinity, Infinity], [-Infinity, -Infinity, -Infinity]];
-  for (let start = 0; start < points.length; start += 75) {
-    const body = points.subarray(start, start + 75);
+  const size = 3 * skeletonOf(clip).joints.length;
+  for (let start = 0; start < points.length; start += size) {
+    const body = points.subarray(start, start + size);
     if (!body.some((value) => value !== 0)) continue;
-    for (let at = 0; at < 75; at++) {
+    for (let at = 0; at < size; at++) {
       low[at % 3] = Math.min(low[at % 3], body[at]);
       high[at % 3] = Math.max(high[at % 3], body[at]);
     }
@@ -45,8 +58,6 @@ function room(clip) {
 function clipPlayer(run) {
   const { clips: entries } = run.player;
   const classes = run.classes;
-  const partOf = new Array(25);
-  values.skeleton.parts.forEach((part, at) => part.joints.forEach((joint) => (partOf[joint] = at)));
   const hasGuess = entries.some((entry) => entry.guess);
   const hasSalience = entries.some((entry) => entry.salience);
   let shown = entries.map((_, at) => at);
@@ -57,6 +68,7 @@ function clipPlayer(run) {
   let cell = null; // [true, predicted] of the confusion matrix
 
   const clip = () => values.clips[entries[now].clip];
+  const skeleton = () => skeletonOf(clip());
   const labelOf = (entry) => values.clips[entry.clip].label;
   const isWrong = (entry) => entry.guess && entry.guess[0][0] !== labelOf(entry);
 
@@ -65,11 +77,12 @@ function clipPlayer(run) {
     if (salience) {
       salience.values ??= bytes(salience.data);
       const source = Math.min(Math.floor((frameAt * salience.frames) / clip().frames), salience.frames - 1);
-      return (body, joint) => ramp(values.colours.salience, salience.values[(source * clip().bodies + body) * 25 + joint] / 255);
+      return (body, joint) => ramp(values.colours.salience, salience.values[(source * clip().bodies + body) * skeleton().joints.length + joint] / 255);
     }
     const trunk = colour("--trunk");
-    const fixed = values.skeleton.parts.map((part) => (part.name === "trunk" ? trunk : part.colour));
-    return (_, joint) => fixed[partOf[joint]];
+    const fixed = [];
+    for (const part of skeleton().parts) for (const joint of part.joints) fixed[joint] = part.name === "trunk" ? trunk : part.colour;
+    return (_, joint) => fixed[joint];
   }
 
   const { canvas, redraw } = surface("Skeleton in 3-D. Arrow keys turn it, space plays, comma and full stop step, plus and minus zoom.", (context, width, height) => {
@@ -88,7 +101,7 @@ function clipPlayer(run) {
     };
     context.strokeStyle = colour("--grid");
     context.lineWidth = 1;
-    for (let line = -4; line <= 4; line++) {
+    for (let line = -4; line <= 4 && !clip().flat; line++) {
       const [at, end] = [(line * reach) / 3, (4 * reach) / 3];
       for (const [from, to] of [
         [project(middle[0] + at, floor, middle[2] - end), project(middle[0] + at, floor, middle[2] + end)],
@@ -103,11 +116,12 @@ function clipPlayer(run) {
     const paint = colours(frame);
     const parts = [];
     for (let body = 0; body < clip().bodies; body++) {
-      const start = (frame * clip().bodies + body) * 75;
-      const own = points.subarray(start, start + 75);
+      const count = skeleton().joints.length;
+      const start = (frame * clip().bodies + body) * 3 * count;
+      const own = points.subarray(start, start + 3 * count);
       if (!own.some((value) => value !== 0)) continue;
-      const spots = Array.from({ length: 25 }, (_, joint) => project(own[3 * joint], own[3 * joint + 1], own[3 * joint + 2]));
-      for (const [joint, parent] of values.skeleton.bones) parts.push({ depth: (spots[joint][2] + spots[parent][2]) / 2, from: spots[joint], to: spots[parent], fill: paint(body, joint), dashed: body > 0 });
+      const spots = Array.from({ length: count }, (_, joint) => project(own[3 * joint], own[3 * joint + 1], own[3 * joint + 2]));
+      for (const [joint, parent] of skeleton().bones) parts.push({ depth: (spots[joint][2] + spots[parent][2]) / 2, from: spots[joint], to: spots[parent], fill: paint(body, joint), body });
       spots.forEach((spot, joint) => parts.push({ depth: spot[2] + 0.01, spot, fill: paint(body, joint) }));
     }
     parts.sort((a, b) => a.depth - b.depth);
@@ -121,7 +135,7 @@ function clipPlayer(run) {
         context.fill();
       } else {
         context.lineWidth = (thick * part.from[3]) / scale;
-        context.setLineDash(part.dashed ? [thick * 1.6, thick * 1.7] : []);
+        context.setLineDash(dashes(part.body).map((length) => thick * length));
         context.beginPath();
         context.moveTo(part.from[0], part.from[1]);
         context.lineTo(part.to[0], part.to[1]);
@@ -146,7 +160,7 @@ function clipPlayer(run) {
   const paintBar = make("div", { class: "legend" });
 
   function look(toAzimuth, toElevation) {
-    [azimuth, elevation] = [toAzimuth, Math.max(-89, Math.min(89, toElevation))];
+    [azimuth, elevation] = clip().flat ? VIEWS.front : [toAzimuth, Math.max(-89, Math.min(89, toElevation))];
     canvas.dataset.view = `${azimuth.toFixed(1)} ${elevation.toFixed(1)}`;
     redraw();
   }
@@ -186,13 +200,14 @@ function clipPlayer(run) {
       const [low, high] = run.player.salience.map((value) => value.toFixed(run.player.salience[1] - run.player.salience[0] < 0.01 ? 5 : 3));
       paintBar.append(make("span", {}, `salience ${low}`, strip, high));
     } else {
-      for (const part of values.skeleton.parts) {
+      for (const part of skeleton().parts) {
         const patch = make("span", { class: "key" });
         patch.style.background = part.name === "trunk" ? "var(--trunk)" : part.colour;
-        paintBar.append(make("span", {}, patch, part.name));
+        paintBar.append(make("span", {}, patch, named(part.name)));
       }
     }
-    if (clip().bodies > 1) paintBar.append(make("span", { textContent: clip().apart ? "second body dashed, set 1.2 m apart" : "second body dashed" }));
+    if (clip().bodies > 1) paintBar.append(make("span", { textContent: bodiesText(clip()) }));
+    if (clip().flat) paintBar.append(make("span", { textContent: "2-D, seen from the front" }));
   }
 
   // The list and its filters.
@@ -252,6 +267,8 @@ function clipPlayer(run) {
     list.value = at;
     scrub.max = clip().frames - 1;
     canvas.dataset.clip = clip().name;
+    for (const button of views) button.hidden = clip().flat;
+    if (clip().flat) look(...VIEWS.front);
     describe();
     legend();
     setFrame(0);
