@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from skeltools.plots.camera import Camera
+    from skeltools.plots.clip import Panel
     from skeltools.store import ClipFile
 
 _RATE = click.option(
@@ -50,13 +52,22 @@ def _camera(function: F) -> F:
     return function
 
 
-def _chosen_camera(view: str, azimuth: float | None, elevation: float | None) -> Any:
+def _chosen_camera(view: str, azimuth: float | None, elevation: float | None) -> Camera:
     from skeltools.plots.camera import Camera, named
 
     base = named(view)
     return Camera(
         base.azimuth if azimuth is None else azimuth, base.elevation if elevation is None else elevation
     )
+
+
+def _tell_flat(shown: Sequence[Panel], camera: Camera) -> None:
+    """Say so where a camera was asked for that a 2-D clip does not have."""
+    from skeltools.cli._console import err
+    from skeltools.plots.camera import Camera, is_flat
+
+    if camera != Camera() and all(is_flat(panel.clip) for panel in shown):
+        err().print("The clip is 2-D (every z is 0), so it is drawn from the front.")
 
 
 def _said(path: Path) -> None:
@@ -124,6 +135,7 @@ def clip(
         style.check_target(path, (*animation.ANIMATIONS, *style.FIGURES), replace=replace)
         shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed)
         title = clips.heading(opened, row)
+    _tell_flat(shown, camera)
     with style.styled():
         if path.suffix.lower() in animation.ANIMATIONS:
             clips.write_moving(shown, title, camera, path, rate)
@@ -418,6 +430,8 @@ def attention(
         method = salience.load_method(opened, place)
         values = salience.of_clips(method, data, rows, opened.stream, device=place, progress=progress())
         shown = drawing.prepared(data, int(rows[0]), salience.to_frames(values, data.frames)[0])
+    if which is not None:
+        _tell_flat([shown], camera)
     with style.styled():
         if which is None:
             style.save(drawing.mean(values, shown.skeleton, shown.clip.shape[1], title), path)
