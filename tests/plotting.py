@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from clipfiles import TINY, make_clips
+from numpy.typing import NDArray
 
 from skeltools.cli.main import main
+from skeltools.skeletons import Skeleton
 
 HOSTILE = (
     "<script>window.hacked=1</script>",
@@ -22,6 +24,43 @@ HOSTILE = (
     "quote \" and ' and `${window.hacked=1}` --> ]]>",
 )
 """Texts that a page or picture must show as they are."""
+
+ELEVEN = str(Path(__file__).parent / "skeletons" / "eleven.toml")
+"""A skeleton of eleven joints with names of its own for parts."""
+
+FRAMES = 16
+
+_STEPS = {
+    "arm": (0.22, -0.1), "leg": (0.05, -0.38), "head": (0.0, 0.2), "spine": (0.0, 0.45), "trunk": (0.0, 0.16),
+}  # fmt: skip
+
+
+def moving(skeleton: Skeleton, bodies: int, flat: bool = False, seed: int = 0) -> NDArray[np.float32]:
+    """A person, or several, each centred on itself, who stretches and bends: (3, 16, V, M)."""
+    draws = np.random.default_rng(seed)
+    part_of = {joint: part for part, joints in skeleton.parts.items() for joint in joints}
+    clip = np.zeros((3, FRAMES, skeleton.num_joints, bodies))
+    for body in range(bodies):
+        phase = draws.uniform(0, 2 * np.pi)
+        placed = {skeleton.root}
+        while len(placed) < skeleton.num_joints:
+            for joint, parent in skeleton.bones:
+                if joint in placed or parent not in placed:
+                    continue
+                word = next((key for key in _STEPS if key in part_of[joint]), "trunk")
+                across, up = _STEPS[word]
+                name = skeleton.joints[joint]
+                side = 1 if "right" in name else -1 if "left" in name else 0
+                turn = 0.4 * np.sin(np.linspace(0, 2 * np.pi, FRAMES) + phase + joint)
+                step = np.stack(
+                    [side * across * np.cos(turn), up + across * np.sin(turn), 0.3 * across * turn]
+                )
+                clip[:, :, joint, body] = clip[:, :, parent, body] + step
+                placed.add(joint)
+    clip += 0.01
+    if flat:
+        clip[2] = 0
+    return clip.astype(np.float32)
 
 
 def invoke(*words: str) -> Result:

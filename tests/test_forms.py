@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from plotting import invoke, make_run
+from plotting import ELEVEN, FRAMES, invoke, make_run, moving
 
 from skeltools.analysis import salience
 from skeltools.errors import RunError
@@ -32,42 +32,8 @@ from skeltools.store import ClipFile
 Image = pytest.importorskip("PIL.Image", reason="the extra 'plot' is not installed")
 pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
-FRAMES = 16
-ELEVEN = str(Path(__file__).parent / "skeletons" / "eleven.toml")
 LONE = Skeleton("lone", ("joint",), (0,), {"all": (0,)}, (0,), (0,), 0, 0, 0, 0)
 FORMS = [(name, 2) for name in packaged()] + [(ELEVEN, bodies) for bodies in (1, 2, 3)]
-
-_STEPS = {
-    "arm": (0.22, -0.1), "leg": (0.05, -0.38), "head": (0.0, 0.2), "spine": (0.0, 0.45), "trunk": (0.0, 0.16),
-}  # fmt: skip
-
-
-def moving(skeleton: Skeleton, bodies: int, flat: bool = False, seed: int = 0) -> NDArray[np.float32]:
-    """A person, or several, each centred on itself, who stretches and bends: (3, 16, V, M)."""
-    draws = np.random.default_rng(seed)
-    part_of = {joint: part for part, joints in skeleton.parts.items() for joint in joints}
-    clip = np.zeros((3, FRAMES, skeleton.num_joints, bodies))
-    for body in range(bodies):
-        phase = draws.uniform(0, 2 * np.pi)
-        placed = {skeleton.root}
-        while len(placed) < skeleton.num_joints:
-            for joint, parent in skeleton.bones:
-                if joint in placed or parent not in placed:
-                    continue
-                word = next((key for key in _STEPS if key in part_of[joint]), "trunk")
-                across, up = _STEPS[word]
-                name = skeleton.joints[joint]
-                side = 1 if "right" in name else -1 if "left" in name else 0
-                turn = 0.4 * np.sin(np.linspace(0, 2 * np.pi, FRAMES) + phase + joint)
-                step = np.stack(
-                    [side * across * np.cos(turn), up + across * np.sin(turn), 0.3 * across * turn]
-                )
-                clip[:, :, joint, body] = clip[:, :, parent, body] + step
-                placed.add(joint)
-    clip += 0.01
-    if flat:
-        clip[2] = 0
-    return clip.astype(np.float32)
 
 
 class Made:
@@ -109,7 +75,6 @@ def test_every_picture_of_clips_is_drawn(
     for out, words in {
         "strip.png": ["clip", at.file, "0", "--augment", "crop(6)|flip(1.0)", "--frames", "3"],
         "corner.svg": ["clip", at.file, "0", "--view", "corner", "--frames", "2"],
-        "moving.gif": ["clip", at.file, "0"],
         "attention.png": ["attention", at.run, at.file, "0"],
         "attention.gif": ["attention", at.run, at.file, "0"],
         "class.png": ["attention", at.run, at.file, "--class", "1"],

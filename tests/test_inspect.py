@@ -16,6 +16,7 @@ from skeltools.cli.main import main
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.plots.terminal import draw
+from skeltools.skeletons import load
 
 
 @pytest.fixture
@@ -90,9 +91,9 @@ def test_a_clip_is_drawn(path: Path) -> None:
 
 def test_a_picture_shows_where_the_body_is() -> None:
     clip = np.zeros((3, 8, 25, 2), np.float32)
-    assert draw(clip) == [""] * 16
+    assert draw(clip, load("kinect2")) == [""] * 16
     clip[1, :, :, 0] = np.linspace(-1, 1, 25)  # a vertical line
-    lines = draw(clip, width=10, height=4, frames=1)
+    lines = draw(clip, load("kinect2"), width=10, height=4, frames=1)
     assert [len(line) for line in lines] == [6, 6, 6, 6]
     assert {line.strip() for line in lines} <= {"⡇", "⢸", "⡟", "⠇", "⢿", "⠸"}
 
@@ -101,7 +102,7 @@ def test_a_picture_from_the_front_is_not_mirrored() -> None:
     clip = np.zeros((3, 4, 25, 2), np.float32)
     clip[1, :, :, 0] = np.linspace(-1, 1, 25)
     clip[0, :, [10, 11, 23], 0] = 0.5  # the right hand: the sensor's x grows to that side
-    lines = draw(clip, width=20, height=8, frames=1)
+    lines = draw(clip, load("kinect2"), width=20, height=8, frames=1)
     body = np.array([[char != " " for char in line.ljust(20)] for line in lines]).sum(axis=0)
     trunk = int(body.argmax())
     assert body[:trunk].sum() > 0

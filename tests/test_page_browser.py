@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from plotting import HOSTILE, invoke, make_run, renamed, run_of
+from plotting import ELEVEN, HOSTILE, invoke, make_run, moving, renamed, run_of
+
+from skeltools.skeletons import Form, load
+from skeltools.store import ClipFile
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the extra 'browser' is not installed")
 from selenium.common.exceptions import WebDriverException  # noqa: E402
@@ -306,6 +310,38 @@ def test_another_run_can_be_chosen(page: Page) -> None:
     page.chooser("run", "#run").select_by_index(1)
     assert page.texts("#settings td")[0].endswith("second")
     assert page.faults() == []
+
+
+def test_the_player_draws_other_skeletons_more_bodies_and_flat_clips(
+    driver: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_run(tmp_path_factory)[0]
+    seen = []
+    for name, bodies, flat in ((ELEVEN, 3, False), ("mediapipe33", 1, False), ("coco17", 2, True)):
+        form = Form(load(name), bodies, 16)
+        clips = np.stack([moving(form.skeleton, bodies, flat, row) for row in range(32)])
+        with monkeypatch.context() as patch:
+            patch.setattr(ClipFile, "form", property(lambda _, form=form: form))
+            patch.setattr(ClipFile, "clips", lambda _, rows, clips=clips: clips[rows])
+            out = tmp_path / f"{form.skeleton.name}.html"
+            assert invoke("view", str(data), "--out", str(out)).exit_code == 0
+        page = Page(driver).open(out, 360, 800)
+        assert page.js("return document.documentElement.scrollWidth") <= 360
+        legend = page.texts("#player .legend > span")
+        assert legend[: len(form.skeleton.parts)] == list(form.skeleton.parts)
+        told = legend[len(form.skeleton.parts) :]
+        third = "third with 1 short dash between long ones"
+        assert told == {
+            "eleven": [f"second body dashed, {third}, set 1.2 m apart"],
+            "coco17": ["second body dashed, set 1.2 m apart", "2-D, seen from the front"],
+        }.get(form.skeleton.name, [])
+        page.press(CANVAS, Keys.ARROW_LEFT)
+        view = page.one(CANVAS).get_attribute("data-view")
+        assert view == ("0.0 0.0" if flat else "12.0 8.0")
+        assert any(one.text == "side" for one in page.all("#player button")) != flat
+        assert page.faults() == []
+        seen.append(page.pixels(CANVAS))
+    assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize("width", [360, 1200])

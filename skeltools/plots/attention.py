@@ -28,9 +28,9 @@ def order(skeleton: Skeleton) -> list[int]:
     return [joint for joints in skeleton.parts.values() for joint in joints]
 
 
-def height(skeleton: Skeleton) -> float:
-    """Return the height of a heat map in inches, so that names of joints do not overlap."""
-    return max(skeleton.num_joints * 33 / 250, 1.3)
+def height(skeleton: Skeleton, maps: int = 1) -> float:
+    """Return the height of heat maps in inches: names of joints stand apart, and the scale has its label."""
+    return max((104 * skeleton.num_joints + 700) / 1000 * maps, 3.3)
 
 
 def one(row: int) -> NDArray[np.int64]:
@@ -110,13 +110,13 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
         shown: Clip and salience.
         title: Title; lines.
         camera: The camera.
-        frames: Frames of the strip.
+        frames: Frames of the strip; fewer where more than two bodies stand side by side.
     """
     assert shown.salience is not None
     salience = np.asarray(shown.salience)
     there = _bodies(salience)
     low, high = salience_range(salience)
-    tall = height(shown.skeleton) * len(there)
+    tall = height(shown.skeleton, len(there))
     figure = style.figure(8.6, tall + 2.2)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     halves: Any = figure.subfigures(2, 1, height_ratios=[tall, 1.25])
@@ -127,7 +127,7 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
         axes.set_title("" if len(there) == 1 else f"body {body + 1}")
     upper.colorbar(image, ax=list(maps), label="salience: share of activation the mask keeps", pad=0.02)
     made = scene(shown.clip, shown.skeleton, camera, salience, (low, high))
-    picks = spread(made.frames, frames)
+    picks = spread(made.frames, max(2, 2 * frames // max(len(there), 2)))
     for axes, frame in zip(lower.subplots(1, len(picks), squeeze=False)[0], picks, strict=True):
         Drawn(axes, made, 76).show(frame)
         axes.set_xlabel(f"frame {frame}", fontsize=7, labelpad=1)

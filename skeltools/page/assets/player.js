@@ -158,6 +158,7 @@ function clipPlayer(run) {
   pace.select.value = "1";
   const views = Object.keys(VIEWS).map((name) => make("button", { type: "button", textContent: name, onclick: () => look(...VIEWS[name]) }));
   const paintBar = make("div", { class: "legend" });
+  const hint = make("p", { class: "quiet" });
 
   function look(toAzimuth, toElevation) {
     [azimuth, elevation] = clip().flat ? VIEWS.front : [toAzimuth, Math.max(-89, Math.min(89, toElevation))];
@@ -269,6 +270,8 @@ function clipPlayer(run) {
     canvas.dataset.clip = clip().name;
     for (const button of views) button.hidden = clip().flat;
     if (clip().flat) look(...VIEWS.front);
+    const keysText = `${clip().flat ? "Space" : "Drag or arrow keys turn, space"} plays, comma and full stop step a frame, n and p change the clip, + and - zoom.`;
+    hint.textContent = (hasSalience ? "Salience is the share of a joint's activation that the attention mask keeps. " : "") + keysText;
     describe();
     legend();
     setFrame(0);
@@ -342,7 +345,7 @@ function clipPlayer(run) {
       make("div", { class: "bar" }, play, scrub, clock, pace.element),
       make("div", { class: "bar" }, ...views, smaller, bigger, paintChoice),
       paintBar,
-      make("p", { class: "quiet", textContent: (hasSalience ? "Salience is the share of a joint's activation that the attention mask keeps. " : "") + "Drag or arrow keys turn, space plays, comma and full stop step a frame, n and p change the clip, + and - zoom." }),
+      hint,
     ),
     make(
       "div",
