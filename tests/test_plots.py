@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from forms import SKELETON
 from plotting import HOSTILE, invoke, make_run, renamed
 from rawfiles import body_of, ntu_bytes, write_ntu
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skeltools.skeletons.kinect2 import PARENTS
+from skeltools.skeletons import load
 from skeltools.synth.body import unit
 from skeltools.synth.pose import Array
 from skeltools.synth.sensor import Recording
@@ -24,7 +24,7 @@ def orientations(points: Array) -> Array:
     Its y axis runs along the bone that ends in the joint and its z axis is as near to the front of the
     body as may be. Ends of limbs have none: zeros, as the sensor writes them.
     """
-    bone = points - points[..., list(PARENTS), :]
+    bone = points - points[..., list(load("kinect2").parents), :]
     bone[..., 20, :] = points[..., 20, :] - points[..., 1, :]
     bone[..., 0, :] = points[..., 1, :] - points[..., 0, :]
     y = unit(bone)
