@@ -39,12 +39,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clips(tmp_path_factory.mktemp("clips"))
 
 
-def pretrain(data: Path, out: Path, processes: int, *words: str) -> subprocess.CompletedProcess[str]:
+def pretrain(
+    data: Path, out: Path, processes: int, *words: str, stream: str = "joint"
+) -> subprocess.CompletedProcess[str]:
     start = [sys.executable]
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [
-        *start, "-m", "skeltools", "pretrain", str(data), "--split", "xsub", "--stream", "joint",
+        *start, "-m", "skeltools", "pretrain", str(data), "--split", "xsub", "--stream", stream,
         "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--out", str(out), *SETTINGS, *words,
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -57,9 +59,25 @@ def steps(run: Run) -> list[dict[str, Any]]:
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
-def test_two_processes_train_like_one_on_the_joint_batch(tmp_path: Path, data: Path) -> None:
+@pytest.mark.parametrize(
+    ("stream", "fill", "words"),
+    [
+        ("joint", "partner", ()),
+        ("motion", "partner", ("--set", "train.feed=stream")),
+        ("bone", "noise", ()),
+        ("motion", "zeros", ()),
+        ("joint", "partner", ("--recipe", "skeletonclr")),
+    ],
+    ids=["partner", "motion, streamed", "noise", "zeros", "baseline"],
+)
+def test_two_processes_train_like_one_on_the_joint_batch(
+    tmp_path: Path, data: Path, stream: str, fill: str, words: tuple[str, ...]
+) -> None:
     for processes in (1, 2):
-        result = pretrain(data, tmp_path / str(processes), processes)
+        result = pretrain(
+            data, tmp_path / str(processes), processes, "--set", f"augment.swap_fill={fill}", *words,
+            stream=stream,
+        )  # fmt: skip
         assert result.returncode == 0, result.stderr
         assert result.stdout.count("finished.") == 1
         assert "broadcast_buffers" not in result.stderr  # torch's warning of a name it gave up
@@ -73,6 +91,31 @@ def test_two_processes_train_like_one_on_the_joint_batch(tmp_path: Path, data: P
         torch.testing.assert_close(ours.model[name], value, rtol=1e-8, atol=1e-10, msg=name)
     assert not torch.equal(ours.model["queue"][0], torch.zeros(8, dtype=torch.float64))
     assert {"cpu 0", "cpu 1"} == ours.rng.keys()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
+def test_parts_of_a_batch_are_alike_in_one_process_and_in_two(tmp_path: Path, data: Path) -> None:
+    """Two parts in each of two processes are four parts of one, each with batch norm statistics of its own.
+
+    The queue has the same keys in the same places. Running statistics are a process's own, so they are not compared.
+    """
+    own = ("train.sync_bn=false", "monitor.every=0")
+    for processes in (1, 2):
+        overrides = (*own, f"train.accumulate={4 // processes}")
+        words = [word for override in overrides for word in ("--set", override)]
+        result = pretrain(data, tmp_path / str(processes), processes, *words)
+        assert result.returncode == 0, result.stderr
+    one, two = (Run.open(tmp_path / name) for name in ("1", "2"))
+    assert len(steps(one)) == 4
+    for ours, theirs in zip(steps(two), steps(one), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-9)
+    ours, theirs = (checkpoints.load(run.last_checkpoint()).model for run in (two, one))
+    compared = [
+        name for name in theirs if "running_" not in name and not name.endswith("num_batches_tracked")
+    ]
+    assert len(compared) > 100
+    for name in compared:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-8, atol=1e-10, msg=name)
 
 
 def test_a_batch_is_divided_evenly_or_refused() -> None:

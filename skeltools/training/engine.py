@@ -277,8 +277,9 @@ class Trainer:
                 (output.loss / train.accumulate).backward()  # type: ignore[no-untyped-call]
             found.append(Output(output.loss.detach(), output.parts, output.kept))
         self.optimizer.step()
-        kept = zip(*([self.world.gather(kept) for kept in output.kept] for output in found), strict=True)
-        values = self.model.after_step(self.step, self.total_steps, *map(_joined, kept))
+        kept = zip(*(output.kept for output in found), strict=True)  # this process's clips, in their order
+        whole = (self.world.gather(_joined(parts)) for parts in kept)
+        values = self.model.after_step(self.step, self.total_steps, *whole)
         self.step += 1
         self.batch += 1
         losses = self._mean(found)
