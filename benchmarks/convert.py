@@ -24,8 +24,8 @@ from clips import link_clips, make_distinct
 _MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
-from skeltools import datasets
-from skeltools.convert import convert
+from skeltools.convert.pipeline import convert
+from skeltools.datasets import registry as datasets
 from skeltools.formats import backend
 if __name__ == "__main__":
     warm, source, out, workers = sys.argv[1:]

@@ -39,11 +39,11 @@ COMMANDS = (
 PROGRAM = """
 import json, sys
 import torch
-from skeltools import convert
+from skeltools.convert import pipeline
 from skeltools.cli.main import main
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    convert._WORKER_BYTES = 1  # so that two workers start for a few files
+    pipeline._WORKER_BYTES = 1  # so that two workers start for a few files
     for command in json.loads(sys.argv[1]):
         sys.argv[1:] = command  # run.json keeps it
         main(command, standalone_mode=False)
