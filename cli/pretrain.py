@@ -39,6 +39,7 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
 @click.option("--stream", help="joint, motion or bone.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder to make.")
 @click.option("--recipe", help="Packaged recipe or path of a .toml file.  [default: skeattnclr]")
+@click.option("--method", metavar="NAME", help="Short for --set method: packaged, or package.module:Class.")
 @click.option("--epochs", type=int, help="Short for --set train.epochs.")
 @click.option("--batch-size", type=int, help="Short for --set train.batch_size.")
 @click.option(
@@ -59,6 +60,7 @@ def command(
     stream: str | None,
     out: Path | None,
     recipe: str | None,
+    method: str | None,
     epochs: int | None,
     batch_size: int | None,
     workers: int,
@@ -68,7 +70,10 @@ def command(
     replace: bool,
     resume: bool,
 ) -> None:
-    """Pretrain an encoder with SkeAttnCLR.
+    """Pretrain an encoder by self-supervision.
+
+    The recipe names method and backbone and gives every setting a value. A method or backbone of your own
+    is named package.module:Class.
 
     Interrupting it (Ctrl-C, SIGTERM) writes a checkpoint first; --resume goes on from there. Ends with
     status 130 or 143 when interrupted.
@@ -79,6 +84,8 @@ def command(
       skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/short \\
         --epochs 20 --batch-size 64 --set train.lr=0.05
       skeltools pretrain --resume runs/joint
+      skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/mine \\
+        --method mymodule:MyMethod --set model.backbone=bigru
       torchrun --nproc-per-node 4 -m skeltools pretrain ntu60.h5 --split xsub --stream joint \\
         --out runs/joint --set train.precision=bf16
     """
@@ -106,7 +113,7 @@ def command(
         stream=stream,
         out=out,
         recipe=recipe,
-        options={"train.epochs": epochs, "train.batch_size": batch_size},
+        options={"method": method, "train.epochs": epochs, "train.batch_size": batch_size},
         overrides=overrides,
         seed=seed,
         replace=replace,

@@ -96,8 +96,10 @@ class Run:
         value for the run's dataset, split and stream, whatever recipe the run used, and `origin` says so.
 
         Raises:
-            RunError: There is no such folder, it is not a run, or its ``run.json`` is damaged.
+            RunError: There is no such folder, it is not a run, its ``run.json`` is damaged, or the code of its
+                method or backbone cannot be found.
         """
+        from skeltools.runs.settings import find_code
 
         path = Path(path)
         file = path / "run.json"
@@ -113,6 +115,12 @@ class Run:
             raise RunError(f"{file} cannot be read: {error}.") from None
         if not isinstance(content, dict) or content.get("version") != VERSION:
             raise RunError(f"{file} is not of version {VERSION}. Make the run again.")
+        try:
+            find_code(content["settings"])
+        except SettingError as error:
+            raise RunError(f"{file}: {error}") from None
+        except (AttributeError, KeyError, TypeError):
+            pass  # no table: told below
         try:
             settings, flat, origin = _stored_settings(content)
             return Run(
@@ -349,7 +357,8 @@ def _stored_settings(
     from skeltools.settings import build
 
     stored, origin = content["settings"], dict(content["origin"])
-    schema, values, added = complete(stored, {key: content[key] for key in ("dataset", "split", "stream")})
+    context = {key: content[key] for key in ("dataset", "split", "stream")}
+    schema, values, added = complete(stored, origin, context)
     settings = build(schema, dict(stored) | values)
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
     if content["kind"] == "import":  # knows its model only; the rest is there to complete the type

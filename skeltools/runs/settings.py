@@ -6,7 +6,7 @@ Values stand in ``skeltools/methods/recipes/*.toml``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass, replace
 from typing import Any, get_type_hints
 
 from skeltools.errors import SettingError
@@ -17,6 +17,7 @@ from skeltools.settings import (
     Resolved,
     Schema,
     packaged_recipes,
+    parse_override,
     recipe_values,
     resolve,
     schema_fields,
@@ -159,7 +160,8 @@ def resolve_recipe(
     """Return the settings of a run.
 
     Args:
-        recipe: Name of a packaged recipe or path of a TOML file; the paper's when None.
+        recipe: Name of a packaged recipe or path of a TOML file. None for the packaged one of the method that
+            `overrides` or `options` name, or else for `BASE_RECIPE`.
         dataset: Name of the dataset.
         split: Name of the split.
         stream: Name of the stream.
@@ -169,15 +171,19 @@ def resolve_recipe(
     Raises:
         SettingError: Unknown recipe or key, a value that does not fit, or values that do not fit together.
     """
+    overrides = tuple(overrides)
+    asked = [value for key, value in map(parse_override, overrides) if key == "method"]
+    method = asked[-1] if asked else (options or {}).get("method")
+    if recipe is None and method in packaged_recipes():
+        recipe = method
+    context = {"dataset": dataset, "split": split, "stream": stream}
     resolved = resolve(
-        pretrain_schema,
-        BASE_RECIPE,
-        recipe,
-        context={"dataset": dataset, "split": split, "stream": stream},
-        overrides=overrides,
-        options=options,
+        pretrain_schema, BASE_RECIPE, recipe, context=context, overrides=overrides, options=options
     )
     settings = resolved.values
+    its = [value for key, value, _ in recipe_values(BASE_RECIPE, recipe, context) if key == "method"]
+    if settings.method != its[-1]:
+        resolved = replace(resolved, title=f"{resolved.title}, method {settings.method}")
     find_method(settings.method).validate(settings)
     if settings.train.batch_size % settings.train.accumulate:
         raise SettingError(
@@ -187,28 +193,46 @@ def resolve_recipe(
     return resolved
 
 
+def find_code(stored: Mapping[str, Any]) -> None:
+    """Find the method and the backbone that stored settings name.
+
+    Raises:
+        SettingError: There is none of that name.
+    """
+    for key, find in (("method", find_method), ("model.backbone", find_backbone)):
+        name = stored.get(key)
+        if isinstance(name, str):
+            find(name)
+
+
 def complete(
-    stored: Mapping[str, Any], context: Mapping[str, str]
+    stored: Mapping[str, Any], origin: Mapping[str, str], context: Mapping[str, str]
 ) -> tuple[Schema[PretrainSettings], dict[str, Any], dict[str, str]]:
     """Return the schema of stored settings, them with what they lack, and where that came from.
 
-    A setting that was added to skeltools after a run takes the value of the method's recipe.
+    A setting that was added to skeltools after a run takes the value of the method's recipe. The method itself was:
+    a run that does not name it is of the recipe that the value of ``loss.local`` came from.
+
+    Args:
+        stored: Settings by dotted key.
+        origin: Where they came from, by dotted key.
+        context: Dataset, split and stream.
 
     Raises:
         SettingError: An unknown method or backbone, or a setting without a value.
     """
-    stored = {"method": BASE_RECIPE} | dict(stored)
-    schema = pretrain_schema(stored)
-    recipe = stored["method"] if stored["method"] in packaged_recipes() else BASE_RECIPE
+    source = origin.get("loss.local", "").removeprefix("recipe ")
+    named = {"method": source if source in METHODS else BASE_RECIPE} | dict(stored)
+    schema = pretrain_schema(named)
+    recipe = named["method"] if named["method"] in packaged_recipes() else BASE_RECIPE
     values = {key: (value, where) for key, value, where in recipe_values(BASE_RECIPE, recipe, context)}
     for key, (_, meta) in schema.known.items():
         if "default" in meta:
             values.setdefault(key, (meta["default"], "default"))
     lacking = [key for key in schema.known if key not in stored and key in values]
     added = {key: values[key][0] for key in lacking}
-    origin = {key: f"{values[key][1]}, not stored by the run" for key in lacking}
     return (
         schema,
         {key: value for key, value in (dict(stored) | added).items() if key in schema.known},
-        origin,
+        {key: f"{values[key][1]}, not stored by the run" for key in lacking},
     )
