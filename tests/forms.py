@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from skeltools.formats.recording import Recording
 from skeltools.methods.registry import make_method
+from skeltools.preparation import chain
+from skeltools.preparation.chain import Chain, Chosen, Prepared
 from skeltools.runs.settings import resolve_recipe
 from skeltools.skeletons import Form, load
 
@@ -25,3 +28,13 @@ def settings_of(*overrides: str, recipe: str | None = None) -> Any:
 def method_of(settings: Any, stream: str = "joint", frames: int = 64, seed: int = 0) -> Any:
     """The initial method of settings."""
     return make_method(settings, kinect(frames), stream, seed)
+
+
+def apply(recording: Recording, how: Chain, labelled: bool = False) -> Prepared | str:
+    """Prepare a recording of Kinect v2 with two bodies."""
+    return chain.apply(recording, how, kinect(how.frames), labelled)
+
+
+def finish(used: Chosen, how: Chain) -> tuple[Any, Any]:
+    """The second half of the chain, likewise."""
+    return chain.finish(used, how, kinect(how.frames))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forms import apply
 from numpy.typing import NDArray
 from rawfiles import body_of, ntu_bytes, write_pku
 
@@ -15,7 +16,8 @@ from skeltools.errors import SettingError
 from skeltools.formats import ntu
 from skeltools.formats.recording import Recording
 from skeltools.preparation import bodies
-from skeltools.preparation.chain import Chain, Prepared, apply, choose, prepare, stored
+from skeltools.preparation.chain import Chain, Prepared, choose, prepare, stored
+from skeltools.skeletons import load
 from skeltools.store import ClipFile
 
 
@@ -47,11 +49,11 @@ def moving(seed: int, frames: int, speed: float) -> NDArray[np.float64]:
 def test_the_default_chain_is_prepare() -> None:
     read = recording(body_of(1, 40), body_of(2, 40))
     found = prepared(apply(read, chain()))
-    clip, length = prepare(read.first_two())
+    clip, length = prepare(read.first(2))
     np.testing.assert_array_equal(found.clip, clip)
     assert (found.length, found.frames, found.bodies, found.gaps) == (length, 40, 2, 0)
     one = prepared(apply(recording(body_of(1, 40)), chain()))
-    np.testing.assert_array_equal(one.clip, prepare(recording(body_of(1, 40)).first_two())[0])
+    np.testing.assert_array_equal(one.clip, prepare(recording(body_of(1, 40)).first(2))[0])
     assert one.bodies == 1
 
 
@@ -153,8 +155,8 @@ def test_repeating_moves_a_late_body_to_the_front_and_fills_the_end() -> None:
 
 
 def test_first_frame_axes() -> None:
-    raw = recording(body_of(1, 5)).first_two().astype(np.float64)[..., :1]
-    turned = bodies.to_first_frame_axes(raw)
+    raw = recording(body_of(1, 5)).first(2).astype(np.float64)[..., :1]
+    turned = bodies.to_first_frame_axes(raw, load("kinect2"))
     spine, line = turned[:, 0, 1, 0] - turned[:, 0, 0, 0], turned[:, 0, 8, 0] - turned[:, 0, 4, 0]
     np.testing.assert_allclose(np.cross(line, [1, 0, 0]), 0, atol=1e-12)
     assert line[0] > 0
@@ -177,7 +179,7 @@ def test_first_frame_axes() -> None:
 )
 def test_centring(override: str, expected: object) -> None:
     read = recording(body_of(1, 64), body_of(2, 64))
-    raw = read.first_two().astype(np.float64)
+    raw = read.first(2).astype(np.float64)
     found = prepared(apply(read, chain("skeattnclr", "rotation=none", override)))
     np.testing.assert_allclose(found.clip, expected(raw), atol=1e-6)  # type: ignore[operator]
 
@@ -212,11 +214,11 @@ def test_length_span_resize_and_type() -> None:
     found = prepared(
         apply(whole, chain("skeattnclr", "span=0.5", "frames=20", "rotation=none", "centre=none"))
     )
-    np.testing.assert_allclose(found.clip, whole.first_two()[:, 10:30], atol=1e-6)
+    np.testing.assert_allclose(found.clip, whole.first(2)[:, 10:30], atol=1e-6)
     found = prepared(
         apply(whole, chain("skeattnclr", "resize=sample", "frames=4", "rotation=none", "centre=none"))
     )
-    np.testing.assert_array_equal(found.clip, whole.first_two()[:, [5, 15, 25, 35]])
+    np.testing.assert_array_equal(found.clip, whole.first(2)[:, [5, 15, 25, 35]])
     half = prepared(apply(whole, chain("skeattnclr", "dtype=float16")))
     assert half.clip.dtype == np.float16
     np.testing.assert_allclose(half.clip, prepared(apply(whole, chain())).clip, atol=2e-3)

@@ -59,7 +59,7 @@ def test_coordinates_bodies_and_ids_come_back() -> None:
     second[:2] = np.nan
     found = both(ntu_bytes([first, second], ids=[7, 9]))
     assert isinstance(found, Recording)
-    raw = found.first_two()
+    raw = found.first(2)
     np.testing.assert_array_equal(raw[..., 0], first.astype(np.float32).transpose(2, 0, 1))
     assert not raw[:, :2, :, 1].any()
     np.testing.assert_array_equal(raw[:, 2:, :, 1], second[2:].astype(np.float32).transpose(2, 0, 1))

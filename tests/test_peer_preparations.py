@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forms import apply, finish
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from skeltools.formats import backend, ntu
 from skeltools.formats.recording import Recording
-from skeltools.preparation.chain import Chosen, Prepared, apply, central, choose, finish, length_of
+from skeltools.preparation.chain import Chosen, Prepared, central, choose, length_of
 
 Frame = list[tuple[int, NDArray[np.float32]]]
 """The bodies of a frame in file order: tracking id and coordinates (25, 3)."""

@@ -13,8 +13,9 @@ from skeltools.errors import SettingError
 from skeltools.formats import irds, ntu
 from skeltools.formats.recording import Recording
 from skeltools.preparation.chain import prepare
-from skeltools.skeletons import plausible
-from skeltools.skeletons.kinect2 import PARENTS
+from skeltools.skeletons import load, plausible
+
+PARENTS = load("kinect2").parents
 
 RNG = np.random.default_rng(3)
 
@@ -103,7 +104,7 @@ def test_real_recordings_pass(shared: Path) -> None:
     assert len(recordings) == 132
     for found in recordings:
         assert plausible.judge(found.coords, found.frame, found.slot) == (None, 0)
-    clips = np.stack([prepare(found.first_two())[0] for found in recordings])
+    clips = np.stack([prepare(found.first(2))[0] for found in recordings])
     assert plausible.clip_faults(clips, PARENTS, most=plausible.MOST_SIZE) == []
     measured = plausible.measure(clips, PARENTS)
     assert measured.bone.max() < plausible.LONGEST_BONE

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from forms import apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
-from skeltools.preparation.chain import apply, choose, length_of, missing_frames, prepare, window
+from skeltools.preparation.chain import choose, length_of, missing_frames, prepare, window
 
 
 def raw_clip(seed: int, frames: int, bodies: int = 2) -> NDArray[np.float32]:

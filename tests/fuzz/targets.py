@@ -73,7 +73,7 @@ def _ntu(data: bytes, folder: Path) -> None:
         assert plain.frames == found[0]
         for mine, theirs in zip((plain.coords, plain.frame, plain.slot, plain.ids), found[1:], strict=True):
             assert mine.tobytes() == np.ascontiguousarray(theirs, mine.dtype).tobytes(), "parsers differ"
-    plain.first_two()
+    plain.first(2)
 
 
 def _pku_seeds() -> list[bytes]:
@@ -388,7 +388,7 @@ def _h5(data: bytes, folder: Path) -> None:
         assert len(file.names) == len(file.labels) == len(file.digests) == len(file)
         if file.has_raw:
             file.raw_counts()
-            file.recording(0).first_two()
+            file.recording(0).first(2)
 
 
 def _recipe_seeds() -> list[bytes]:
