@@ -37,7 +37,7 @@ from skeltools.protocols import PROTOCOLS
     default=None,
     metavar="MODULE:FACTORY",
     help="Somebody's own encoder in place of a run: a factory of a torch module from clips "
-    "(N, 3, T, 25, 2) to features (N, D).",
+    "(N, 3, T, V, M) to features (N, D).",
 )
 @click.option(
     "--weights",

@@ -19,7 +19,7 @@ class Clips(NamedTuple):
     """One side of a split.
 
     Attributes:
-        x: float32 (n, 3, T, 25, 2), metres.
+        x: float32 (n, 3, T, V, M), metres.
         y: 0-based labels, int64 (n,).
         names: n clip names.
     """
@@ -71,7 +71,7 @@ def _read(file: ClipFile, rows: NDArray[np.int64], stream: str) -> NDArray[np.fl
 
 
 class ClipDataset(Dataset[tuple[torch.Tensor, int]]):
-    """One side of a split as a torch data set of (clip float32 (3, T, 25, 2), label).
+    """One side of a split as a torch data set of (clip float32 (3, T, V, M), label).
 
     Clips are read as they are asked for, so memory does not grow with the file; it may be handed to the
     worker processes of a ``DataLoader``, each of which opens the file for itself.

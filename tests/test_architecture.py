@@ -124,3 +124,33 @@ def test_the_engine_and_the_pictures_know_no_method(room: str) -> None:
 )
 def test_the_words_of_methods_are_found_inside_names(text: str, found: list[str]) -> None:
     assert OF_METHODS.findall(text) == found
+
+
+COUNTS = (25, 50, 75, 150)
+"""Kinect v2's joints and two bodies of them, coordinates included."""
+
+EXCUSED = {
+    "skeltools/analysis/embedding.py": "components of a principal component analysis",
+    "skeltools/analysis/knn.py": "a power of two",
+    "skeltools/plots/curves.py": "steps that are averaged",
+    "skeltools/plots/style.py": "dots per inch",
+    "protocols/ensemble.py": "per cent",
+    "cli/plot.py": "frames per second",
+}
+"""Where such a number is another thing."""
+
+
+def test_no_module_outside_skeletons_and_datasets_knows_a_joint_count() -> None:
+    found: dict[str, int] = {}
+    for module, path in sorted(modules().items()):
+        if module in FACE or room(module) in ("skeletons", "datasets"):
+            continue
+        lines = {
+            node.lineno
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value in COUNTS
+        }
+        if lines:
+            found[path.relative_to(ROOT).as_posix()] = len(lines)
+    assert found.keys() == EXCUSED.keys()
+    assert sum(found.values()) <= 10

@@ -19,9 +19,9 @@ from skeltools.files import tensors as weights
 class Encoder(Protocol):
     """The contract: an `torch.nn.Module` that maps clips to one feature each.
 
-    ``encoder(x)`` takes clips (N, 3, T, 25, 2) float32 and returns features (N, D), for any N. T is the
-    file's. Coordinates are those of the converted file after its stream was taken: metres, joints in Kinect
-    v2 order, an absent second body all zeros. D is free and read from the result.
+    ``encoder(x)`` takes clips (N, 3, T, V, M) float32 and returns features (N, D), for any N. T is the
+    file's. Coordinates are those of the converted file after its stream was taken: metres, joints in the
+    order of the file's skeleton, absent bodies all zeros. D is free and read from the result.
 
     Being a module gives the rest: ``state_dict`` (which must hold everything that decides the features, since
     its digest names the encoder and shows that it stayed frozen), ``parameters`` (what finetuning trains),

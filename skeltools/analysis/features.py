@@ -41,7 +41,7 @@ def extract(
     number of clips beyond the features themselves.
 
     Args:
-        encoder: Module that maps (N, 3, T, 25, 2) float32 to (N, D), such as
+        encoder: Module that maps (N, 3, T, V, M) float32 to (N, D), such as
             `skeltools.models.encoder.FeatureEncoder`.
         file: An open clip file.
         rows: Rows of the clips, int64 (n,), in the order wanted.

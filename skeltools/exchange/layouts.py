@@ -52,7 +52,7 @@ class Arrays:
     Attributes:
         names: n clip names, all different.
         labels: n 0-based labels.
-        clips: n clips (3, T, 25, 2), each an array of numbers, as they stand in the files.
+        clips: n clips (3, T, V, M), each an array of numbers, as they stand in the files.
         files: n files, the one each clip is from.
         train: For each split, the names on its training side.
         test: For each split, the names on its test side.
@@ -631,7 +631,7 @@ def _read_ctrgcn(path: Path, content: dict[str, NDArray[Any]], how: _Reading) ->
 
 
 def _without_padding(clip: NDArray[Any]) -> NDArray[Any]:
-    """Return (3, T, 25, 2) up to its last frame with a position."""
+    """Return (3, T, V, M) up to its last frame with a position."""
     there = np.flatnonzero(clip.any(axis=(0, 2, 3)))
     return clip[:, : int(there[-1]) + 1 if len(there) else 1]
 

@@ -23,5 +23,5 @@ class FeatureEncoder(nn.Module):
         self.feature_dim = backbone.feature_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map clips (N, 3, T, 25, 2) to features (N, D)."""
+        """Map clips (N, 3, T, V, M) to features (N, D)."""
         return self.backbone.features(x)

@@ -428,8 +428,11 @@ def shipped_numbers(device: torch.device, dtype: torch.dtype) -> dict[str, float
     """
     clips = torch.arange(6, device=device)
     draws = Draws(1, 0, clips)
-    walk = draws.uniform("clips", 3 * 16 * 50, -0.5, 0.5).double().view(6, 3, 16, 25, 2).cumsum(2) * 0.1
-    x = (walk + draws.uniform("place", 3 * 50, -1, 1).double().view(6, 3, 1, 25, 2)).to(dtype)
+    points = KINECT.joints * KINECT.bodies
+    walk = draws.uniform("clips", 3 * 16 * points, -0.5, 0.5).double()
+    walk = walk.view(6, 3, 16, KINECT.joints, KINECT.bodies).cumsum(2) * 0.1
+    place = draws.uniform("place", 3 * points, -1, 1).double().view(6, 3, 1, KINECT.joints, KINECT.bodies)
+    x = (walk + place).to(dtype)
     x[::2, ..., 1] = 0
     found: dict[str, float] = {}
 

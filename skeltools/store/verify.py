@@ -54,9 +54,9 @@ def verify(file: ClipFile, progress: Progress = SILENT) -> Findings:
 
 def _structure(file: ClipFile, found: Findings) -> None:
     count = len(file)
-    shape = file.shape
-    if len(shape) != 5 or shape[1] != 3 or shape[3:] != (25, 2):
-        found.faults.append(f"/clips has shape {shape}, not (N, 3, T, 25, 2)")
+    shape, form = file.shape, file.form
+    if len(shape) != 5 or shape[1] != 3 or shape[3:] != (form.joints, form.bodies):
+        found.faults.append(f"/clips has shape {shape}, not (N, 3, T, {form.joints}, {form.bodies})")
     for name in ("name", "label", "digest", *file.columns):
         length = file.length_of(name)
         if length is None:
@@ -232,7 +232,11 @@ def near_duplicates(
         return []
     progress.start("comparing", len(train) + 2 * len(test))
     picks = np.linspace(0, file.frames - 1, 8).round().astype(int)
-    directions = np.random.default_rng(0).normal(0, 1 / 8, (3 * len(picks) * 25 * 2, 64)).astype(np.float32)
+    directions = (
+        np.random.default_rng(0)
+        .normal(0, 1 / 8, (3 * len(picks) * file.form.joints * file.form.bodies, 64))
+        .astype(np.float32)
+    )
 
     def project(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         parts = []

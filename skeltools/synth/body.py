@@ -1,7 +1,7 @@
 """Body proportions and forward kinematics: from a pose in channels to 25 joints in metres.
 
 Lengths in a `Pose` are those of a body 1.70 m tall; `joints` scales them to the body at hand. Joint order:
-`skeltools.skeletons.kinect2`.
+that of the skeleton kinect2.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skeltools.skeletons import load
 from skeltools.synth.pose import Array, Pose
 
+NUM_JOINTS = load("kinect2").num_joints
 NOMINAL_HEIGHT = 1.70
 _FLOOR = 0.02
 """Least height of a joint, metres: whoever lies on the floor does not sink into it."""
@@ -88,7 +90,7 @@ def two_bones(start: Array, target: Array, first: float, second: float, pole: Ar
 def joints(body: Body, pose: Pose) -> Array:
     """Return the joints (L, 25, 3) of `body` in `pose`, metres in the frame of the pose."""
     frames, s = len(pose), body.scale
-    out = np.empty((frames, 25, 3))
+    out = np.empty((frames, NUM_JOINTS, 3))
     pelvis = rotation(pose.turn)
     chest = pelvis @ rotation(pose.bend)
     low, high = pelvis @ rotation(0.35 * pose.bend), pelvis @ rotation(0.8 * pose.bend)

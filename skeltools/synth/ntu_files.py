@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skeltools.skeletons import load
-from skeltools.synth.body import unit
+from skeltools.synth.body import NUM_JOINTS, unit
 from skeltools.synth.pose import Array
 from skeltools.synth.sensor import Recording
 
@@ -15,7 +15,7 @@ _COLOUR_OFFSET = 0.052
 _LEAVES = [3, 15, 19, 21, 22, 23, 24]
 
 _JOINT = " ".join(["%.7g"] * 11) + " %d\r\n"
-_BODY = " 0 %d %d %d %d 0 %.7g %.7g 2\r\n25\r\n" + 25 * _JOINT
+_BODY = " 0 %d %d %d %d 0 %.7g %.7g 2\r\n25\r\n" + NUM_JOINTS * _JOINT
 
 
 def orientations(points: Array) -> Array:
@@ -64,7 +64,7 @@ def encode(recording: Recording, draw: np.random.Generator) -> bytes:
     values[..., 0:4] = draw.integers(0, 2, (1, bodies, 4))
     values[..., 4] = np.clip(1.4 * lean[..., 0] / np.maximum(np.abs(lean[..., 1]), 0.1), -1, 1)
     values[..., 5] = np.clip(-1.4 * lean[..., 2] / np.maximum(np.abs(lean[..., 1]), 0.1), -1, 1)
-    rows = values[..., 6:].reshape(frames, bodies, 25, 12)
+    rows = values[..., 6:].reshape(frames, bodies, NUM_JOINTS, 12)
     x, y, z = points[..., 0], points[..., 1], np.maximum(points[..., 2], 0.4)
     rows[..., 0:3] = points
     rows[..., 3] = _DEPTH[0] * x / z + _DEPTH[1]

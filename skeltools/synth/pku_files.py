@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.synth.body import NUM_JOINTS
 from skeltools.synth.sensor import Recording
 
-_ROW = " ".join(["%.6f"] * 150) + "\n"
+_ROW = " ".join(["%.6f"] * (2 * 3 * NUM_JOINTS)) + "\n"
 
 
 def rows(recording: Recording) -> NDArray[np.float64]:
     """Return the 150 numbers of each frame (L, 150): body 1, then body 2, metres; an absent body is zeros."""
     both = recording.clip().transpose(1, 3, 2, 0)
-    return both.reshape(len(both), 150).astype(np.float64)
+    return both.reshape(len(both), -1).astype(np.float64)
 
 
 def encode_skeleton(recording: Recording) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.synth.body import NUM_JOINTS
 from skeltools.synth.pose import Array
 
 TRACKED, INFERRED = 2, 1
@@ -25,7 +26,7 @@ _GROUPS: dict[tuple[int, ...], tuple[float, float]] = {
     (14, 18): (2.5, 18.0),
     (15, 19): (6.0, 26.0),
 }
-_JITTER, _DRIFT = np.zeros(25), np.zeros(25)
+_JITTER, _DRIFT = np.zeros(NUM_JOINTS), np.zeros(NUM_JOINTS)
 for _joints, (_fast, _slow) in _GROUPS.items():
     _JITTER[list(_joints)], _DRIFT[list(_joints)] = _fast / 1000, _slow / 1000
 _LIMBS = np.array([5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23, 24])
@@ -53,7 +54,7 @@ class Recording:
 
     def clip(self) -> NDArray[np.float32]:
         """Return the first two bodies of each frame in file order, float32 (3, L, 25, 2); absent is zero."""
-        out = np.zeros((len(self.points), 2, 25, 3))
+        out = np.zeros((len(self.points), 2, NUM_JOINTS, 3))
         for place in range(min(2, self.slots.shape[1])):
             here = self.slots[:, place] >= 0
             out[here, place] = self.points[here, self.slots[here, place]]
@@ -110,7 +111,7 @@ def _hidden(truth: Array, present: NDArray[np.bool_], draw: np.random.Generator)
     """Return how hidden each joint is (L, B, 25) in 0..1: behind a trunk, or lost for no visible reason."""
     frames, bodies = truth.shape[:2]
     limbs = truth[:, :, _LIMBS]
-    hidden = np.zeros((frames, bodies, 25))
+    hidden = np.zeros((frames, bodies, NUM_JOINTS))
     for other in range(bodies):
         low, high = truth[:, other, 0], truth[:, other, 20]
         span = high - low
@@ -137,9 +138,9 @@ def _error(truth: Array, hidden: Array, draw: np.random.Generator) -> Array:
     weights = np.zeros((frames, knots))
     weights[np.arange(frames), left] = 1 - part
     weights[np.arange(frames), left + 1] = part
-    slow = np.tensordot(weights, draw.standard_normal((knots, bodies, 25, 3)), axes=1)
-    slow += draw.standard_normal((bodies, 25, 3))
-    fast = draw.standard_normal((frames, bodies, 25, 3))
+    slow = np.tensordot(weights, draw.standard_normal((knots, bodies, NUM_JOINTS, 3)), axes=1)
+    slow += draw.standard_normal((bodies, NUM_JOINTS, 3))
+    fast = draw.standard_normal((frames, bodies, NUM_JOINTS, 3))
     depth = (truth[:, :, :1, 2:] / 3.0) ** 2
     quality = float(np.exp(draw.normal(0, 0.25)))
     drift = _DRIFT * (0.6 + 1.6 * hidden) * quality
@@ -168,11 +169,13 @@ def _losses(
         length = int(draw.integers(3, 3 + frames // 3))
         begin = int(draw.integers(frames))
         away = np.array([draw.choice([-1.0, 1.0]) * draw.uniform(0.6, 1.3), 0.0, draw.uniform(0.0, 0.8)])
-        shape = draw.uniform(0.4, 0.9) * (points[0, 0] - points[0, 0, 0]) + draw.normal(0, 0.05, (25, 3))
-        ghost = points[0, 0, 0] + away + shape + draw.normal(0, 0.02, (frames, 25, 3))
+        shape = draw.uniform(0.4, 0.9) * (points[0, 0] - points[0, 0, 0]) + draw.normal(
+            0, 0.05, (NUM_JOINTS, 3)
+        )
+        ghost = points[0, 0, 0] + away + shape + draw.normal(0, 0.02, (frames, NUM_JOINTS, 3))
         there = np.zeros(frames, dtype=bool)
         there[begin : begin + length] = True
         points = np.concatenate([points, ghost[:, None]], axis=1)
-        state = np.concatenate([state, np.full((frames, 1, 25), INFERRED)], axis=1)
+        state = np.concatenate([state, np.full((frames, 1, NUM_JOINTS), INFERRED)], axis=1)
         present = np.concatenate([present, there[:, None]], axis=1)
     return points, state, present

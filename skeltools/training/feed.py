@@ -106,7 +106,7 @@ class _Reader(Dataset[tuple[Tensor, Tensor]]):
 def make_feed(file: ClipFile, rows: NDArray[np.int64], device: torch.device, kind: str, workers: int) -> Feed:
     """Return the feed called `kind`; ``auto`` is ``device`` if clips take under half its free memory."""
     if kind == "auto":
-        need = len(rows) * 3 * file.frames * 50 * 4
+        need = len(rows) * 3 * file.frames * file.form.joints * file.form.bodies * 4
         kind = "device" if need < free_memory(device) // 2 else "stream"
     if kind == "device":
         return DeviceFeed(file, rows, device)

@@ -487,8 +487,15 @@ def preload() -> None:
     from skeltools.protocols.running import registry  # noqa: F401
 
     torch.set_num_threads(1)
-    for name in (*COMMANDS, "console"):
+    for name in (*COMMANDS, "_console"):
         importlib.import_module(f"skeltools.cli.{name.replace('-', '_')}")
-    for name in ("convert", "exchange", "training.launch", "training.engine", "synth.folder", "formats.plan"):
+    for name in (
+        "convert.pipeline",
+        "exchange.arrays",
+        "training.launch",
+        "training.engine",
+        "synth.folder",
+        "convert.plan",
+    ):
         importlib.import_module(f"skeltools.{name}")
     assert h5py.version.version
