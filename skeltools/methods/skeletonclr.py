@@ -135,10 +135,9 @@ class SkeletonCLR(Method):
 
     def augmented(self, batch: Batch, name: str, rows: slice | Tensor | None = None) -> Tensor:
         """Return one augmented view of clips, in joint coordinates; of this process's own where `rows` is None."""
-        rows = batch.mine if rows is None else rows
-        x, draws = (batch.x, batch.draws) if batch.whole and rows is batch.mine else (
-            batch.x[rows], batch.draws.of(rows))  # fmt: skip
-        return self.pipeline(x, draws.scoped(name))
+        if rows is None:
+            rows = batch.mine
+        return (batch if batch.whole and rows is batch.mine else batch.of(rows)).view(self.pipeline, name)
 
     def in_stream(self, *views: Tensor) -> tuple[Tensor, ...]:
         """Return joint views in the run's stream."""
