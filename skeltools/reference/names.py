@@ -49,7 +49,29 @@ _DSTA: tuple[tuple[str, str], ...] = (
     (r"graph_layers\.(\d)\.downt2\.0\.(\w+)", r"blocks.\1.skip4.conv.\2"),
     (r"graph_layers\.(\d)\.downt2\.1\.(\w+)", r"blocks.\1.skip4.norm.\2"),
 )
-_BACKBONES = {"stgcn": _STGCN, "bigru": _BIGRU, "dsta": _DSTA}
+_BLOCK: tuple[tuple[str, str], ...] = (
+    (r"(\d+)\.(norm[12])\.(weight|bias)", r"\1.\2.\3"),
+    (r"(\d+)\.attn\.qkv\.(weight|bias)", r"\1.qkv.\2"),
+    (r"(\d+)\.attn\.proj\.(weight|bias)", r"\1.out.\2"),
+    (r"(\d+)\.mlp\.fc1\.(weight|bias)", r"\1.first.\2"),
+    (r"(\d+)\.mlp\.fc2\.(weight|bias)", r"\1.second.\2"),
+)
+_VIT: tuple[tuple[str, str], ...] = (
+    (r"pos_embed", "joint_position"),
+    (r"temp_embed", "time_position"),
+    (r"joints_embed\.proj\.(weight|bias)", r"patch.\1"),
+    (r"norm\.(weight|bias)", r"norm.\1"),
+    *((r"blocks\." + pattern, "blocks." + target) for pattern, target in _BLOCK),
+)
+_MAMP_DECODER: tuple[tuple[str, str], ...] = (
+    (r"mask_token", "mask_token"),
+    (r"decoder_pos_embed", "joint_position"),
+    (r"decoder_temp_embed", "time_position"),
+    (r"decoder_(embed|norm)\.(weight|bias)", r"\1.\2"),
+    (r"decoder_pred\.(weight|bias)", r"predict.\1"),
+    *((r"decoder_blocks\." + pattern, "blocks." + target) for pattern, target in _BLOCK),
+)
+_BACKBONES = {"stgcn": _STGCN, "bigru": _BIGRU, "dsta": _DSTA, "vit": _VIT}
 _NECK: tuple[tuple[str, str], ...] = (
     (r"norm0\.(weight|bias)", r"attention.norm.\1"),
     (r"Attn\.qkv\.(weight|bias)", r"attention.qkv.\1"),
@@ -67,7 +89,20 @@ _BRANCHES = {"encoder_q": "query", "encoder_k": "key"}
 
 def translate_backbone(name: str, backbone: str = "stgcn") -> str | None:
     """Return the name in our backbone of an entry of theirs, or None for one without a counterpart."""
-    for pattern, target in _BACKBONES[backbone]:
+    return _translated(name, _BACKBONES[backbone])
+
+
+def translate_mamp(name: str) -> str | None:
+    """Return the name in `skeltools.methods.mamp.MAMP` of an entry of MAMP's state dict, or None."""
+    for part, table in (("backbone", _VIT), ("decoder", _MAMP_DECODER)):
+        inner = _translated(name, table)
+        if inner is not None:
+            return f"{part}.{inner}"
+    return None
+
+
+def _translated(name: str, table: tuple[tuple[str, str], ...]) -> str | None:
+    for pattern, target in table:
         match = re.fullmatch(pattern, name)
         if match:
             return match.expand(target)
