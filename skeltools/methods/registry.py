@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skeltools.skeletons import Form
 
 METHODS = {
+    "mamp": "skeltools.methods.mamp:MAMP",
     "skeattnclr": "skeltools.methods.skeattnclr:SkeAttnCLR",
     "skeletonclr": "skeltools.methods.skeletonclr:SkeletonCLR",
 }
