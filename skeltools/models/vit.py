@@ -162,8 +162,18 @@ class Block(nn.Module):
     def attend(self, x: Tensor) -> Tensor:
         """Return self-attention of (S, L, D), scaled by (D / heads)^-0.5."""
         heads = self.qkv(x).view(*x.shape[:2], 3, self.heads, x.shape[2] // self.heads)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (S, heads, L, D / heads) each
-        return cast(Tensor, self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)))
+        return cast(Tensor, self.out(attention(*heads.permute(2, 0, 3, 1, 4))))
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return torch's fused attention of (S, heads, L, D / heads) each, as (S, L, D).
+
+    On the CPU it is in float32 at least: torch's bf16 kernel takes some ten times as long backward.
+    """
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        with torch.autocast("cpu", enabled=False):
+            return attention(q.float(), k.float(), v.float())
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def positions(joint: Tensor, time: Tensor, steps: int) -> Tensor:
