@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skeltools.errors import SettingError
+from skeltools.errors import DataError, SettingError
 from skeltools.methods.contract import Batch
 from skeltools.methods.mamp import MAMP, masking_order
 from skeltools.reference.names import translate_mamp
+from skeltools.reference.selfcheck import check_file
 from skeltools.runs.settings import resolve_recipe
 from skeltools.skeletons import Form, load
 from skeltools.training.optimizer import make_optimizer, weight_groups
@@ -336,6 +337,28 @@ def test_any_form_trains(joints: int, bodies: int, steps: int, patch: int, ratio
     assert set(output.parts) == {options.get("loss.target", "motion")}
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+def test_torch_compile_sees_one_graph(bf16: bool) -> None:
+    """Where all bodies are ordinary; and the graph's loss is the method's."""
+    model = make()
+    views = model.views(batch_of(walk(2, 24, 25, 2)))
+    # All that torch.compile does but the machine's code; fullgraph: an error at the first break.
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        plain, found = model(*views).loss, compiled(*views).loss
+    found.backward()
+    assert found.item() == pytest.approx(plain.item(), rel=1e-2 if bf16 else 1e-6)
+    assert plain.dtype == torch.float32
+
+
+def test_bf16_is_near_float32() -> None:
+    model = make()
+    views = model.views(batch_of(walk(4, 24, 25, 2)))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(*views).loss
+    assert loss.item() == pytest.approx(model(*views).loss.item(), rel=1e-2)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -355,3 +378,28 @@ def test_settings_that_do_not_fit_are_refused(options: dict[str, Any], message: 
     with pytest.raises(SettingError) as caught:
         make(**options).check(2)
     assert message in str(caught.value)
+
+
+def changed(want: Weights, **changes: Any) -> Weights:
+    return {key: value for key, value in (want | changes).items() if value is not None}
+
+
+def test_selfcheck_knows_the_file_and_refuses_a_damaged_one(
+    want: Weights, shared: Path, tmp_path: Path
+) -> None:
+    rows = check_file(shared / "reference/peers/mamp_tiny.npz", torch.device("cpu"))
+    assert len(rows) > 150
+    assert all(row.ok and not row.skipped for row in rows)
+    path = tmp_path / "own.npz"
+    np.savez(path, **changed(want, **{"step0/loss": want["step0/loss"] + 1e-4, "half/loss": None}))
+    rows = check_file(path, torch.device("cpu"))
+    assert [row.quantity for row in rows if not row.ok] == ["step0/loss"]
+    assert [row.quantity for row in rows if row.skipped] == ["half/loss"]
+    for changes in (
+        {"x0": None}, {"x0": want["x0"][..., 0]}, {"x0": want["x0"][:, :, :20]}, {"hparams": np.arange(2)},
+        {"init/mask_token": None}, {"init/norm.bias": np.zeros(31, np.float32)}, {"uniform/half": np.zeros(3)},
+        {"hparams": np.zeros(8, np.int64)}, {"init/joints_embed.proj.weight": np.zeros(3, np.float32)},
+    ):  # fmt: skip
+        np.savez(path, **changed(want, **changes))
+        with pytest.raises(DataError, match=str(path)):
+            check_file(path, torch.device("cpu"))
