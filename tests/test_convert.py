@@ -120,7 +120,7 @@ def test_layout(folder: Path, tmp_path: Path) -> None:
             assert file[key].dtype == np.int64
             assert file[key][:].tolist() == values, key
         assert file.attrs["format"] == "skeltools clips"
-        assert file.attrs["format_version"] == 1
+        assert file.attrs["format_version"] == 2
         assert file.attrs["dataset"] == "ntu60"
         assert file.attrs["chain.frames"] == 64
         assert file.attrs["count.clips"] == 4
