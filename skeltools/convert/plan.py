@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, overload
 
 from skeltools.datasets.contract import Dataset, Naming
 from skeltools.errors import FormatError, SourceError
-from skeltools.formats import irds, ntu, pku
+from skeltools.formats import irds, ntu, nwucla, pku
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, read_all
 from skeltools.preparation.chain import Chain
@@ -310,6 +310,10 @@ def _read_irds(unit: Unit, data: bytes) -> list[Recording]:
     return [Recording.from_columns(frames, (("lines-dropped", dropped),) if dropped else ())]
 
 
+def _read_nwucla(unit: Unit, data: bytes) -> list[Recording]:
+    return [nwucla.read(data, unit.entry.path, unit.entry.stem)]
+
+
 _Files = dict[str, list[Entry]]
 """Files by the name they stand for, those of one name in the order of the source."""
 
@@ -517,4 +521,5 @@ _READERS: dict[str, Callable[[Unit, bytes], list[Recording]]] = {
     "ntu": _read_ntu,
     "pku": _read_pku,
     "irds": _read_irds,
+    "nwucla": _read_nwucla,
 }

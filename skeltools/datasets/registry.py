@@ -1,4 +1,4 @@
-"""The datasets skeltools knows (spec sections 2 and 9). Each family's facts stand in its own module.
+"""The datasets skeltools knows (spec sections 2, 9 and 11). Each family's facts stand in its own module.
 
 Adding a dataset is one `Dataset` entry in a module of this package, named here and, when its raw format is
 new, one reader in `skeltools.formats`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from skeltools.datasets import irds, ntu, pku
+from skeltools.datasets import irds, ntu, nwucla, pku
 from skeltools.datasets.contract import PARTITIONS, STREAMS, Dataset, Naming
 from skeltools.datasets.ntu import NtuName, incomplete_ntu_clips, parse_ntu_name
 from skeltools.errors import SettingError, did_you_mean
@@ -29,7 +29,7 @@ __all__ = [
 @cache
 def registry() -> dict[str, Dataset]:
     """Return every known dataset by name."""
-    return {dataset.name: dataset for family in (ntu, pku, irds) for dataset in family.datasets()}
+    return {dataset.name: dataset for family in (ntu, pku, irds, nwucla) for dataset in family.datasets()}
 
 
 def get(name: str) -> Dataset:
