@@ -252,8 +252,7 @@ _SAVE = "Give a .pt or .pth file that torch.save wrote of model.state_dict()."
         ),
         (
             b"\x20\0\0\0\0\0\0\0" + b'{"w":{"dtype":"F32","shape":[0]}'.ljust(32),
-            " but a safetensors file. Load it with safetensors.torch.load_file and save that with "
-            "torch.save.",
+            f" (Expecting ',' delimiter: line 1 column 33 (char 32)). {_SAVE}",
         ),
         (
             b"<html>",
