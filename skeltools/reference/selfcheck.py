@@ -33,7 +33,8 @@ from skeltools.models.contract import Backbone
 from skeltools.models.dsta import DSTA, plan
 from skeltools.models.heads import MLP
 from skeltools.models.stgcn import STGCN
-from skeltools.reference.names import translate, translate_backbone, translate_neck
+from skeltools.reference import encoders
+from skeltools.reference.skeattnclr import translate, translate_neck
 from skeltools.runs.settings import resolve_recipe
 from skeltools.skeletons import Form, load
 from skeltools.transforms import augment, partswap
@@ -352,10 +353,10 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
         key.removeprefix("hparams/"): value for key, value in want.items() if key.startswith("hparams/")
     }
     if "hidden" in number:
-        kind, backbone = "bigru", BiGRU(int(number["hidden"]), int(number["layers"]), KINECT)
+        names, backbone = encoders.BIGRU, BiGRU(int(number["hidden"]), int(number["layers"]), KINECT)
     else:
         blocks = [(int(a), int(b), int(c), int(d)) for a, b, c, d in number["blocks"]]
-        kind, backbone = "dsta", DSTA(blocks, int(number["subsets"]), KINECT)  # type: ignore[assignment]
+        names, backbone = encoders.DSTA, DSTA(blocks, int(number["subsets"]), KINECT)  # type: ignore[assignment]
     neck = nn.ModuleDict(
         {
             "attention": AttentionMask(backbone.feature_dim, int(number["heads"]), 2.0),
@@ -366,7 +367,10 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
     def restart() -> None:
         backbone.load_state_dict(
             _initial(
-                want, "init/backbone.", lambda name: translate_backbone(name, kind), backbone.state_dict()
+                want,
+                "init/backbone.",
+                lambda name: (names.translate(name) or (None,))[0],
+                backbone.state_dict(),
             )
         )
         neck.load_state_dict(_initial(want, "init/neck.", translate_neck, neck.state_dict()))

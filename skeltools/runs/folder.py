@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,9 @@ VERSION = 1
 
 MOST_SEED = 2**32 - 1
 """Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
+
+IMPORTED = "query.backbone."
+"""What stands before the names of an imported encoder's weights in its checkpoint."""
 
 _OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard")
 
@@ -63,6 +66,8 @@ class Run:
         versions: Versions of skeltools and the libraries.
         created: When it started, ISO 8601, UTC.
         note: What a reader of results of it should know, which each record holds; empty for nothing.
+        source: Of an import, what its file was: project, name, digest, how a clip's feature is made, what was
+            left out.
     """
 
     path: Path
@@ -83,6 +88,7 @@ class Run:
     versions: dict[str, str]
     created: str
     note: str = ""
+    source: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -117,8 +123,13 @@ class Run:
                 flat=flat,
                 origin=origin,
                 data=None if content["data"] is None else Path(content["data"]),
-                **{name: _typed(name, content[name]) for name in _PLAIN if name not in ("origin", "note")},
-                note=_typed("note", content.get("note", "")),  # runs of earlier versions have none
+                **{
+                    name: _typed(name, content[name])
+                    for name in _PLAIN
+                    if name not in ("origin", "note", "source")
+                },
+                note=_typed("note", content.get("note", "")),  # runs of earlier versions have neither
+                source=_typed("source", content.get("source", {})),
             )
         except (AttributeError, KeyError, TypeError, ValueError, SkeltoolsError) as error:
             raise RunError(f"{file} is damaged ({error}). Make the run again.") from None
@@ -289,7 +300,7 @@ class Run:
         from skeltools.methods.registry import encoder_prefix
 
         encoder = self.new_encoder(0, "cpu")
-        prefix = encoder_prefix(self.settings, self.form)
+        prefix = IMPORTED if self.kind == "import" else encoder_prefix(self.settings, self.form)
         state = {
             name.removeprefix(prefix): value
             for name, value in self._last.model.items()
@@ -331,7 +342,7 @@ augmented clip."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
-    "command", "versions", "created", "note",
+    "command", "versions", "created", "note", "source",
 )  # fmt: skip
 
 
@@ -341,7 +352,7 @@ def _typed(name: str, value: Any) -> Any:
     Raises:
         TypeError: It is not.
     """
-    kind = {"seed": int, "frames": int, "preparation": dict, "versions": dict}.get(name, str)
+    kind = {"seed": int, "frames": int, "preparation": dict, "versions": dict, "source": dict}.get(name, str)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")
     if name == "seed" and value not in range(MOST_SEED + 1):
