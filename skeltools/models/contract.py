@@ -54,6 +54,27 @@ class Backbone(nn.Module):
         """Start weights that need another start than `initialise` gives. Called after it."""
 
 
+class ExtentBackbone(Backbone):
+    """A backbone that can be told how much of each clip is real; the others take `x` alone.
+
+    What is not told counts as real, but for a body that is all zeros, which is absent.
+    """
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None, bodies: Tensor | None = None) -> Tensor:
+        """Return the token map of clips, as `Backbone.forward` does.
+
+        Args:
+            x: (N, 3, T, V, M) float32.
+            lengths: Valid frames of each clip, int64 (N,).
+            bodies: Which bodies are there, bool (N, M).
+        """
+        raise NotImplementedError
+
+    def features(self, x: Tensor, lengths: Tensor | None = None, bodies: Tensor | None = None) -> Tensor:
+        """Return the global feature (N, D) of clips."""
+        return self.pool(self(x, lengths, bodies))
+
+
 def initialise(module: nn.Module) -> None:
     """Start the weights of a whole model.
 
