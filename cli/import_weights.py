@@ -26,6 +26,12 @@ from skeltools.cli import _options as options
     type=click.IntRange(min=1),
     help="Frames per clip.  [default: the file's, or the project's own]",
 )
+@click.option(
+    "--heads",
+    type=click.IntRange(min=1),
+    help="Attention heads of MAMP's and STARS' encoder, of which weights tell nothing.  "
+    "[default: as the file's options say, or 8]",
+)
 @click.option("--prep", help="Preparation its clips had.  [default: the project's own]")
 @options.data
 @click.option("--split", help="Split of --data that evaluation uses.  [default: its first]")
@@ -36,6 +42,7 @@ def command(
     project: str | None,
     stream: str | None,
     frames: int | None,
+    heads: int | None,
     prep: str | None,
     data: Path | None,
     split: str | None,
@@ -64,6 +71,7 @@ def command(
         project=project,
         stream=stream,
         frames=frames,
+        heads=heads,
         prep=prep,
         data=data,
         split=split,
@@ -78,6 +86,11 @@ def command(
     ]
     if stream is None:
         lines.append("the file does not tell its stream: taken as joint; --stream says otherwise")
+    for key in found.guessed:
+        value = run.flat[f"model.{key}"]
+        lines.append(
+            f"the file does not tell {key}: taken as {value}, as the project has it; --heads says otherwise"
+        )
     unknown = groups(found.unknown)
     for name, count in groups(found.left).items():
         known = (

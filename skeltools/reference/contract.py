@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,7 @@ class Encoder:
         feature: How one vector is made of a clip.
         recomputed: Pattern of its entries that are no weights and are made anew here.
         fixed_frames: Whether weights belong to so many frames.
+        untold: ``model.*`` settings of which no shape tells, with what the projects use.
     """
 
     title: str
@@ -141,6 +142,7 @@ class Encoder:
     feature: str
     recomputed: str = r"\Z."
     fixed_frames: bool = False
+    untold: Mapping[str, Any] = field(default_factory=dict)
 
     def translate(self, rest: str) -> tuple[str, Callable[[Shape], Shape]] | None:
         """Return the name here of an entry, and how its shape is there; None for one without a counterpart."""

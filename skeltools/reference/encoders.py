@@ -152,3 +152,47 @@ DSTA_CONVOLUTION = Encoder(
     recomputed=DSTA.recomputed,
 )
 """As in HiCLR."""
+
+
+def _vit_sizes(part: Part) -> Sizes:
+    dim = part.size("joints_embed.proj.weight", 0, 4)
+    patch = part.size("joints_embed.proj.weight", 2, 4)
+    steps = part.size("temp_embed", 1, 4)
+    hidden = part.size("blocks.0.mlp.fc1.weight", 0, 2)
+    model = {
+        "dim": dim,
+        "vit_depth": part.count("blocks.#.mlp.fc1.weight"),
+        "vit_patch": patch,
+        "vit_mlp": max(1, hidden // dim),
+    }
+    return Sizes(model, steps * patch)
+
+
+def vit_block(there: str, here: str) -> tuple[Name, ...]:
+    """The names in blocks of a transformer, which stand under `there` and `here`."""
+    start = rf"{there}\.(\d+)\."
+    return (
+        (start + r"(norm[12])\.(weight|bias)", rf"{here}.\1.\2.\3", same),
+        (start + r"attn\.qkv\.(weight|bias)", rf"{here}.\1.qkv.\2", same),
+        (start + r"attn\.proj\.(weight|bias)", rf"{here}.\1.out.\2", same),
+        (start + r"mlp\.fc1\.(weight|bias)", rf"{here}.\1.first.\2", same),
+        (start + r"mlp\.fc2\.(weight|bias)", rf"{here}.\1.second.\2", same),
+    )
+
+
+VIT = Encoder(
+    title="ViT",
+    backbone="vit",
+    mark="joints_embed.",
+    names=(
+        (r"pos_embed", "joint_position", same),
+        (r"temp_embed", "time_position", same),
+        (r"joints_embed\.proj\.(weight|bias)", r"patch.\1", same),
+        (r"norm\.(weight|bias)", r"norm.\1", same),
+        *vit_block("blocks", "blocks"),
+    ),
+    sizes=_vit_sizes,
+    feature="mean over tokens and bodies, absent ones included",
+    fixed_frames=True,
+    untold={"vit_heads": 8},
+)

@@ -10,16 +10,31 @@ from skeltools.reference import (
     crossclr,
     hiclr,
     hysp,
+    mamp,
     pcm3,
     pstl,
     skeattnclr,
     skelemixclr,
+    stars,
 )
 from skeltools.reference.contract import Project, Weights
 
 PROJECTS: dict[str, Project] = {
     module.PROJECT.name: module.PROJECT
-    for module in (skeattnclr, hysp, hiclr, crossclr, skelemixclr, actclr, aimclr, pcm3, cmd, pstl)
+    for module in (
+        skeattnclr,
+        stars,
+        hysp,
+        hiclr,
+        crossclr,
+        skelemixclr,
+        actclr,
+        aimclr,
+        pcm3,
+        cmd,
+        mamp,
+        pstl,
+    )
 }
 """By name; where a file could be of several, the first is meant."""
 

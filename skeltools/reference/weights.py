@@ -59,6 +59,7 @@ class Found:
         left: Names of entries that are not taken over, and of what stands beside the state dict.
         unknown: Those among them that are not known to stand in files of the project.
         note: What a reader of results of these weights should know, or empty.
+        guessed: Those of `model` that neither the file nor the caller told: the project's own.
     """
 
     project: Project
@@ -70,21 +71,24 @@ class Found:
     left: tuple[str, ...]
     unknown: tuple[str, ...]
     note: str
+    guessed: tuple[str, ...]
 
 
-def read(path: Path, project: str | None = None) -> Found:
+def read(path: Path, project: str | None = None, heads: int | None = None) -> Found:
     """Read a checkpoint and check every key and shape of its encoders; never runs code from the file.
 
     Args:
         path: The file.
         project: Name of the project it is of; None tells it from the file.
+        heads: Attention heads of a ViT, of which weights tell nothing; None for what the file's options say, or
+            else the project used.
 
     Raises:
         RunError: The file is missing, is no state dict, holds no encoder that is known, or an entry of the
             encoder is missing, unknown, of another shape or not finite.
     """
     chosen = None if project is None else find_project(project)
-    return understand(unwrap(path), chosen)
+    return understand(unwrap(path), chosen, heads)
 
 
 def unwrap(path: Path) -> Weights:
@@ -126,8 +130,8 @@ def unwrap(path: Path) -> Weights:
     return Weights(path, entries, original, beside, options)
 
 
-def understand(weights: Weights, project: Project | None = None) -> Found:
-    """Check the encoders of a file and return them under our names; `project` None tells it from the file.
+def understand(weights: Weights, project: Project | None = None, heads: int | None = None) -> Found:
+    """Check the encoders of a file and return them under our names; None tells from the file, as in `read`.
 
     Raises:
         RunError: As `read`.
@@ -141,6 +145,7 @@ def understand(weights: Weights, project: Project | None = None) -> Found:
             f"{_others(weights)}"
         )
     encoder, prefixes = found
+    given = _given(weights, encoder, told, heads)
     model: dict[str, dict[str, Any]] = {}
     state: dict[str, dict[str, Tensor]] = {}
     frames: set[int] = set()
@@ -148,7 +153,7 @@ def understand(weights: Weights, project: Project | None = None) -> Found:
     for prefix, stream in prefixes.items():
         part = Part(weights, prefix, encoder.title)
         sizes = encoder.sizes(part)
-        model[stream] = sizes.model | told.options(weights.options or {})
+        model[stream] = dict(encoder.untold) | sizes.model | given
         frames |= {told.frames if sizes.frames is None else sizes.frames}
         form = Form(load("kinect2"), 2, max(frames))
         wanted = _wanted(weights, encoder.backbone, tuple(model[stream].items()), form)
@@ -174,7 +179,17 @@ def understand(weights: Weights, project: Project | None = None) -> Found:
             {weights.called(n): v for n, v in weights.entries.items() if not re.fullmatch(told.heads, n)}
         )
         or "",
+        guessed=tuple(key for key in encoder.untold if key not in given),
     )
+
+
+def _given(weights: Weights, encoder: Encoder, project: Project, heads: int | None) -> dict[str, Any]:
+    """Return settings that the file's options or the caller tell."""
+    if heads is None:
+        return project.options(weights.options or {})
+    if "vit_heads" not in encoder.untold:
+        raise RunError(f"{weights.path}: --heads is for ViT; it holds {encoder.title}.")
+    return {"vit_heads": heads}
 
 
 def _others(weights: Weights) -> str:
@@ -256,6 +271,7 @@ def make_run(
     project: str | None,
     stream: str | None,
     frames: int | None,
+    heads: int | None,
     prep: str | None,
     data: Path | None,
     split: str | None,
@@ -270,6 +286,7 @@ def make_run(
         project: Name of the project the file is of; None tells it from the file.
         stream: Stream the encoder is for; needed where the file holds three.
         frames: Frames a clip must have; None for what the file tells, or else the project used.
+        heads: As in `read`.
         prep: Preparation its clips had; None for the project's own.
         data: Converted file that evaluation uses unless told otherwise, or None.
         split: Split of that file, or None for its first.
@@ -280,7 +297,7 @@ def make_run(
         RunError: As `read`, or a stream is needed, or the data does not fit.
         OutputError: As `Run.create`.
     """
-    found = read(path, project)
+    found = read(path, project, heads)
     stream = _stream(path, found, stream)
     if found.encoder.fixed_frames and frames not in (None, found.frames):
         raise RunError(
@@ -302,7 +319,9 @@ def make_run(
         settings=resolved.values,
         flat={key: value for key, value in resolved.flat.items() if key in own},
         origin={
-            key: "file" if value == "option" else value
+            key: ("project" if key.removeprefix("model.") in found.guessed else "file")
+            if value == "option"
+            else value
             for key, value in resolved.origin.items()
             if key in own
         },

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -20,7 +19,6 @@ from torch import Tensor
 
 from skeltools.cli.main import main
 from skeltools.errors import RunError
-from skeltools.preparation.chain import choose
 from skeltools.reference.registry import PROJECTS
 from skeltools.reference.weights import read
 from skeltools.results import record as results
@@ -273,6 +271,98 @@ def test_position_codes_that_contradict_one_another_are_told(shared: Path, tmp_p
         read(tmp_path / "a.pt")
 
 
+def mamp_state(arrays: Any) -> State:
+    return {key[5:]: torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith("init/")}
+
+
+def test_mamps_encoder_gives_its_features(shared: Path, tmp_path: Path) -> None:
+    arrays: Any = np.load(shared / "reference" / "peers" / "mamp_tiny.npz")
+    args = argparse.Namespace(lr=1e-3, model_args={"num_heads": 4, "dim_feat": 32}, config=None)
+    content = {"model": mamp_state(arrays), "optimizer": {}, "epoch": 399, "scaler": {}, "args": args}
+    torch.save(content, tmp_path / "checkpoint-399.pth")
+    run, lines = imported(tmp_path / "checkpoint-399.pth", tmp_path / "run")
+    assert lines[:3] == [
+        f"{tmp_path / 'run'}: ViT of MAMP, vit_heads 4, dim 32, vit_depth 3, vit_patch 4, vit_mlp 4, stream joint",
+        "needs clips of 24 frames, prepared as 'ctrgcn'",
+        "feature: mean over tokens and bodies, absent ones included",
+    ]
+    assert "not known" not in "".join(lines)
+    assert len(read(tmp_path / "checkpoint-399.pth").left) == len(arrays["encoder/left_out"]) + 4
+    assert run.preparation["chain.bodies"] == "tracked"
+    x = torch.from_numpy(arrays["x0"].astype(np.float32))
+    want = torch.from_numpy(arrays["encoder/feature"])
+    with torch.no_grad():
+        for train in (False, True):  # it has neither dropout nor batch statistics
+            assert (encoder_of(run, train)(x) - want).abs().max() < 1e-5
+        tokens = run.load_encoder("cpu").backbone(x)
+    first = tokens.view(6, 6, 25, 32)[0, :2, :3]
+    assert (first - torch.from_numpy(arrays["encoder/tokens_first"])).abs().max() < 1e-5
+
+
+def test_heads_are_told_or_said_to_be_assumed(shared: Path, tmp_path: Path) -> None:
+    torch.save(mamp_state(np.load(shared / "reference" / "peers" / "mamp_tiny.npz")), tmp_path / "a.pth")
+    run, lines = imported(tmp_path / "a.pth", tmp_path / "run")
+    assert (
+        "the file does not tell vit_heads: taken as 8, as the project has it; --heads says otherwise" in lines
+    )
+    assert (run.settings.model.vit_heads, run.origin["model.vit_heads"]) == (8, "project")
+    run, lines = imported(tmp_path / "a.pth", tmp_path / "run", "--heads", 4, "--replace")
+    assert run.settings.model.vit_heads == 4
+    assert "vit_heads: taken" not in "".join(lines)
+    result = call(tmp_path / "a.pth", "--out", tmp_path / "other", "--heads", 5)
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {tmp_path / 'a.pth'}: model.vit_heads 5 does not divide model.dim 32.\n"
+    result = call(tmp_path / "a.pth", "--out", tmp_path / "other", "--frames", 64)
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'a.pth'} has positions for 24 frames, not 64." in result.stderr
+    torch.save(golden(shared, "stgcn_pstl").state, tmp_path / "b.pt")
+    result = call(tmp_path / "b.pt", "--out", tmp_path / "other", "--heads", 4)
+    assert result.stderr == f"Error: {tmp_path / 'b.pt'}: --heads is for ViT; it holds ST-GCN.\n"
+
+
+@pytest.mark.parametrize("head", ["linear", "finetune"])
+def test_a_finetuned_mamp_is_noted(shared: Path, tmp_path: Path, head: str) -> None:
+    state = mamp_state(np.load(shared / "reference" / "peers" / "mamp_tiny.npz"))
+    state = {key: value for key, value in state.items() if not key.startswith(("decoder", "mask"))}
+    if head == "linear":
+        name = "head.fc.1.weight"
+        state |= {"head.fc.0.running_mean": torch.zeros(32), name: torch.zeros(60, 32)}
+    else:
+        name = "head.fc2.weight"
+        state |= {"head.fc1.weight": torch.zeros(2048, 800), name: torch.zeros(60, 2048)}
+    torch.save({"model": state}, tmp_path / "a.pth")
+    run, _ = imported(tmp_path / "a.pth", tmp_path / "run", "--heads", 4)
+    assert run.note == (
+        f"The checkpoint holds a classifier of 60 classes ('{name}'): its encoder may have seen labels."
+    )
+
+
+@pytest.mark.parametrize("variant", ["nnclr", "moco", "dino"])
+def test_stars_encoder_is_mamps(shared: Path, tmp_path: Path, variant: str) -> None:
+    peers = shared / "reference" / "peers"
+    arrays: Any = np.load(peers / "stars_tiny.npz")
+    source: Any = np.load(peers / "mamp_tiny.npz")
+    own = {f"encoder_student.{key}": value for key, value in mamp_state(source).items()}
+    if variant == "nnclr":
+        shapes = dict(zip(arrays["names"].tolist(), arrays["shapes"].tolist(), strict=True))
+    else:
+        shapes = dict.fromkeys(arrays[f"{variant}_names_outside_blocks"].tolist(), "60,32")
+        shapes |= dict.fromkeys(key for key in own if ".blocks." in key and "decoder" not in key)
+    state = {
+        name: own[name] if name in own else torch.rand([int(size) for size in shape.split(",") if size])
+        for name, shape in shapes.items()
+    }
+    torch.save(state, tmp_path / "a.pth")
+    run, lines = imported(tmp_path / "a.pth", tmp_path / "run", "--heads", 4)
+    assert " ViT of STARS, " in lines[0]
+    assert "not known" not in "".join(lines)
+    assert run.note == ""  # DINO's head is a single linear map, and no classifier
+    x = torch.from_numpy(source["x0"].astype(np.float32))
+    with torch.no_grad():
+        got = encoder_of(run, train=False)(x)
+    assert (got - torch.from_numpy(arrays["feature"])).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("name", ["bigru", "dsta"])
 def test_skeattnclrs_other_backbones_are_taken(shared: Path, tmp_path: Path, name: str) -> None:
     arrays: Any = np.load(shared / "reference" / f"backbone_{name}_tiny.npz")
@@ -394,17 +484,13 @@ def test_options_in_a_checkpoint_are_data(tmp_path: Path) -> None:
         assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("name", ["stgcn_aim", "cmd_bigru", "dsta_hiclr"])
+@pytest.mark.parametrize("name", ["stgcn_aim", "cmd_bigru", "dsta_hiclr", "mamp"])
 def test_each_kind_of_encoder_is_evaluated(shared: Path, tmp_path: Path, name: str) -> None:
-    torch.save(golden(shared, name).state, tmp_path / "a.pt")
-    data = make_clips(tmp_path, train=8, test=4)
-    if name == "cmd_bigru":
-        with h5py.File(data, "r+") as file:  # its clips are made by CMD's chain
-            file.attrs.update(
-                {f"chain.{key}": value for key, value in choose("cmd").values.settings().items()}
-            )
-            file.attrs["chain.frames"] = 16
-    words = ["--frames", 16, "--stream", "joint", "--data", data, "--split", "xsub"]
+    frames, prep = {"cmd_bigru": (16, "cmd"), "mamp": (24, "ctrgcn")}.get(name, (16, "aimclr"))
+    state = mamp_state(np.load(shared / "reference" / "peers" / "mamp_tiny.npz")) if name == "mamp" else None
+    torch.save(state or golden(shared, name).state, tmp_path / "a.pt")
+    data = make_clips(tmp_path, train=8, test=4, frames=frames, prep=prep)
+    words = ["--frames", frames, "--stream", "joint", "--data", data, "--split", "xsub"]
     run, _ = imported(tmp_path / "a.pt", tmp_path / "run", *words)
     evaluated = CliRunner().invoke(
         main, ["eval", str(tmp_path / "run"), "--protocol", "knn", "--set", "knn.k=[1]", "--device", "cpu"]
