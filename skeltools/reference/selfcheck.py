@@ -2,8 +2,9 @@
 
 Two kinds of numbers: a small set that ships with the package (made once in float64 on a CPU; weights and
 inputs come from counter-based draws, so only results are stored), and ``.npz`` files in the layout of
-``skeattnclr_tiny.npz`` and ``backbone_*_tiny.npz``, which hold weights, inputs and results of another
-implementation. Fields that a file lacks are skipped by name.
+``skeattnclr_tiny.npz``, ``backbone_*_tiny.npz`` and those of other projects' encoders (``x``, ``init/``,
+``eval/feature``), which hold weights, inputs and results of another implementation. Fields that a
+file lacks are skipped by name.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from skeltools.models.dsta import DSTA, plan
 from skeltools.models.heads import MLP
 from skeltools.models.stgcn import STGCN
 from skeltools.reference import encoders
+from skeltools.reference.contract import Weights
 from skeltools.reference.skeattnclr import translate, translate_neck
+from skeltools.reference.weights import build, understand
 from skeltools.runs.settings import resolve_recipe
 from skeltools.skeletons import Form, load
 from skeltools.transforms import augment, partswap
@@ -161,10 +164,12 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
     """Recompute the numbers of one reference file.
 
     Raises:
-        DataError: The file is missing, not an ``.npz`` file, or of neither layout.
+        DataError: The file is missing, not an ``.npz`` file, or of no known layout.
     """
     want = _read(path)
     try:
+        if "eval/feature" in want or "eval/joint/feature" in want:
+            return _check_project(want, path, device)
         if "hparams" in want:
             return [
                 row for dtype in (torch.float32, torch.float64) for row in _check_method(want, device, dtype)
@@ -175,7 +180,9 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
         raise DataError(f"{path} lacks {error}, which its layout cannot do without.") from None
     except (RuntimeError, ValueError, DataError, SettingError) as error:
         raise DataError(f"{path}: {' '.join(str(error).split())}") from None
-    raise DataError(f"{path} is in neither known layout: no 'hparams', 'hparams/hidden' or 'hparams/blocks'.")
+    raise DataError(
+        f"{path} is in no known layout: no 'hparams', 'hparams/hidden', 'hparams/blocks' or 'eval/feature'."
+    )
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -345,6 +352,27 @@ def _logits(backbone: Backbone, x: Tensor, want: Mapping[str, Any], prefix: str)
     )
     with torch.no_grad():
         return backbone.features(x) @ weight.T + bias
+
+
+def _check_project(want: dict[str, Any], path: Path, device: torch.device) -> list[Row]:
+    """Features of the encoders of another project's file, in eval and training mode, in float64."""
+    entries = {
+        key.removeprefix("init/"): torch.from_numpy(value)
+        for key, value in want.items()
+        if key.startswith("init/")
+    }
+    found = understand(Weights(path, entries, {}))
+    x = torch.from_numpy(want["x"].astype(np.float64)).to(device)
+    table = _Table(want, torch.float64)
+    for stream in found.streams:
+        names = f"{stream}/feature" if len(found.streams) > 1 else "feature"
+        quiet = {"dropout": 0.0} if found.encoder.backbone == "stgcn" else {}
+        backbone = build(found, stream, **quiet).to(device=device, dtype=torch.float64)
+        with torch.no_grad():
+            for mode in ("eval", "train", "eval_after_train"):
+                features = backbone.train(mode == "train").features(to_stream(x, stream, KINECT.skeleton))
+                table.compare(f"{mode}/{names}", features, 1e-5, True)
+    return table.rows
 
 
 def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from skeltools.errors import DataError, RunError, SkeltoolsError, counted, did_you_mean
 from skeltools.files import tensors
+from skeltools.models.contract import Backbone
 from skeltools.models.registry import build_backbone, find_backbone
 from skeltools.preparation import chain as preparation
 from skeltools.reference.contract import Encoder, Part, Project, Weights
@@ -192,6 +193,14 @@ def _given(weights: Weights, encoder: Encoder, project: Project, heads: int | No
     return {"vit_heads": heads}
 
 
+def build(found: Found, stream: str, **model: Any) -> Backbone:
+    """Return the encoder of a stream with its weights; `model` holds settings that replace those found."""
+    settings = _resolve(found.encoder.backbone, found.model[stream] | model, stream).values
+    backbone = build_backbone(settings.model, Form(load("kinect2"), 2, found.frames))
+    backbone.load_state_dict(found.state[stream])
+    return backbone
+
+
 def _others(weights: Weights) -> str:
     try:
         return f" It looks like one of {(other := tell(weights)).title}: --from {other.name}"
@@ -249,6 +258,11 @@ def _encoder(
         if tuple(value.shape) != expected:
             raise RunError(
                 f"{path}: '{part.weights.called(name)}' has shape {tuple(value.shape)}, expected {expected}."
+            )
+        if value.is_complex() or (want.is_floating_point() and not value.is_floating_point()):
+            kinds = (str(dtype).removeprefix("torch.") for dtype in (value.dtype, want.dtype))
+            raise RunError(
+                f"{path}: '{part.weights.called(name)}' holds {' numbers, expected '.join(kinds)}."
             )
         tensors.check_finite({part.weights.called(name): value}, path)
         found[ours[0]] = value.to(want.dtype).reshape(want.shape)

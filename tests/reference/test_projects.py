@@ -467,6 +467,19 @@ def test_weights_that_are_missing_or_of_another_shape_are_named(
     assert read_state(theirs, tmp_path).left == whole.left
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64])
+def test_weights_of_another_kind_of_numbers_are_refused(
+    shared: Path, tmp_path: Path, kind: torch.dtype
+) -> None:
+    state = golden(shared, "stgcn_pstl").state
+    state["data_bn.weight"] = state["data_bn.weight"].to(kind)
+    told = str(kind).removeprefix("torch.")
+    with pytest.raises(RunError, match=f"'data_bn.weight' holds {told} numbers, expected float32"):
+        read_state(state, tmp_path)
+    state["data_bn.weight"] = state["data_bn.bias"].to(torch.bfloat16)  # of fewer digits is none
+    assert read_state(state, tmp_path).state["joint"]["input_norm.weight"].dtype == torch.float32
+
+
 def read_state(state: State, folder: Path) -> Any:
     torch.save(state, folder / "a.pt")
     return read(folder / "a.pt")
