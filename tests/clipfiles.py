@@ -25,14 +25,18 @@ TINY = (
 """Settings small enough for tests."""
 
 
-def make_clips(folder: Path, train: int = 20, test: int = 4) -> Path:
+def make_clips(
+    folder: Path, train: int = 20, test: int = 4, frames: int = 16, prep: str = "skeattnclr"
+) -> Path:
     """Convert `train` clips of performer 1 and `test` of performer 3, 16 frames each, and return the file."""
     for performer, count in ((1, train), (3, test)):
         for number in range(count):
             name = f"S001C001P{performer:03d}R{number // 4 + 1:03d}A{number % 4 + 1:03d}"
             write_ntu(folder / "raw", name, seed=100 * performer + number)
     out = folder / "clips.h5"
-    result = CliRunner().invoke(main, ["convert", "ntu60", str(folder / "raw"), str(out), "--frames", "16"])
+    result = CliRunner().invoke(
+        main, ["convert", "ntu60", str(folder / "raw"), str(out), "--frames", str(frames), "--prep", prep]
+    )
     assert result.exit_code == 0, result.output
     return out
 

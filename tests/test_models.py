@@ -31,7 +31,7 @@ from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
 from skeltools.models.registry import BACKBONES, build_backbone
 from skeltools.models.stgcn import STGCN
-from skeltools.reference.names import translate
+from skeltools.reference.skeattnclr import translate
 from skeltools.settings import setting
 from skeltools.transforms import partswap
 

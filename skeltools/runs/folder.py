@@ -37,6 +37,9 @@ VERSION = 1
 MOST_SEED = 2**32 - 1
 """Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
 
+IMPORTED = "query.backbone."
+"""What stands before the names of an imported encoder's weights in its checkpoint."""
+
 _OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard")
 
 
@@ -65,6 +68,8 @@ class Run:
         note: What a reader of results of it should know, which each record holds; empty for nothing.
         skeleton: Definition of the clips' skeleton, as `Skeleton.to_dict` gives it; empty for Kinect v2.
         bodies: M, the bodies a clip had room for.
+        source: Of an import, what its file was: project, name, digest, how a clip's feature is made, what was
+            left out.
     """
 
     path: Path
@@ -87,6 +92,7 @@ class Run:
     note: str = ""
     skeleton: Mapping[str, Any] = field(default_factory=dict)
     bodies: int = 2
+    source: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -334,7 +340,7 @@ class Run:
         from skeltools.methods.registry import encoder_prefix
 
         encoder = self.new_encoder(0, "cpu")
-        prefix = encoder_prefix(self.settings, self.form)
+        prefix = IMPORTED if self.kind == "import" else encoder_prefix(self.settings, self.form)
         state = {
             name.removeprefix(prefix): value
             for name, value in self._last.model.items()
@@ -375,12 +381,12 @@ _NOT_COMPARED = (
 there are, not what is in them. Encoders never see ``/motion``: the motion stream is taken from the
 augmented clip."""
 
-_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2}
+_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2, "source": {}}
 """What runs of earlier versions do not store; they were of Kinect v2, two bodies."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
-    "command", "versions", "created", "note", "skeleton", "bodies",
+    "command", "versions", "created", "note", "skeleton", "bodies", "source",
 )  # fmt: skip
 
 
@@ -392,6 +398,7 @@ def _typed(name: str, value: Any) -> Any:
     """
     kind = {
         "seed": int, "frames": int, "bodies": int, "preparation": dict, "versions": dict, "skeleton": dict,
+        "source": dict,
     }.get(name, str)  # fmt: skip
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")
