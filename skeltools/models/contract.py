@@ -56,7 +56,9 @@ class Backbone(nn.Module):
 
     def token_map(self, tokens: Tensor) -> Tensor:
         """Return tokens (N * bodies, L, D) as (N, bodies, T', V, D), where `token_joints` says that they are that."""
-        return tokens.reshape(-1, self.bodies, tokens.shape[1] // self.token_joints, self.token_joints, tokens.shape[2])
+        return tokens.reshape(
+            -1, self.bodies, tokens.shape[1] // self.token_joints, self.token_joints, tokens.shape[2]
+        )
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Return the weights in layers from input to output, for rates that differ by depth; none where not told.
