@@ -58,6 +58,13 @@ class BiGRU(Backbone):
             if parameter.dim() == 2:
                 nn.init.xavier_uniform_(parameter)
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the input norm, then each layer's two GRUs."""
+        pairs = zip(self.first, self.second, strict=True)
+        return [list(self.input_norm.parameters())] + [
+            [*first.parameters(), *second.parameters()] for first, second in pairs
+        ]
+
     def forward(self, x: Tensor) -> Tensor:
         """Return tokens (N, T, 2 * hidden)."""
         frames = x.permute(0, 2, 3, 1, 4).flatten(2)  # (N, T, V * C * M), V slowest

@@ -211,10 +211,14 @@ class DSTA(Backbone):
         temporal: str = "attention",
     ) -> None:
         super().__init__()
-        self.bodies = form.bodies
+        self.bodies, self.token_joints = form.bodies, form.joints
         self.feature_dim = self.head_dim = blocks[-1][1]
         self.input = Projection(3, blocks[0][0])
         self.blocks = nn.ModuleList(Block(*block, subsets, form.joints, temporal) for block in blocks)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the projection of the coordinates, then each block."""
+        return [list(part.parameters()) for part in (self.input, *self.blocks)]
 
     def forward(self, x: Tensor) -> Tensor:
         h = x.permute(0, 4, 2, 3, 1).reshape(-1, x.shape[2], x.shape[3], x.shape[1])  # (N * M, T, V, 3)

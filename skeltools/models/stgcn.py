@@ -182,7 +182,8 @@ class STGCN(Backbone):
 
     def __init__(self, width: int, dim: int, dropout: float, form: Form) -> None:
         super().__init__()
-        self.width, self.feature_dim, self.head_dim, self.bodies = width, dim, dim, form.bodies
+        self.width, self.feature_dim, self.head_dim = width, dim, dim
+        self.bodies, self.token_joints = form.bodies, form.joints
         self.register_buffer("graph", torch.from_numpy(form.skeleton.graph()))
         self.input_norm = BatchNorm(form.joints * 3)
         plan = (
@@ -200,6 +201,10 @@ class STGCN(Backbone):
             blocks.append(block)
             inputs = outputs
         self.blocks = nn.ModuleList(blocks)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the input norm, then each block."""
+        return [list(part.parameters()) for part in (self.input_norm, *self.blocks)]
 
     def reset(self) -> None:
         for block in self.blocks:
