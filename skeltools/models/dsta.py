@@ -125,9 +125,11 @@ def _leaky(x: Tensor) -> Tensor:
 class DSTASettings:
     """What DSTA reads of ``model.*``."""
 
-    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1)
-    dim: int = setting("Channels of their last block: the feature, the head's hidden size.", low=1)
-    subsets: int = setting("Attention maps of each attention of DSTA.", low=1)
+    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1, high=4096)
+    dim: int = setting(
+        "Channels of their last block: the feature, the head's hidden size.", low=1, high=16384
+    )
+    subsets: int = setting("Attention maps of each attention of DSTA.", low=1, high=64)
 
 
 class DSTA(Backbone):
