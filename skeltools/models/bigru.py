@@ -23,8 +23,8 @@ from skeltools.skeletons import Form
 class BiGRUSettings:
     """What BiGRU reads of ``model.*``."""
 
-    gru_hidden: int = setting("Units per direction of BiGRU.", low=1)
-    gru_layers: int = setting("Layers of BiGRU.", low=1)
+    gru_hidden: int = setting("Units per direction of BiGRU.", low=1, high=16384)
+    gru_layers: int = setting("Layers of BiGRU.", low=1, high=64)
 
 
 class BiGRU(Backbone):

@@ -162,17 +162,23 @@ def _leaky(x: Tensor) -> Tensor:
 class DSTASettings:
     """What DSTA reads of ``model.*``."""
 
-    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1)
-    dim: int = setting("Channels of their last block: the feature, the head's hidden size.", low=1)
-    subsets: int = setting("Attention maps of each attention of DSTA.", low=1)
+    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1, high=4096)
+    dim: int = setting(
+        "Channels of their last block: the feature, the head's hidden size.", low=1, high=16384
+    )
+    subsets: int = setting("Attention maps of each attention of DSTA.", low=1, high=64)
     temporal: str = setting(
         "What DSTA does over time: attention, or 7x1 convolutions as in HiCLR.", choices=TEMPORAL
     )
     dsta_channels: tuple[int, ...] = setting(
-        "Channels of each block of DSTA in place of those of model.width and model.dim; [] for these.", low=1
+        "Channels of each block of DSTA in place of those of model.width and model.dim; [] for these.",
+        low=1,
+        high=16384,
     )
-    dsta_inner: tuple[int, ...] = setting("Channels of a query or key in each of model.dsta_channels.", low=1)
-    dsta_strides: tuple[int, ...] = setting("Temporal stride of each of model.dsta_channels.", low=1)
+    dsta_inner: tuple[int, ...] = setting(
+        "Channels of a query or key in each of model.dsta_channels.", low=1, high=4096
+    )
+    dsta_strides: tuple[int, ...] = setting("Temporal stride of each of model.dsta_channels.", low=1, high=64)
 
 
 class DSTA(Backbone):

@@ -155,8 +155,10 @@ class Block(nn.Module):
 class STGCNSettings:
     """What ST-GCN reads of ``model.*``."""
 
-    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1)
-    dim: int = setting("Channels of their last block: the feature, the head's hidden size.", low=1)
+    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1, high=4096)
+    dim: int = setting(
+        "Channels of their last block: the feature, the head's hidden size.", low=1, high=16384
+    )
     dropout: float = setting("Dropout in ST-GCN blocks 2 to 10.", low=0, high=0.99)
 
 
