@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from protocol_stubs import Mean, MemoryFile, task
 from torch import Tensor
 
+from skeltools.datasets import registry as datasets
 from skeltools.datasets import subsets
 from skeltools.errors import SettingError
 from skeltools.models.contract import Backbone, initialise
@@ -567,3 +568,15 @@ def test_a_record_of_before_takes_new_settings_from_the_protocols_recipe() -> No
     old = {key: value for key, value in flat.items() if key.partition(".")[2] not in added}
     assert len(old) == len(flat) - len(added)
     assert registry.get("linear").stored(old) == registry.get("linear").resolve({}).values
+
+
+def test_oneshot_without_a_clip_to_ask_for_is_left_out() -> None:
+    file: Any = MemoryFile()
+    file.dataset = datasets.get("ntu120")
+    file.names = [*file.dataset.exemplars, *(f"clip{i}" for i in range(40))]
+    file.labels = np.array([*range(100, 120), *([0] * 40)])
+    assert registry.get("oneshot").skip(task(file), None) == (
+        "memory.h5 holds no clip of the novel classes but the one-shot exemplars. Convert the whole dataset"
+    )
+    file.labels[30] = 119
+    assert registry.get("oneshot").skip(task(file), None) is None
