@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from skeltools.errors import SettingError, did_you_mean
 from skeltools.skeletons import Form, Skeleton, load
+
+if TYPE_CHECKING:
+    from skeltools.datasets.descriptor import Descriptor
 
 STREAMS: tuple[str, ...] = ("joint", "motion", "bone")
 """The streams of a clip, all derived from the stored joint coordinates."""
@@ -66,6 +70,8 @@ class Dataset:
         exemplars: For one-shot recognition, the one known clip of each novel class, as the dataset's authors
             define them; empty where they define none.
         licence: The terms under which the recordings are given out.
+        dimensions: 3, or 2 for key points in an image.
+        own: The descriptor of data of one's own, which is stored in their file; None for the packaged ones.
     """
 
     name: str
@@ -81,15 +87,17 @@ class Dataset:
     split_files: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     exemplars: tuple[str, ...] = ()
+    dimensions: int = 3
+    own: Descriptor | None = None
 
     @property
     def skeleton(self) -> Skeleton:
         """The skeleton of its clips."""
-        return load(self.skeleton_name)
+        return load(self.skeleton_name) if self.own is None else self.own.skeleton
 
     def form(self, frames: int) -> Form:
         """Return what its clips look like with T = `frames`."""
-        return Form(self.skeleton, self.bodies, frames)
+        return Form(self.skeleton, self.bodies, frames, self.dimensions)
 
 
 @cache
@@ -204,3 +212,18 @@ def get(name: str) -> Dataset:
         hint = did_you_mean(name, known)
         raise SettingError(f"Unknown dataset '{name}'. Choose one of: {', '.join(known)}.{hint}")
     return known[name]
+
+
+def of_file(name: str, definition: str | None) -> Dataset:
+    """Return the dataset that a converted file states: a packaged one by name, one's own by its definition.
+
+    Args:
+        name: Its name.
+        definition: What `Descriptor.to_json` wrote; None for a packaged one.
+
+    Raises:
+        SettingError: There is no such dataset, or the definition is none.
+    """
+    from skeltools.datasets import descriptor
+
+    return get(name) if definition is None else descriptor.from_json(definition, "its definition").dataset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 import zipfile
@@ -59,7 +60,30 @@ def open_array(path: Path) -> NDArray[Any]:
     return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def array_of(data: bytes) -> NDArray[Any]:
+    """Return the array of the content of a .npy file.
+
+    Raises:
+        ValueError: It is no .npy file of numbers or texts, or shorter than its header says.
+    """
+    file = io.BytesIO(data)
+    try:
+        shape, fortran, dtype = _header(file)
+    except ValueError:
+        raise
+    except Exception as error:  # as in `open_array`
+        raise ValueError(f"its header is damaged ({type(error).__name__})") from None
+    need, held = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
+    if need > held:
+        raise ValueError(f"its header claims {need:,} bytes, {held:,} are there")
+    if need == 0:
+        return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
+    return np.frombuffer(data, dtype, math.prod(shape), file.tell()).reshape(
+        shape, order="F" if fortran else "C"
+    )
+
+
+def read_arrays(path: Path | BinaryIO) -> dict[str, NDArray[Any]]:
     """Read every array of an .npz file.
 
     Raises:
