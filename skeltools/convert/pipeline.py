@@ -30,7 +30,7 @@ from skeltools.convert.plan import (
     read_unit,
 )
 from skeltools.datasets import registry as datasets
-from skeltools.datasets.registry import Dataset
+from skeltools.datasets.contract import NEITHER, TEST, TRAIN, Dataset
 from skeltools.errors import FormatError, OutputError, SourceError
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
@@ -250,10 +250,10 @@ def convert(
         clips=len(rows),
         excluded=reason_counts(contents.excluded),
         splits={
-            split: (int(train.sum()), int(len(train) - train.sum()))
-            for split, train in contents.train.items()
+            split: (int((sides == TRAIN).sum()), int((sides == TEST).sum()))
+            for split, sides in contents.sides.items()
         },
-        official={split: dataset.counts[split] for split in contents.train if split in dataset.counts},
+        official={split: dataset.counts[split] for split in contents.sides if split in dataset.counts},
         notes=[note.text for note in contents.notes],
     )
 
@@ -489,7 +489,10 @@ def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Content
         labels=[plan.labels[row] for row in places],
         columns=columns,
         digests=results.digests[rows],
-        train={split: np.array(train, bool)[rows] for split, train in plan.train.items()},
+        sides={
+            split: np.array([NEITHER if side is None else side for side in train], np.int8)[rows]
+            for split, train in plan.train.items()
+        },
         excluded=sorted(excluded),
         settings=job.settings(),
         prep=prep_name,

@@ -11,11 +11,12 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from skeltools.datasets.registry import Dataset, registry
+from skeltools.datasets.contract import Dataset
+from skeltools.datasets.registry import registry
 from skeltools.errors import FormatError, SettingError, counted, did_you_mean
 from skeltools.files.texts import parse_toml, read_text
 from skeltools.skeletons import Skeleton, load
@@ -149,8 +150,9 @@ class Descriptor:
             licence=self.licence or "not stated",
             skeleton_name=self.skeleton.name,
             bodies=self.bodies,
+            partial=tuple(split.name for split in self.splits if split.test is not None),
             dimensions=self.dimensions,
-            own=self,
+            own=replace(self, rows={}),
         )
 
     def content(self) -> dict[str, Any]:
