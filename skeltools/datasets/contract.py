@@ -100,6 +100,15 @@ class Dataset:
         """The skeleton of its clips."""
         return load(self.skeleton_name) if self.own is None else self.own.skeleton
 
+    @property
+    def definition(self) -> str | None:
+        """What a converted file says of data of one's own, as JSON; None for the packaged datasets."""
+        return None if self.own is None else self.own.to_json()
+
+    def leaves_out(self, split: str) -> bool:
+        """Tell whether a split may leave clips out; those that files of one's own state may."""
+        return split in self.partial or (self.own is not None and not self.own.splits)
+
     def form(self, frames: int) -> Form:
         """Return what its clips look like with T = `frames`."""
         return Form(self.skeleton, self.bodies, frames, self.dimensions)

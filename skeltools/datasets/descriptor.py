@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,11 @@ class Term:
     def holds(self, found: Values) -> bool:
         """Tell whether it is so of a clip."""
         value = found[self.column]
-        hit = str(value) in self.values or (
-            isinstance(value, int) and any(low <= value <= high for low, high in self.ranges)
-        )
+        if isinstance(value, int):
+            hit = any(word.isdecimal() and int(word) == value for word in self.values)
+            hit = hit or any(low <= value <= high for low, high in self.ranges)
+        else:
+            hit = value in self.values
         return hit == self.inside
 
 
@@ -152,7 +154,7 @@ class Descriptor:
             bodies=self.bodies,
             partial=tuple(split.name for split in self.splits if split.test is not None),
             dimensions=self.dimensions,
-            own=replace(self, rows={}),
+            own=self,
         )
 
     def content(self) -> dict[str, Any]:
@@ -188,10 +190,10 @@ class Descriptor:
             number = int(word) - self.first_label
             if 0 <= number < len(self.classes):
                 return number
+            last = self.first_label + len(self.classes) - 1
             raise SettingError(
-                f"{where}: label {word} is none of {self.first_label} to "
-                f"{self.first_label + len(self.classes) - 1}, the {counted(len(self.classes), 'class')} of "
-                f"{self.name}. Mend classes or first_label in the descriptor."
+                f"{where}: label {word} is none of {self.first_label} to {last}, the numbers of its classes. Mend "
+                "classes or first_label in the descriptor."
             )
         known = self.codes or self.classes
         shown = ", ".join(known[:8]) + (" ..." if len(known) > 8 else "")
@@ -484,7 +486,7 @@ def _term(text: str, where: str) -> Term:
     for word in words:
         found = _RANGE.fullmatch(word)
         if found is None:
-            values.append(str(int(word)) if re.fullmatch("[0-9]{1,9}", word, re.ASCII) else word)
+            values.append(word)
         elif int(found[1]) > int(found[2]):
             raise SettingError(f"{where}: the range {word} runs backwards.")
         else:

@@ -6,7 +6,7 @@ new, one reader in `skeltools.formats`.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from skeltools.datasets import irds, ntu, nwucla, pku
 from skeltools.datasets.contract import PARTITIONS, STREAMS, Dataset, Naming
@@ -46,6 +46,7 @@ def get(name: str) -> Dataset:
     return known[name]
 
 
+@lru_cache(maxsize=8)
 def of_file(name: str, definition: str | None) -> Dataset:
     """Return the dataset that a converted file states: a packaged one by name, one's own by its definition.
 

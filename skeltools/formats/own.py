@@ -121,7 +121,11 @@ def _clips(entry: Entry, splits: dict[str, dict[str, set[str]]]) -> Iterator[Cli
 
 
 def read(
-    data: bytes, path: str, how: Descriptor, members: Sequence[int] = (0,), parts: Sequence[Entry] = ()
+    data: bytes,
+    path: str,
+    how: Descriptor,
+    members: Sequence[int] = (0,),
+    parts: Sequence[tuple[bytes, str]] = (),
 ) -> Iterator[Recording | FormatError]:
     """Read the clips of a file one after the other; what is wrong with one of several stands in its place.
 
@@ -130,7 +134,7 @@ def read(
         path: Where it lies, for messages; its extension tells the format.
         how: What the data are.
         members: Places of the clips in the file.
-        parts: Further files, of a file per frame.
+        parts: Contents and places of further files, of a file per frame.
 
     Raises:
         FormatError: The file is no file of its format, or its only clip is faulty.
@@ -146,8 +150,7 @@ def read(
             lambda place: points.of_array(found[place][1], path, how, f"array '{found[place][0]:.60}'"),
         )
     if parts or json_files.OPENPOSE.fullmatch(re.split(r"[/\\]", path)[-1]):
-        files = [(data, path), *((part.read(), part.path) for part in parts)]
-        return iter([json_files.read_frames(files, path, how)])
+        return iter([json_files.read_frames([(data, path), *parts], path, how)])
     if suffix not in _ONE:
         raise FormatError(path, f"files of this kind are not read, but {', '.join(SUFFIXES)}.")
     return iter([_ONE[suffix](data, path, how)])

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.datasets.contract import Dataset
 from skeltools.errors import SettingError
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
@@ -187,11 +188,11 @@ def choose(
     return Resolved(chain, flat, found.origin, found.title)
 
 
-def usual(skeleton: Skeleton, dimensions: int = 3) -> str:
-    """Return the preparation that clips get where none is asked for: by skeleton, and whether they are 2-D."""
-    if dimensions == 2:
+def usual(dataset: Dataset) -> str:
+    """Return the preparation that the clips of a dataset get where none is asked for."""
+    if dataset.dimensions == 2:
         return "keypoints2d"
-    return BASE if skeleton == load("kinect2") else "anyskeleton"
+    return BASE if dataset.own is None or dataset.skeleton == load("kinect2") else "anyskeleton"
 
 
 _LATER = {"chain.scale": "none", "chain.score": 0.0}
