@@ -65,6 +65,7 @@ class Run:
         note: What a reader of results of it should know, which each record holds; empty for nothing.
         skeleton: Definition of the clips' skeleton, as `Skeleton.to_dict` gives it; empty for Kinect v2.
         bodies: M, the bodies a clip had room for.
+        dimensions: 3, or 2 for clips of key points.
     """
 
     path: Path
@@ -87,6 +88,7 @@ class Run:
     note: str = ""
     skeleton: Mapping[str, Any] = field(default_factory=dict)
     bodies: int = 2
+    dimensions: int = 3
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -186,6 +188,7 @@ class Run:
             frames=file.frames,
             skeleton=file.form.skeleton.to_dict(),
             bodies=file.form.bodies,
+            dimensions=file.form.dimensions,
             preparation=preparation_of(file.attrs),
             command=command,
             versions=library_versions(),
@@ -250,6 +253,11 @@ class Run:
                 f"{self.path} needs clips of the skeleton {mine.skeleton.name} ({mine.joints} joints), {file.path} "
                 f"has {theirs.skeleton.name} ({theirs.joints}). Convert or derive the clips to {mine.skeleton.name}."
             )
+        if mine.dimensions != theirs.dimensions:
+            return (
+                f"{self.path} needs {mine.dimensions}-D clips, those of {file.path} are {theirs.dimensions}-D. Convert "
+                "a source of the other kind."
+            )
         if mine.bodies != theirs.bodies:
             return (
                 f"{self.path} needs clips with room for {mine.bodies} bodies, {file.path} has room for "
@@ -309,7 +317,7 @@ class Run:
         from skeltools.skeletons import Form, Skeleton, load
 
         skeleton = Skeleton.from_dict(self.skeleton, str(self.path)) if self.skeleton else load("kinect2")
-        return Form(skeleton, self.bodies, self.frames)
+        return Form(skeleton, self.bodies, self.frames, self.dimensions)
 
     def new_encoder(self, seed: int, device: torch.device | str) -> FeatureEncoder:
         """Return an untrained encoder of the same architecture, in eval mode; a function of `seed`."""
@@ -375,12 +383,12 @@ _NOT_COMPARED = (
 there are, not what is in them. Encoders never see ``/motion``: the motion stream is taken from the
 augmented clip."""
 
-_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2}
+_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2, "dimensions": 3}
 """What runs of earlier versions do not store; they were of Kinect v2, two bodies."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
-    "command", "versions", "created", "note", "skeleton", "bodies",
+    "command", "versions", "created", "note", "skeleton", "bodies", "dimensions",
 )  # fmt: skip
 
 
@@ -391,7 +399,8 @@ def _typed(name: str, value: Any) -> Any:
         TypeError: It is not.
     """
     kind = {
-        "seed": int, "frames": int, "bodies": int, "preparation": dict, "versions": dict, "skeleton": dict,
+        "seed": int, "frames": int, "bodies": int, "dimensions": int, "preparation": dict, "versions": dict,
+        "skeleton": dict,
     }.get(name, str)  # fmt: skip
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")

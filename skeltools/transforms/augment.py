@@ -4,6 +4,9 @@ A pipeline is written ``crop(6)|shear(0.5)``: operations in order, each with all
 operation draws once for every clip from `skeltools.transforms.draws` and works on the whole batch on the
 batch's device. Drawing (`draw`) and doing (`apply`) are apart, so that fixed draws can be tested.
 
+2-D clips have no depth, their z is zero. What an operation does with them stands in its `in_plane`; one without is
+refused for them.
+
 A new operation is one class with `name`, `parameters`, `draw` and `apply`, decorated with `register`.
 """
 
@@ -46,19 +49,25 @@ class Parameter:
 _PROBABILITY = Parameter("probability", 0, 1)
 
 
+SAME = "the same as in space"
+
+
 class Operation:
     """Base of the operations.
 
     Attributes:
         values: The numbers, in the order of `parameters`.
         skeleton: That of the clips; None where none was given, which only operations that know no joint bear.
+        flat: Whether the clips are 2-D.
+        in_plane: What it does to 2-D clips, in words; empty where it needs depth and refuses them.
     """
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]]
+    in_plane: ClassVar[str] = ""
 
-    def __init__(self, *values: float, skeleton: Skeleton | None = None) -> None:
-        self.values, self.skeleton = values, skeleton
+    def __init__(self, *values: float, skeleton: Skeleton | None = None, flat: bool = False) -> None:
+        self.values, self.skeleton, self.flat = values, skeleton, flat
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
         """Return the draws for the clips of `x` (N, 3, T, V, M)."""
@@ -91,6 +100,7 @@ class Crop(Operation):
     """
 
     name = "crop"
+    in_plane = SAME
     parameters = (Parameter("ratio", 1, 1000, whole=True),)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -117,6 +127,7 @@ class Shear(Operation):
     """
 
     name = "shear"
+    in_plane = "x and y sheared by one another"
     parameters = (Parameter("amplitude", 0, 10),)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -125,6 +136,8 @@ class Shear(Operation):
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
         d = drawn["entries"]
+        if self.flat:  # neither from depth nor into it
+            d = d * d.new_tensor([1, 1, 0, 0, 0, 0])
         one = torch.ones_like(d[:, 0])
         rows = (one, d[:, 0], d[:, 3], d[:, 1], one, d[:, 4], d[:, 2], d[:, 5], one)
         return _linear(torch.stack(rows, dim=1).view(-1, 3, 3), x)
@@ -138,6 +151,7 @@ class Rotate(Operation):
     """
 
     name = "rotate"
+    in_plane = "turned about the line of sight alone"
     parameters = (Parameter("main", 0, 360), Parameter("other", 0, 360))
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -149,6 +163,8 @@ class Rotate(Operation):
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
         angles = torch.deg2rad(drawn["angles"].to(x.dtype))
+        if self.flat:
+            angles = angles * angles.new_tensor([0, 0, 1])
         cos, sin = torch.cos(angles), torch.sin(angles)
         zero, one = torch.zeros_like(cos[:, 0]), torch.ones_like(cos[:, 0])
 
@@ -167,6 +183,7 @@ class Flip(Operation):
     """Spatial flip: left and right joints exchanged. Draws ``flag`` (N,)."""
 
     name = "flip"
+    in_plane = SAME
     parameters = (_PROBABILITY,)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -183,6 +200,7 @@ class Reverse(Operation):
     """Time reversal. Draws ``flag`` (N,)."""
 
     name = "reverse"
+    in_plane = SAME
     parameters = (_PROBABILITY,)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -200,6 +218,7 @@ class Noise(Operation):
     """
 
     name = "noise"
+    in_plane = "noise on x and y"
     parameters = (Parameter("sigma", 0, 100), _PROBABILITY)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -207,8 +226,11 @@ class Noise(Operation):
         return {"flag": draws.chance("noise", self.values[1]), "noise": noise}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        present = (x != 0).flatten(1, 3).any(dim=1).view(-1, 1, 1, 1, 2)
-        return _chosen(drawn["flag"], x + drawn["noise"] * (self.values[0] * present), x)
+        present = (x != 0).flatten(1, 3).any(dim=1).view(-1, 1, 1, 1, x.shape[4])
+        noise = drawn["noise"]
+        if self.flat:
+            noise = noise * noise.new_tensor([1, 1, 0]).view(3, 1, 1, 1)
+        return _chosen(drawn["flag"], x + noise * (self.values[0] * present), x)
 
 
 @register
@@ -219,6 +241,7 @@ class Blur(Operation):
     """
 
     name = "blur"
+    in_plane = SAME
     parameters = (
         Parameter("kernel", 1, 999, whole=True),
         Parameter("low", 1e-3, 1000),
@@ -226,8 +249,8 @@ class Blur(Operation):
         _PROBABILITY,
     )
 
-    def __init__(self, *values: float, skeleton: Skeleton | None = None) -> None:
-        super().__init__(*values, skeleton=skeleton)
+    def __init__(self, *values: float, skeleton: Skeleton | None = None, flat: bool = False) -> None:
+        super().__init__(*values, skeleton=skeleton, flat=flat)
         if int(values[0]) % 2 == 0:
             raise SettingError(f"blur: kernel must be odd, not {values[0]:g}.")
         if values[1] > values[2]:
@@ -264,12 +287,13 @@ class AxisMask(Operation):
     """Axis mask: one coordinate set to 0 throughout. Draws ``flag`` and ``axis``, both (N,)."""
 
     name = "axis_mask"
+    in_plane = "x or y set to 0"
     parameters = (_PROBABILITY,)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
         return {
             "flag": draws.chance("axis_mask", self.values[0]),
-            "axis": draws.integers("axis_mask axis", 0, 2),
+            "axis": draws.integers("axis_mask axis", 0, 1 if self.flat else 2),
         }
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
@@ -300,6 +324,13 @@ class Pipeline:
     text: str
     operations: tuple[Operation, ...]
 
+    def in_plane(self) -> str:
+        """Say what the operations do to 2-D clips, in one line; empty where that is what they do in space."""
+        told = dict.fromkeys(
+            f"{item.name}: {item.in_plane}" for item in self.operations if item.flat and item.in_plane != SAME
+        )
+        return "; ".join(told)
+
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
         """Return a view of every clip of `x` (N, 3, T, V, M); the input is not changed.
 
@@ -315,23 +346,26 @@ class Pipeline:
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*", re.ASCII)
 
 
-def parse(text: str, skeleton: Skeleton | None = None) -> Pipeline:
+def parse(text: str, skeleton: Skeleton | None = None, dimensions: int = 3) -> Pipeline:
     """Return the pipeline written in `text`; ``none`` is the empty one.
 
     Args:
         text: Operations, as `Pipeline.text` has them.
         skeleton: That of the clips; may be left out where the text is only checked.
+        dimensions: 3, or 2 for clips of key points.
 
     Raises:
         SettingError: Not of the form ``name(number, ...)|...``, an unknown operation (with a suggestion), a
-            wrong number of values, or a value out of bounds.
+            wrong number of values, a value out of bounds, or an operation that needs the depth 2-D clips lack.
     """
     if text.strip() == "none":
         return Pipeline(text, ())
-    return Pipeline(text, tuple(_parse_one(part, text, skeleton) for part in text.split("|")))
+    return Pipeline(
+        text, tuple(_parse_one(part, text, skeleton, dimensions == 2) for part in text.split("|"))
+    )
 
 
-def _parse_one(part: str, text: str, skeleton: Skeleton | None) -> Operation:
+def _parse_one(part: str, text: str, skeleton: Skeleton | None, flat: bool) -> Operation:
     match = _CALL.fullmatch(part)
     if match is None:
         raise SettingError(
@@ -350,7 +384,12 @@ def _parse_one(part: str, text: str, skeleton: Skeleton | None) -> Operation:
         signature = f"{name}({', '.join(parameter.name for parameter in kind.parameters)})"
         raise SettingError(f"Augmentation '{text}': write {signature}, not '{part.strip()}'.")
     values = [_number(word, p, name, text) for word, p in zip(written, kind.parameters, strict=True)]
-    return kind(*values, skeleton=skeleton)
+    if flat and not kind.in_plane:
+        able = ", ".join(other for other, found in OPERATIONS.items() if found.in_plane)
+        raise SettingError(
+            f"Augmentation '{text}': {name} needs depth, which 2-D clips do not have. Of them can be made: {able}."
+        )
+    return kind(*values, skeleton=skeleton, flat=True) if flat else kind(*values, skeleton=skeleton)
 
 
 def _number(word: str, parameter: Parameter, name: str, text: str) -> float:
