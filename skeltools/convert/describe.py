@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from skeltools.formats import own as files
 from skeltools.formats.own import Clip
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import list_entries
-from skeltools.skeletons import load, packaged
+from skeltools.skeletons import load, packaged, plausible
 
 _LOOKED_AT = 8
 """Clips that are read."""
@@ -133,18 +134,47 @@ def _ways(clip: Clip) -> tuple[list[_Read], FormatError | None]:
     found: list[_Read] = []
     fault: FormatError | None = None
     for name in packaged():
-        for unit in ("m", "mm", "cm", "pixel"):
+        read: dict[str, _Read] = {}
+        for unit in ("pixel", "m", "cm", "mm"):
             how = Descriptor(name, load(name), unit, ("?",), bodies=MOST_BODIES, crowd="choose", up="y")
             try:
                 recording = next(iter(files.read(data, clip.entry.path, how, [clip.member], parts)))
             except FormatError as error:
                 recording = error
             if isinstance(recording, FormatError):
-                fault = fault or recording
+                fault = recording if unit == "m" else fault
             else:
-                found.append(_Read(how, recording))
-                break
+                read[unit] = _Read(how, recording)
+        if "pixel" in read and (len(read) == 1 or _are_scores(read["pixel"].recording)):
+            found.append(read["pixel"])
+        elif read:
+            read.pop("pixel", None)
+            found.append(min(read.values(), key=_oddness))
     return found, fault
+
+
+def _are_scores(recording: Recording) -> bool:
+    """Tell whether third numbers are scores of key points: from 0 to 1, beside coordinates of many pixels."""
+    coords = recording.coords
+    spread = (
+        float((coords[..., :2].max(axis=1) - coords[..., :2].min(axis=1)).max(initial=0))
+        if len(coords)
+        else 0.0
+    )
+    return bool(spread > _MANY_PIXELS and (coords[..., 2] >= 0).all() and (coords[..., 2] <= 1).all())
+
+
+_MANY_PIXELS = 20.0
+
+
+def _oddness(way: _Read) -> float:
+    """Return how far people are from the size that people have."""
+    size = float(np.median(plausible.body_sizes(way.recording.coords))) if len(way.recording.coords) else 0.0
+    return abs(math.log(max(size, 1e-9) / _USUAL))
+
+
+_USUAL = 1.4
+"""Metres that a person measures along its longest axis, more or less."""
 
 
 def _again(clip: Clip, how: Descriptor) -> Recording | None:
@@ -203,6 +233,9 @@ def _naming(clips: Sequence[Clip], stated: bool) -> list[str]:
     twice = len(set(stems)) < len(stems)
     pattern = _pattern(stems)
     of = "file"
+    if labels and pattern is not None and "label" in pattern.groups:  # the file's own labels count
+        groups = {"action" if name == "label" else name: words for name, words in pattern.groups.items()}
+        pattern = _Pattern(pattern.text.replace("(?P<label>", "(?P<action>"), groups)
     if ((pattern is None or "label" not in pattern.groups) and not labels) or twice:
         by_folder = _by_folder(clips, pattern)
         if by_folder is not None:

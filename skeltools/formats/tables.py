@@ -42,6 +42,8 @@ def read(data: bytes, path: str, how: Descriptor) -> Recording:
     """
     rows = cells(data, path)
     header = rows[0][1]
+    if len(rows) == 1 and not all(_is_number(cell) for cell in header):
+        raise FormatError(path, "there are no frames: a header stands alone.")
     if all(_is_number(cell) for cell in header):
         found = _plain(rows, path, how)
     elif any(_key(cell) == "joint" for cell in header):
