@@ -232,6 +232,26 @@ def openpose(raw: Path, *numbers: int, content: Any = None) -> None:
         )
 
 
+def nobody(raw: Path) -> None:
+    for who in (1, 2):
+        (raw / f"S{who}_bend_0.json").write_text("[[], []]")
+
+
+def cut(raw: Path) -> None:
+    np.save(raw / "S1_bend_0.npy", BODY)
+    (raw / "S1_bend_0.npy").write_bytes((raw / "S1_bend_0.npy").read_bytes()[:-9])
+
+
+def twice(raw: Path) -> None:
+    saved(BODY)(raw)
+    frames(POSE)(raw)
+
+
+def no_zip(raw: Path) -> None:
+    raw.rmdir()
+    raw.write_bytes(b"PK\x03\x04")
+
+
 def long(*rows: str) -> Callable[[Path], None]:
     return table("frame,joint,x,y,z", *rows)
 
@@ -252,8 +272,7 @@ SOURCES: dict[str, tuple[Kind, Callable[[Path], None], str]] = {
     "npy: objects": (M3, written(pickle.dumps([1]), "S1_bend_0.npy"), "no readable NumPy array"),
     "npy: complex": (M3, saved(BODY.astype(complex)), "has type complex128"),
     "npy: empty file": (M3, written("", "S1_bend_0.npy"), "no readable NumPy array"),
-    "npy: cut off": (M3, lambda raw: (np.save(raw / "a.npy", BODY), (raw / "S1_bend_0.npy").write_bytes(
-        (raw / "a.npy").read_bytes()[:-9]), (raw / "a.npy").unlink()) and None, "claims"),
+    "npy: cut off": (M3, cut, "claims"),
     "npy: millimetres": (M3, saved(1000 * BODY), 'with unit = "m". Did you mean unit = "mm"'),
     "npy: a person of 1,700 m": (M3, saved(1000 * BODY), "a person of 1,[0-9.]+ m|a person of [0-9,.]+ m"),
     "npy: metres said to be millimetres": (Kind("smpl24", "mm", "y", None), saved(BODY), 'Did you mean unit = "m"'),
@@ -311,7 +330,7 @@ SOURCES: dict[str, tuple[Kind, Callable[[Path], None], str]] = {
     "openpose: joints": (P2, lambda raw: openpose(raw, 0, content={"people": [{"pose_keypoints_2d": [1.0] * 75}]}),
                          "75 numbers; expected 3 for each of the 17"),
     "openpose: none": (P2, lambda raw: openpose(raw, 0, content=[1]), "object with 'people'"),
-    "nobody in any frame": (P2, lambda raw: openpose(raw, 0, content={"people": []}), "no clip of mine to convert .*all-zero"),
+    "nobody in any frame": (P2, nobody, "no clip of mine to convert .*all-zero"),
     "pyskl: no pickle": (P2, written(b"hello", "mine.pkl"), "not a pickle"),
     "pyskl: code": (P2, written(b"cos\nsystem\n(S'true'\ntR.", "mine.pkl"), "refused|not a pickle"),
     "pyskl: no annotations": (P2, pickled({"split": {}}), "'annotations'"),
@@ -327,11 +346,11 @@ SOURCES: dict[str, tuple[Kind, Callable[[Path], None], str]] = {
     "pyskl: one side": (P2, pickled({"annotations": [annotation()], "split": {"x_train": ["a"]}}), "one side only"),
     "pyskl: both sides": (P2, pickled({"annotations": [annotation()], "split": {"x_train": ["a"], "x_val": ["a"]}}),
                           "'a' on both sides"),
-    "two files of one name": (M3, lambda raw: (saved(BODY)(raw), frames(POSE)(raw)) and None, "a clip is called 'S1_bend_0'"),
+    "two files of one name": (M3, twice, "a clip is called 'S1_bend_0'"),
     "a single clip": (M3, saved(BODY), "no clip is on the test side"),
     "unit by option": (M3, good, "stands in its descriptor"),
     "a preparation for space": (P2, saved(np.ones((5, 17, 2))), "2-D key points need"),
-    "a damaged zip": (M3, lambda raw: (raw.rmdir(), raw.write_bytes(b"PK\x03\x04")) and None, "holds no file that is read"),
+    "a damaged zip": (M3, no_zip, "holds no file that is read"),
 }  # fmt: skip
 OPTIONS = {"unit by option": ["--unit", "mm"], "a preparation for space": ["--prep", "skeattnclr"]}
 

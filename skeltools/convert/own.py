@@ -101,6 +101,10 @@ def _clips(task: Task, how: Descriptor) -> dict[str, Clip]:
     return clips
 
 
+class _Unknown(FormatError):
+    """Pattern and table know nothing of a clip's name."""
+
+
 class _Names:
     """What the names of clips say, by the pattern, the table and the files themselves."""
 
@@ -119,7 +123,10 @@ class _Names:
                 matched = True
                 row["label"] = self._label(name, clip, row)
                 found[name] = row
+            except _Unknown as error:
+                faults.append((clip, error))
             except FormatError as error:
+                matched = True
                 faults.append((clip, error))
         if not matched:
             what = "names.pattern matches" if self._pattern else f"{self._how.table} has a row for"
@@ -138,7 +145,7 @@ class _Names:
         if self._pattern is not None:
             match = self._pattern.fullmatch(name)
             if match is None:
-                raise FormatError(clip.entry.path, f"the clip's name '{name}' is not as names.pattern says.")
+                raise _Unknown(clip.entry.path, f"the clip's name '{name}' is not as names.pattern says.")
             empty = next((group for group, text in match.groupdict().items() if not text), None)
             if empty is not None:
                 raise FormatError(
@@ -149,7 +156,7 @@ class _Names:
             keys = [name, clip.path, clip.path + clip.entry.suffix, name + clip.entry.suffix]
             key = next((key for key in keys if key in self._how.rows), None)
             if key is None:
-                raise FormatError(clip.entry.path, f"{self._how.table} has no row for clip '{name}'.")
+                raise _Unknown(clip.entry.path, f"{self._how.table} has no row for clip '{name}'.")
             row |= self._how.rows[key]
         return row
 
