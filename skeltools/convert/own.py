@@ -60,10 +60,14 @@ def plan(task: Task, how: Descriptor) -> Plan:
         unit = number.setdefault(clip.entry.path, len(number))
         units.setdefault(unit, clip)
         spans.setdefault(unit, []).append(Span(place[name], clip.member))
+    columns: dict[str, Sequence[int] | Sequence[str]] = {
+        column: [row[column] for row in values]  # type: ignore[misc]  # of one type: see `_typed`
+        for column in (values[0] if values else ())
+    }
     return Plan(
         names=names,
         labels=labels,
-        columns={column: [row[column] for row in values] for column in (values[0] if values else ())},
+        columns=columns,
         train=train,
         units=[Unit(clip.entry, tuple(spans[unit]), parts=clip.parts) for unit, clip in units.items()],
         excluded=task.excluded,
@@ -134,8 +138,8 @@ class _Names:
                 f"{self._how.name}: {what} none of the {counted(len(clips), 'clip')}; the first is called "
                 f"'{min(clips)}'."
             )
-        for clip, error in faults:
-            self._task.damaged(clip.entry, error)
+        for clip, fault in faults:
+            self._task.damaged(clip.entry, fault)
         if not found:
             raise faults[0][1]
         return _typed(found)

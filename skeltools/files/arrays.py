@@ -31,7 +31,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         raise ValueError(f"version {version} of NumPy's format")
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which would run code")
-    if dtype.kind not in "biufcSU" or len(shape) > 32 or not all(0 <= size < 1 << 62 for size in shape):
+    if dtype.kind not in "biufcSU" or len(shape) > 32 or not all(map(_is_size, shape)):
         raise ValueError(f"its type is {dtype!s:.60}, its shape {shape!s:.60}")
     return shape, fortran, dtype
 
@@ -58,6 +58,11 @@ def open_array(path: Path) -> NDArray[Any]:
     if need == 0:
         return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
     return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+
+
+def _is_size(size: Any) -> bool:
+    """Tell whether a number of a shape is one; NumPy's reader takes True and False for numbers."""
+    return not isinstance(size, bool) and 0 <= size < 1 << 62
 
 
 def array_of(data: bytes) -> NDArray[Any]:

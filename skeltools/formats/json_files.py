@@ -182,23 +182,23 @@ def _of_object(item: dict[Any, Any], path: str, where: str, how: Descriptor) -> 
                 raise FormatError(path, f"'{key}' of {where} must be a list of objects.")
             return [take(body, path, where, how) for body in found]
     keys = IMAGE if how.dimensions == 2 else (*WORLD, *IMAGE)
-    key = next((key for key in keys if key in item), None)
-    if key is None:
+    chosen = next((word for word in keys if word in item), None)
+    if chosen is None:
         raise FormatError(
             path,
             f"{where} has {', '.join(map(str, item))[:120] or 'nothing'}; expected bodies, people or landmarks "
             f"({', '.join(keys)}).",
         )
-    if how.dimensions == 3 and key in ("pose_landmarks", "poseLandmarks") and how.unit != "pixel":
+    if how.dimensions == 3 and chosen in ("pose_landmarks", "poseLandmarks") and how.unit != "pixel":
         raise FormatError(
             path,
-            f"{where} has image landmarks alone ({key}), which are no metres. Save pose_world_landmarks, or say unit = "
-            '"pixel" in the descriptor.',
+            f"{where} has image landmarks alone ({chosen}), which are no metres. Save pose_world_landmarks, "
+            'or say unit = "pixel" in the descriptor.',
         )
-    found = item[key]
+    found = item[chosen]
     if isinstance(found, dict) and "landmark" in found:
         found = found["landmark"]
-    return bodies_of(found, path, where, how) if not isinstance(found, dict) else _refuse(path, where, key)
+    return bodies_of(found, path, where, how) if not isinstance(found, dict) else _refuse(path, where, chosen)
 
 
 def _refuse(path: str, where: str, key: str) -> list[Body]:

@@ -172,11 +172,10 @@ def _wide(header: Sequence[str], rows: list[tuple[int, list[str]]], path: str, h
     missing = [key for key, word in spelled.items() if word is None]
     if missing:
         joint, channel = missing[0]
-        names = ", ".join(header)[:160]
         raise FormatError(
             path,
             f"no column '{how.skeleton.joints[joint]}_{_suffix(channel, how)}' ({counted(len(missing), 'column')} "
-            f"of the skeleton {how.skeleton.name} missing); the header has {names}.",
+            f"of the skeleton {how.skeleton.name} missing); the header has {', '.join(header)[:160]}.",
             1,
         )
     places = [columns.pop(str(word)) for word in spelled.values()]

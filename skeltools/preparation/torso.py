@@ -40,7 +40,7 @@ def lengths(raw: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.float64
         [skeleton.left_shoulder, skeleton.right_shoulder],
         [skeleton.left_hip, skeleton.right_hip],
     ]
-    shown = raw.any(axis=0)[:, [*ends[0], *ends[1]]].all(axis=1)  # (L, M)
+    shown = np.asarray(np.asarray(raw.any(axis=0))[:, [*ends[0], *ends[1]]].all(axis=1))  # (L, M)
     upper, lower = (raw[:, :, pair].astype(np.float64).mean(axis=2) for pair in ends)
     size = np.sqrt(((upper - lower) ** 2).sum(axis=0))  # (L, M)
     found = np.array(
@@ -66,7 +66,7 @@ def scaled(
         frame lies between; where only that one has it, it is taken from there.
     """
     torso = lengths(raw, skeleton)
-    there = raw.any(axis=0)  # (L, V, M)
+    there = np.asarray(raw.any(axis=0))  # (L, V, M)
     clip = np.zeros(raw.shape, np.float64)
     for body in range(raw.shape[3]):
         if there[..., body].any():
