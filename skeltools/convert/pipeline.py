@@ -35,7 +35,7 @@ from skeltools.errors import FormatError, OutputError, SettingError, SourceError
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, list_entries, stream
-from skeltools.preparation.chain import BASE, Chain, apply, choose, usual
+from skeltools.preparation.chain import BASE, LATER, Chain, apply, choose, usual
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved
 from skeltools.skeletons import Form, plausible
@@ -290,7 +290,7 @@ def _finished(
             **{f"chain.{key}": value for key, value in asdict(METRES).items()},
             **{f"chain.{key}": value for key, value in settings.items()},
         }
-        there = {**{f"chain.{key}": value for key, value in asdict(METRES).items()}, **file.attrs}
+        there = {**LATER, **{f"chain.{key}": value for key, value in asdict(METRES).items()}, **file.attrs}
         differs = [key for key, value in wanted.items() if there.get(key) != value]
         if differs:
             raise OutputError(

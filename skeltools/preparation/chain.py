@@ -1,8 +1,8 @@
 """The chain from a recording to a clip ``(3, T, V, M)``.
 
 Its steps, in order: range, bodies (with gaps), most_frames and cut, pad, absent, length, span
-(`choose_frames` and `central`); centre, scale, rotation to axes, resize, rotation by yaw (`finish`). Of 2-D key
-points the score comes first.
+(`choose_frames` and `central`); centre, rotation to axes, scale, resize, rotation by yaw (`finish`). Of 2-D key
+points the score comes first; scaled by the torso, centre and scale are one step.
 
 The default is the chain behind the published numbers. Every step where other projects
 differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparation.recipes`.
@@ -73,8 +73,8 @@ class Chain:
     )
     length: str = setting(
         "L, the frames used from the front: as many as have joint 0 of the first body, as many as have any joint "
-        f"of it, as many as have any body, up to the last with any body, or {PADDED} however few there are.",
-        choices=("first-body", "first-person", "any-body", "last", "padded"),
+        f"of it, as many as have any body, up to the last with any body, {PADDED} however few there are, or all.",
+        choices=("first-body", "first-person", "any-body", "last", "padded", "all"),
     )
     span: float = setting("Central share of the L frames that is used.", above=0.0, high=1.0)
     centre: str = setting(
@@ -84,14 +84,16 @@ class Chain:
     )
     centre_joint: int = setting("The centre joint, 0-based; -1 is the skeleton's own centre.", low=-1)
     scale: str = setting(
-        "Coordinates in their unit; or divided by the torso, mid-shoulders to mid-hips, the median of a body's "
-        "frames, where joints that are not there stay zero. 2-D key points ask for it.",
-        choices=("none", "torso"),
+        "Metres stay; each coordinate by itself is scaled to -1 to 1 over all frames and joints of the clip; or the "
+        "clip is divided by the torso, mid-shoulders to mid-hips, the median of a body's frames, where joints that are "
+        "not there stay zero. 2-D key points ask for the last.",
+        choices=("none", "minmax", "torso"),
     )
     score: float = setting("Of 2-D key points: a joint with a score below this is absent.", low=0.0)
     resize: str = setting(
-        "Linear interpolation with half-pixel centres, or the middle frame of each of T equal segments.",
-        choices=("linear", "sample"),
+        "Linear interpolation with half-pixel centres, the middle frame of each of T equal segments, or the frames "
+        "floor(k (L - 1) / (T - 1)), k from 0 to T - 1.",
+        choices=("linear", "sample", "floor"),
     )
     frames: int = setting("T, frames a clip.", low=1, high=1000)
     rotation: str = setting(
@@ -146,6 +148,10 @@ class Chain:
         return self
 
 
+LATER = {"chain.scale": "none", "chain.score": 0.0}
+"""Settings that files of earlier builds do not state, with what those builds did."""
+
+
 @dataclass(frozen=True)
 class _Schema:
     chain: Chain
@@ -195,21 +201,15 @@ def usual(dataset: Dataset) -> str:
     return BASE if dataset.own is None or dataset.skeleton == load("kinect2") else "anyskeleton"
 
 
-_LATER = {"chain.scale": "none", "chain.score": 0.0}
-"""Settings that files of earlier versions do not have, with what those did."""
-
-
 def stored(attributes: Mapping[str, Any]) -> Chain:
     """Rebuild the chain from a file's root attributes.
 
     Raises:
         SettingError: A setting is missing or does not fit.
     """
-    keys = [item.name for item in fields(Chain)]
-    attributes = {**_LATER, **attributes}
-    return build(
-        _Schema, {f"chain.{key}": attributes[f"chain.{key}"] for key in keys if f"chain.{key}" in attributes}
-    ).chain
+    keys = [f"chain.{item.name}" for item in fields(Chain)]
+    there = {**LATER, **attributes}
+    return build(_Schema, {key: there[key] for key in keys if key in there}).chain
 
 
 @lru_cache(maxsize=16)
@@ -428,7 +428,9 @@ def finish(used: Chosen, chain: Chain, form: Form) -> tuple[NDArray[Any], NDArra
         first = _centred(used.first, np.ones((1, 1), bool), used.first, chain, form.skeleton)
         clip = bodies.to_first_frame_axes(clip, form.skeleton, first)
     exact = clip.astype(np.float64, copy=False)
-    pick = resize if chain.resize == "linear" else sample
+    if chain.scale == "minmax":
+        exact = minmax(exact, used.there)
+    pick = _PICK[chain.resize]
     motion = None
     if chain.motion == "source":
         moved = np.zeros_like(exact)
@@ -447,10 +449,14 @@ def _by_torso(used: Chosen, chain: Chain, form: Form) -> NDArray[np.float64]:
     """Return the frames that are used in torsos, float64 (3, T, V, M)."""
     skeleton = form.skeleton
     joints = list(skeleton.centre) if chain.centre_joint < 0 else [chain.centre_joint]
-    clip = torso.scaled(used.raw, skeleton, joints, chain.frames, chain.resize == "linear")
+    clip, there = torso.scaled(used.raw, skeleton, joints)
+    if chain.resize == "linear":
+        clip = torso.resize(clip, there, chain.frames)
+    else:
+        clip = _PICK[chain.resize](clip, chain.frames)
     if chain.rotation == "yaw":
-        there = clip.any(axis=0)
-        clip = rotate(clip, skeleton) * there
+        shown = clip.any(axis=0)
+        clip = rotate(clip, skeleton) * shown
     return clip
 
 
@@ -481,7 +487,7 @@ def length_of(
         return int(raw[:, :, 0, 0].any(axis=0).sum())
     if how == "first-person":
         return int(raw[..., 0].any(axis=(0, 2)).sum())
-    if how == "padded":
+    if how in ("padded", "all"):
         return int(raw.shape[1])
     if there is None:
         there = np.asarray(raw.any(axis=(0, 2)))
@@ -559,6 +565,28 @@ def sample(clip: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
     middle = ((np.arange(frames) + 0.5) * clip.shape[1] / frames).astype(np.intp)
     taken: NDArray[np.float64] = clip.take(middle, axis=1)
     return taken
+
+
+def floor(clip: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """Take the frames floor(k (L - 1) / (T - 1)) of (3, L, V, M), k from 0 to T - 1 = `frames` - 1."""
+    at = np.arange(frames) * (clip.shape[1] - 1) // max(1, frames - 1)
+    taken: NDArray[np.float64] = clip.take(at, axis=1)
+    return taken
+
+
+_PICK = {"linear": resize, "sample": sample, "floor": floor}
+
+
+def minmax(clip: NDArray[np.float64], there: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Scale (3, L, V, M) so that each coordinate goes from -1 to 1 over all frames, joints and bodies.
+
+    A coordinate that never changes becomes 0. What is not there, by `there` (L, M), stays zero.
+    """
+    here = clip.transpose(0, 1, 3, 2)[:, there]  # (3, observations, V)
+    low, high = (edge(axis=(1, 2))[:, None, None, None] for edge in (here.min, here.max))
+    scaled = 2 * (clip - low) / np.where(high > low, high - low, 1.0) - (high > low)
+    found: NDArray[np.float64] = scaled * there[None, :, None]
+    return found
 
 
 def rotate(clip: NDArray[np.float64], skeleton: Skeleton) -> NDArray[np.float64]:

@@ -54,16 +54,15 @@ def lengths(raw: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.float64
 
 
 def scaled(
-    raw: NDArray[np.floating], skeleton: Skeleton, joints: list[int], frames: int, linear: bool
-) -> NDArray[np.float64]:
-    """Centre (3, L, V, M) frame by frame and body by body, divide by the torso and bring it to `frames`.
+    raw: NDArray[np.floating], skeleton: Skeleton, joints: list[int]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Centre (3, L, V, M) frame by frame and body by body, and divide it by the torso.
 
     The centre is the mean of `joints`; in a frame that does not show them all, that of the nearest frame that does
     (of two, the earlier); of a body that never shows them, the mean of what it shows.
 
     Returns:
-        float64 (3, frames, V, M), in torsos. Zero where a joint is not there in the nearer of the two frames that a
-        frame lies between; where only that one has it, it is taken from there.
+        float64 (3, L, V, M), in torsos, and which joints are there, bool (L, V, M); others are zeros.
     """
     torso = lengths(raw, skeleton)
     there = np.asarray(raw.any(axis=0))  # (L, V, M)
@@ -72,7 +71,7 @@ def scaled(
         if there[..., body].any():
             centre = _centres(raw[..., body], there[..., body], joints)
             clip[..., body] = (raw[..., body] - centre[:, :, None]) / torso[body] * there[..., body]
-    return _resized(clip, there, frames, linear)
+    return clip, there
 
 
 def _centres(raw: NDArray[np.floating], there: NDArray[np.bool_], joints: list[int]) -> NDArray[np.float64]:
@@ -89,17 +88,16 @@ def _centres(raw: NDArray[np.floating], there: NDArray[np.bool_], joints: list[i
     return np.asarray(centres[:, nearest])
 
 
-def _resized(
-    clip: NDArray[np.float64], there: NDArray[np.bool_], frames: int, linear: bool
-) -> NDArray[np.float64]:
+def resize(clip: NDArray[np.float64], there: NDArray[np.bool_], frames: int) -> NDArray[np.float64]:
+    """Resize (3, L, V, M) to `frames` by linear interpolation, joint by joint.
+
+    Where only one of the two frames that a new one lies between has a joint, the nearer of them decides: it is taken
+    from there, or zero.
+    """
     length = clip.shape[1]
-    if not linear:
-        middle = ((np.arange(frames) + 0.5) * length / frames).astype(np.intp)
-        return np.asarray(clip[:, middle])
     at = np.clip((np.arange(frames) + 0.5) * length / frames - 0.5, 0, length - 1)
     before = at.astype(np.intp)
     after = np.minimum(before + 1, length - 1)
     weight = (at - before)[:, None, None]
-    # Where one of the two frames lacks a joint, the nearer one decides.
     weight = np.where(there[before] & there[after], weight, weight > 0.5)
     return np.asarray(clip[:, before] * (1 - weight) + clip[:, after] * weight)
