@@ -105,7 +105,10 @@ class ClipFile:
                 f"{' and '.join(map(str, READABLE))}. Convert the source again."
             )
         try:
-            self.dataset = datasets.get(str(self.attrs["dataset"]))
+            definition = self.attrs.get("definition")
+            if definition is not None and not isinstance(definition, str):
+                raise KeyError("definition is no text")
+            self.dataset = datasets.of_file(str(self.attrs["dataset"]), definition)
             names = self.attrs["class_names"]
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise KeyError("class_names is no list of texts")
@@ -117,7 +120,7 @@ class ClipFile:
             if "motion" in self._file:
                 self._check_clips("motion", skeleton.num_joints, bodies)
             self.frames = int(self._clips.shape[2])
-            self.form = Form(skeleton, bodies, self.frames)
+            self.form = Form(skeleton, bodies, self.frames, self.dataset.dimensions)
             self.splits: tuple[str, ...] = tuple(
                 split for split in self.dataset.splits if split in self._file["splits"]
             ) + tuple(split for split in self._file["splits"] if split not in self.dataset.splits)

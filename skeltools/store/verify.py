@@ -103,7 +103,7 @@ def _splits(file: ClipFile, found: Findings) -> None:
                 f"split {split}: {len(both)} clips are on both sides, {_name(file, both[0])} first"
             )
         neither = np.setdiff1d(everything, np.concatenate(list(sides.values())))
-        if len(neither) and split not in file.dataset.partial:
+        if len(neither) and not file.dataset.leaves_out(split):
             found.faults.append(
                 f"split {split}: {len(neither)} clips are on neither side, {_name(file, neither[0])} first"
             )
@@ -180,6 +180,14 @@ class _Measured:
             return
         rows = np.concatenate(self._rows)
         size, bone, distance = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+        if file.attrs.get("chain.scale") == "torso":
+            odd = np.flatnonzero(size > plausible.MOST_TORSOS)
+            if len(odd):
+                found.notes.append(
+                    f"{len(odd)} clips have a person larger than {plausible.MOST_TORSOS:g} torsos, "
+                    f"{file.names[rows[odd[0]]]} first: joints far off, or a torso seen from its end?"
+                )
+            return
         huge = np.flatnonzero(size > plausible.MOST_SCALED)
         if len(huge):
             fault = plausible.size_fault(float(size[huge[0]]), most=plausible.MOST_SCALED)

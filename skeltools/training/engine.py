@@ -100,6 +100,8 @@ class Trainer:
         self.network = world.wrap(self.model, device, train.sync_bn)
         self._compiled: Callable[..., Output] | None = None
         if world.is_main:
+            if notice := self.model.notice():
+                progress.message(notice)
             self._log.rewind(self.step)
             if train.tensorboard:
                 self._log.board = board.Board(run.path / "tensorboard", self.step)
