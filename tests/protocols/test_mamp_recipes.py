@@ -27,7 +27,7 @@ from skeltools.protocols.linear import Norm, Views
 from skeltools.protocols.running import registry, tuning
 from skeltools.protocols.running.clips import Clips
 from skeltools.protocols.running.task import Task
-from skeltools.reference.names import translate_backbone
+from skeltools.reference.encoders import VIT
 from skeltools.runs.settings import resolve_recipe
 from skeltools.skeletons import Form, load
 
@@ -36,6 +36,12 @@ KINECT = load("kinect2")
 FORM = Form(KINECT, 2, 8)
 VIEW = "crop_resize(0.5,1,4)|rotate_uniform(0.3)"
 Reference = dict[str, Any]
+
+
+def in_vit(name: str) -> str | None:
+    """The name in ViT of an entry of MAMP's encoder, or None."""
+    found = VIT.translate(name)
+    return None if found is None else found[0]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def use(protocol: str, recipe: str | None = None, *overrides: str) -> Any:
 def released(want: Reference, dtype: torch.dtype = torch.float32) -> ViT:
     """The encoder with the released model's initial weights."""
     model = ViT(32, 3, 4, Form(KINECT, 2, 24))
-    names = {f"init/{name.removeprefix('init/')}": translate_backbone(name.removeprefix("init/"), "vit")
+    names = {f"init/{name.removeprefix('init/')}": in_vit(name.removeprefix("init/"))
              for name in want if name.startswith("init/")}  # fmt: skip
     model.load_state_dict({ours: torch.from_numpy(want[name]) for name, ours in names.items() if ours})
     return model.to(dtype)
@@ -234,7 +240,7 @@ def ours(name: str) -> str:
     for theirs, own in (("head.fc1", "head.first"), ("head.bn", "head.norm"), ("head.fc2", "head.second")):
         if name.startswith(theirs):
             return name.replace(theirs, own)
-    return f"encoder.backbone.{translate_backbone(name, 'vit')}"
+    return f"encoder.backbone.{in_vit(name)}"
 
 
 def test_finetuning_equals_the_released_code(want: Reference) -> None:
