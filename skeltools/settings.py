@@ -386,12 +386,12 @@ def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             if low is not None and not number >= low:
                 raise SettingError(f"Setting '{key}' ({where}) must be at least {low}, not {_shown(value)}.")
-            if high is not None and not number <= high:
-                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
             if above is not None and not number > above:
                 raise SettingError(
                     f"Setting '{key}' ({where}) must be greater than {above}, not {_shown(value)}."
                 )
+            if not number <= high:
+                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
     return fitted
 
 

@@ -94,7 +94,8 @@ class Trainer:
         self._log = Log(run.log_path, run.checkpoints_dir, file.names)
         new = self.world.share(publish is not None)
         if not new and checkpoints.paths(run.checkpoints_dir):
-            self._restore(checkpoints.load(checkpoints.paths(run.checkpoints_dir)[-1]))
+            last = checkpoints.paths(run.checkpoints_dir)[-1]
+            self._restore(checkpoints.load(last), last)
         else:
             torch.manual_seed(run.seed + world.rank * 2**32)
         self.network = world.wrap(self.model, device, train.sync_bn)
@@ -141,20 +142,29 @@ class Trainer:
         """Whether every epoch is done."""
         return self.epoch >= self.settings.train.epochs
 
-    def _restore(self, saved: checkpoints.Checkpoint) -> None:
+    def _restore(self, saved: checkpoints.Checkpoint, path: Path) -> None:
         if saved.data_digest != self.file.digest:
             raise RunError(
                 f"{self.run.path} was trained on other data than {self.file.path} (content digest "
                 f"{saved.data_digest[:12]}, not {self.file.digest[:12]}). Give the same file, "
                 "or use --replace."
             )
+        self.run.check_checkpoint(saved, path)
+        steps = (saved.epoch * self.steps_per_epoch + saved.batch, self.total_steps)
+        if saved.step != steps[0] or saved.batch >= self.steps_per_epoch or saved.step > steps[1]:
+            raise RunError(
+                f"{path} says step {saved.step:,}, epoch {saved.epoch:,} and batch {saved.batch:,}, which is no place in "
+                f"a run of {self.total_steps:,} steps. Use an earlier checkpoint, or start the run again."
+            )
+        problem = differing(self.model, saved.model)
+        if problem is not None:
+            raise RunError(f"{path} does not fit the settings: {problem}. Use an earlier one, or start again.")
         try:
             self.model.load_state_dict(saved.model)
             self.optimizer.load_state_dict(saved.optimizer)
-        except (RuntimeError, ValueError) as error:
-            raise RunError(
-                f"{self.run.path}: the checkpoint does not fit: {str(error).splitlines()[0]}"
-            ) from None
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            told = next(iter(str(error).splitlines()), type(error).__name__)
+            raise RunError(f"{path} does not fit the settings: {told:.200}") from None
         self.epoch, self.batch, self.step, self.accuracy = saved.epoch, saved.batch, saved.step, saved.monitor
         rank = self.world.rank
         if f"cpu {rank}" in saved.rng:
@@ -188,6 +198,7 @@ class Trainer:
             versions=library_versions(),
             data_digest=self.file.digest,
             monitor=self.accuracy,
+            identity=self.run.identity,
         )
         checkpoints.save(saved, self.run.checkpoints_dir, self.settings.train.keep)
 
