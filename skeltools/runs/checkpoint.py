@@ -136,4 +136,8 @@ _TYPES = {
 
 
 def _told(value: Any) -> str:
-    return f"{type(value).__name__} {value}"[:60] if isinstance(value, (int, float, str)) else type(value).__name__
+    return (
+        f"{type(value).__name__} {value}"[:60]
+        if isinstance(value, (int, float, str))
+        else type(value).__name__
+    )

@@ -299,7 +299,9 @@ class Run:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes the run this one beside its settings and its data; a checkpoint holds it too."""
-        return {name: getattr(self, name) for name in ("split", "stream", "seed", "frames", "bodies", "created")}
+        return {
+            name: getattr(self, name) for name in ("split", "stream", "seed", "frames", "bodies", "created")
+        }
 
     def check_checkpoint(self, saved: Checkpoint, path: Path) -> None:
         """Compare ``run.json`` with a checkpoint, which holds the settings that it was trained with.
@@ -308,7 +310,9 @@ class Run:
             RunError: They differ; the message names the first field that does.
         """
         mine = {key: list(value) if isinstance(value, tuple) else value for key, value in self.flat.items()}
-        theirs = {key: list(value) if isinstance(value, tuple) else value for key, value in saved.settings.items()}
+        theirs = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in saved.settings.items()
+        }
         pairs = [(key, mine[key], theirs[key]) for key in mine if key in theirs]
         pairs += [(key, value, saved.identity.get(key, value)) for key, value in self.identity.items()]
         if saved.data_digest:
