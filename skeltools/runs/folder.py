@@ -305,7 +305,38 @@ class Run:
     def _last(self) -> Checkpoint:
         from skeltools.runs import checkpoint
 
-        return checkpoint.load(self.last_checkpoint())
+        path = self.last_checkpoint()
+        found = checkpoint.load(path)
+        self.check_checkpoint(found, path)
+        return found
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes the run this one beside its settings and its data; a checkpoint holds it too."""
+        return {
+            name: getattr(self, name) for name in ("split", "stream", "seed", "frames", "bodies", "created")
+        }
+
+    def check_checkpoint(self, saved: Checkpoint, path: Path) -> None:
+        """Compare ``run.json`` with a checkpoint, which holds the settings that it was trained with.
+
+        Raises:
+            RunError: They differ; the message names the first field that does.
+        """
+        mine = {key: list(value) if isinstance(value, tuple) else value for key, value in self.flat.items()}
+        theirs = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in saved.settings.items()
+        }
+        pairs = [(key, mine[key], theirs[key]) for key in mine if key in theirs]
+        pairs += [(key, value, saved.identity.get(key, value)) for key, value in self.identity.items()]
+        if saved.data_digest:
+            pairs.append(("digest", self.digest, saved.data_digest))
+        for key, value, other in pairs:
+            if value != other or isinstance(value, bool) != isinstance(other, bool):
+                raise RunError(
+                    f"{self.path / 'run.json'} has {key} {value!s:.80}, {path} was trained with {other!s:.80}. One of "
+                    "them was changed or is of another run: put the original back."
+                )
 
     @property
     def epoch(self) -> int:
