@@ -233,7 +233,12 @@ def _assemble(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
         kwargs[item.name] = (
             _assemble(typing.cast(Any, kind), flat, key + ".") if is_dataclass(kind) else flat[key]
         )
-    return schema(**kwargs)
+    try:
+        return schema(**kwargs)
+    except SettingError as error:
+        if prefix in str(error):
+            raise
+        raise SettingError(f"Settings {prefix}*: {error}") from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:

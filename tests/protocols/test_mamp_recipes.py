@@ -586,3 +586,13 @@ def test_oneshot_without_a_clip_to_ask_for_is_left_out() -> None:
     )
     file.labels[30] = 119
     assert registry.get("oneshot").skip(task(file), None) is None
+
+
+def test_settings_that_do_not_fit_together_are_told_with_their_section() -> None:
+    for name in ("linear", "transfer"):
+        section = "linear" if name == "linear" else "transfer.linear"
+        with pytest.raises(SettingError) as caught:
+            use(name, None, f"{section}.views=3")
+        assert str(caught.value) == (
+            f"Settings {section}.*: views = 3 counts augmented passes, and view is none. Give one of them."
+        )
