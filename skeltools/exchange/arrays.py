@@ -16,6 +16,7 @@ from skeltools.errors import DataError, FormatError, OutputError, counted
 from skeltools.exchange.layouts import SIDES, Arrays, checked
 from skeltools.exchange.layouts import read_arrays as read_arrays
 from skeltools.files import pickles
+from skeltools.files.reading import open_regular
 from skeltools.files.writing import replacing
 from skeltools.formats.ntu import SUFFIX
 from skeltools.preparation.chain import Chain, missing_frames
@@ -174,7 +175,7 @@ def _digest_of(source: Path) -> str:
     files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
     total = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         inside = path.relative_to(source).as_posix() if path != source else path.name
         total.update(f"{inside}\0{content}\n".encode())

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.files.reading import open_regular
+
 _MEMBERS = 10_000
 _UNPACKED = 1 << 36
 """Most bytes that the arrays of one archive hold (64 GiB)."""
@@ -44,7 +46,7 @@ def open_array(path: Path) -> NDArray[Any]:
         ValueError: It is no .npy file of numbers or texts, or shorter than its header says.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             shape, fortran, dtype = _header(file)
             start = file.tell()
             held = path.stat().st_size - start
@@ -96,16 +98,28 @@ def read_arrays(path: Path | BinaryIO) -> dict[str, NDArray[Any]]:
         ValueError: It is damaged, holds anything but arrays of numbers and texts, or unpacks to too much.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as source, zipfile.ZipFile(source) as archive:
             members = archive.infolist()
             if len(members) > _MEMBERS or sum(item.file_size for item in members) > _UNPACKED:
                 raise ValueError("it holds too much")
+            _check_members(members)
             return {item.filename.removesuffix(".npy"): _member(archive, item) for item in members}
     except (OSError, ValueError):
         raise
     except Exception as error:  # zipfile, zlib and the header's reader raise nearly anything on damaged input
         told = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{told:.200}") from None
+
+
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
+    """Refuse members that share bytes: a small file would unpack to as many copies as it has entries."""
+    if len({item.filename for item in members}) != len(members):
+        raise ValueError("two members have one name")
+    end = 0
+    for item in sorted(members, key=lambda item: item.header_offset):
+        if item.header_offset < end:
+            raise ValueError(f"{item.filename!r:.60} overlaps another member")
+        end = item.header_offset + 30 + len(item.filename.encode()) + item.compress_size
 
 
 def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray[Any]:

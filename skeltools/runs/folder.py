@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
+from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import exchange, lock, write_text
 
@@ -345,7 +346,7 @@ class Run:
 
     def checkpoint_digest(self) -> str:
         """Return the SHA-256 of the last checkpoint's file, hex."""
-        with self.last_checkpoint().open("rb") as file:
+        with open_regular(self.last_checkpoint()) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
