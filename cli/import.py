@@ -16,14 +16,9 @@ from skeltools.cli import _options as options
 @click.option(
     "--prep",
     metavar="NAME",
-    help="Prepare the sequences of pyskl or CTR-GCN.  [default: take clips as they are]",
+    help="Prepare the sequences of pyskl, CTR-GCN or 2s-AGCN.  [default: take clips as they are]",
 )
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path),
-    help="Where the names are, for arrays without: a folder with train_label.pkl and so on for AimCLR's, a "
-    "text file with one clip name per line for CTR-GCN's.",
-)
+@options.labels
 @click.option(
     "--unit",
     default="m",
@@ -45,8 +40,9 @@ def command(
 ) -> None:
     """Turn somebody's prepared clips into a converted file.
 
-    SOURCE is a folder of AimCLR and its relatives, with xsub/train_position.npy, train_label.pkl and so on; a
-    pyskl pickle; NTU60_CS.npz and its like of CTR-GCN, MAMP and STARS; or an .npz file of skeltools export.
+    SOURCE is a folder of AimCLR and its relatives, with xsub/train_position.npy, train_label.pkl and so on; one of
+    2s-AGCN and CMD, with train_data_joint.npy, train_label.pkl and train_num_frame.npy; a pyskl pickle, in 3-D or in
+    pixels; NTU60_CS.npz and its like of CTR-GCN, MAMP and STARS; or an .npz file of skeltools export.
     Pickles are read by a loader that builds only lists, texts, numbers and arrays.
 
     \b
