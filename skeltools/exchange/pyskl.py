@@ -165,7 +165,7 @@ def _from_pixels(
         return made, 0
     if not isinstance(score, np.ndarray) or score.shape != points.shape[:3] or score.dtype.kind not in "fiu":
         raise FormatError(path, f"{name}: keypoint_score is no array of numbers {points.shape[:3]}.")
-    away = ~(score > THRESHOLD)
+    away = ~(score.astype(np.float32) > np.float32(THRESHOLD))  # compared as pyskl does
     made[away] = 0
     return made, int(away.sum())
 

@@ -175,7 +175,7 @@ def test_keypoints_in_pixels_of_several_lengths_are_prepared(peers: Path, tmp_pa
         "chain.frames=16",
     )
     assert notes(result) == [
-        "keypoints in pixels of 3 clips: x and y from -1 to 1 across the image, y down, z = 0; 26 of a score of 0.01 or less are absent, scores are not kept.",
+        "keypoints in pixels of 3 clips: x and y from -1 to 1 across the image, y down, z = 0; 25 of a score of 0.01 or less are absent, scores are not kept.",
         "keypoints without depth: prepared without rotation, about the centre of the shoulders and with chain.length=any-body, whatever the recipe says of these.",
     ]
     with ClipFile(tmp_path / "o.h5") as file:
