@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.datasets.contract import NEITHER, PARTITIONS, TEST, TRAIN
 from skeltools.errors import DataError, SettingError, counted
 from skeltools.formats.recording import Recording
 from skeltools.preparation.chain import OF_CHAIN, Chain, Prepared, apply
@@ -117,7 +118,7 @@ def derive(
             labels=file.labels[rows].tolist(),
             columns=_columns(file, rows, found),
             digests=np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32),
-            train=training_flags(file, rows),
+            sides=sides_of(file, rows),
             excluded=sorted(excluded),
             settings={**chain.settings(), **{key: str(value) for key, value in reading.items()}},
             prep=prep_name,
@@ -176,7 +177,8 @@ def derive_clips(
     settings = {
         key.removeprefix("chain."): value for key, value in file.attrs.items() if key.startswith("chain.")
     }
-    anew = settings.get("centre") == "frame" and not joints.is_identity
+    metres = settings.get("scale", "none") == "none"
+    anew = settings.get("centre") == "frame" and metres and not joints.is_identity
     dtype = np.dtype("float16" if file.stored(0, 0).dtype == np.float16 else "float32").newbyteorder("<")
     dropped = 0
     digests: list[str] = []
@@ -205,7 +207,7 @@ def derive_clips(
             labels=file.labels.tolist(),
             columns=columns,
             digests=np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32),
-            train=training_flags(file, rows.tolist()),
+            sides=sides_of(file, rows.tolist()),
             excluded=file.excluded,
             settings=_settings_of(settings, joints, anew),
             prep=str(file.attrs.get("prep", "")),
@@ -301,9 +303,8 @@ def _of_clips(settings: dict[str, Any], joints: JointMap, anew: bool, dropped: i
         elif settings.get("centre") == "none":
             text = "not centred"
         else:
-            text = (
-                f"centred as they were on {source.name}, for only a centre of the same frame can be changed"
-            )
+            only = "a centre of the same frame, in metres,"
+            text = f"centred as they were on {source.name}, for only {only} can be changed"
         text = f"prepared clips were mapped, not recordings: {text}; frames and rotation stay."
         found.append(Note("map-clips", 1, text))
     if dropped:
@@ -326,14 +327,15 @@ def _map_attribute(file: ClipFile, joints: JointMap) -> dict[str, str | int]:
     return {"map": "\n".join(lines)} if lines else {}
 
 
-def training_flags(file: ClipFile, rows: Iterable[int]) -> dict[str, np.ndarray]:
-    """Return, for each split, whether each of `rows` is on its training side."""
-    flags = {}
+def sides_of(file: ClipFile, rows: Iterable[int]) -> dict[str, NDArray[np.int8]]:
+    """Return, for each split, the side of each of `rows`, int8 (n,)."""
+    found = {}
     for split in file.splits:
-        train = np.zeros(len(file), bool)
-        train[file.rows(split, "train")] = True
-        flags[split] = train[list(rows)]
-    return flags
+        sides = np.full(len(file), NEITHER, np.int8)
+        for part, side in zip(PARTITIONS, (TRAIN, TEST), strict=True):
+            sides[file.rows(split, part)] = side
+        found[split] = sides[list(rows)]
+    return found
 
 
 def _columns(

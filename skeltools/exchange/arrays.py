@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.convert.plan import Reading as RawReading
+from skeltools.datasets.contract import NEITHER, TEST, TRAIN
 from skeltools.datasets.registry import Dataset, parse_ntu_name
 from skeltools.errors import DataError, FormatError, OutputError, SettingError, SourceError, counted
 from skeltools.exchange import agcn, aimclr, ctrgcn, npz, pyskl
@@ -96,7 +97,7 @@ def import_arrays(
     arrays = read_arrays(source, chain, unit=unit, labels=labels, dataset=dataset, known=known)
     form = changed(dataset.form(arrays.frames), skeleton=arrays.skeleton or dataset.skeleton)
     _check_labels(dataset, Path(source), arrays)
-    _check_sides(Path(source), arrays)
+    _check_sides(dataset, Path(source), arrays)
     dtype = np.dtype(arrays.dtype).newbyteorder("<")
 
     def stored(row: int) -> NDArray[Any]:
@@ -117,10 +118,11 @@ def import_arrays(
         progress.advance()
     progress.finish()
     columns |= arrays.columns
-    clips = [parse_ntu_name(name) for name in arrays.names]
-    if all(clip is not None for clip in clips):
-        for name in ("subject", "camera", "setup", "replication"):
-            columns[name] = [getattr(clip, name) for clip in clips]
+    for naming in dataset.namings:
+        clips = [naming.parse(name) for name in arrays.names]
+        if all(clip is not None for clip in clips):
+            columns |= {name: [getattr(clip, name) for clip in clips] for name in naming.columns}
+            break
     settings: dict[str, str | int | float] = {"frames": arrays.frames, "dtype": arrays.dtype}
     if arrays.chain is not None:
         settings = dict(arrays.chain.settings())
@@ -131,9 +133,9 @@ def import_arrays(
         labels=arrays.labels,
         columns=columns,
         digests=np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32),
-        train={
-            split: np.array([name in train for name in arrays.names], bool)
-            for split, train in arrays.train.items()
+        sides={
+            split: np.array([_side(name, arrays, split) for name in arrays.names], np.int8)
+            for split in arrays.train
         },
         excluded=arrays.excluded,
         settings=settings,
@@ -262,6 +264,10 @@ def _is_layout(path: Path) -> bool:
     return path.exists() and kinds.tell(path) in (Kind.FOLDER, Kind.PICKLE, Kind.NPZ)
 
 
+def _side(name: str, arrays: Arrays, split: str) -> int:
+    return TRAIN if name in arrays.train[split] else TEST if name in arrays.test[split] else NEITHER
+
+
 def _check_labels(dataset: Dataset, source: Path, arrays: Arrays) -> None:
     """Refuse labels that the dataset has not, or that contradict the action numbers of NTU's names.
 
@@ -298,10 +304,12 @@ def _check_labels(dataset: Dataset, source: Path, arrays: Arrays) -> None:
         raise FormatError(source, f"label {bad} is not one of 0 to {classes - 1} of {dataset.name}.{remedy}")
 
 
-def _check_sides(source: Path, arrays: Arrays) -> None:
+def _check_sides(dataset: Dataset, source: Path, arrays: Arrays) -> None:
+    """Refuse clips on both sides of a split, or on neither unless the dataset's split leaves clips out."""
     for split in arrays.train:
         both = arrays.train[split] & arrays.test[split]
         missing = set(arrays.names) - arrays.train[split] - arrays.test[split]
+        missing = set() if split in dataset.partial else missing
         if both or missing:
             name = min(both or missing)
             where = "both sides" if both else "neither side"

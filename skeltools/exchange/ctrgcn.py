@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,9 @@ def read(path: Path, content: Mapping[str, NDArray[Any]], how: Reading) -> Array
 
 
 def _split_of(path: Path, dataset: Dataset | None) -> str:
-    end = re.split(r"[_\-.]", path.stem)[-1].lower()
-    own = {name.lower(): name for name in ((dataset.splits) if dataset else ())}
-    split = _SPLITS.get(end) or own.get(end)
+    own = sorted(dataset.splits if dataset else (), key=len)
+    ends = [split for split in own if re.search(rf"(^|[_\-.]){re.escape(split)}$", path.stem, re.IGNORECASE)]
+    split = ends[-1] if ends else _SPLITS.get(re.split(r"[_\-.]", path.stem)[-1].lower())
     if split is None:
         raise FormatError(
             path,
@@ -122,7 +122,7 @@ def _names(
     counts = {part: len(content[f"x_{part}"]) for part in PARTITIONS}
     ruled = how.dataset is not None and split in how.dataset.train
     if how.labels is None and how.known is not None and ruled:
-        sides = _in_order([name for name in how.known if parse_ntu_name(name)], split, how.dataset)
+        sides = _in_order([name for name in how.known if _parsed(how.dataset, name)], split, how.dataset)
         if {part: len(names) for part, names in sides.items()} == counts:
             return sides, []
     if how.labels is None:
@@ -134,10 +134,14 @@ def _names(
         return named, [Note("unnamed", sum(counts.values()), text)]
     given = _listed_names(how.labels)
     if not ruled:
-        raise SettingError(f"--labels names the rows of NTU's splits only, not of {path}. Leave it out.")
+        raise SettingError(
+            f"--labels names the rows of splits that names tell, not of {split} of {path}. Leave it out."
+        )
     for number, name in given:
-        if parse_ntu_name(name) is None:
-            raise FormatError(how.labels, f"'{name:.60}' is no name such as S001C001P001R001A001.", number)
+        if _parsed(how.dataset, name) is None:
+            called = how.dataset.namings[0].called if how.dataset else ""
+            like = "S001C001P001R001A001" if called.startswith("NAME") else called.partition(".")[0]
+            raise FormatError(how.labels, f"'{name:.60}' is no name such as {like}.", number)
     sides = _in_order([name for _, name in given], split, how.dataset)
     for part, names in sides.items():
         if len(names) != counts[part]:
@@ -150,16 +154,26 @@ def _names(
     return sides, []
 
 
-def _in_order(names: list[str], split: str, dataset: Any) -> dict[str, list[str]]:
-    """Return NTU names by side of a split, in the order of CTR-GCN's rows."""
+def _parsed(dataset: Dataset | None, name: str) -> Any | None:
+    """Return what a clip's name says, None where it is none of the dataset's."""
+    found = (naming.parse(name) for naming in (dataset.namings if dataset else ()))
+    return next((clip for clip in found if clip is not None), None)
+
+
+def _in_order(names: Sequence[str], split: str, dataset: Dataset | None) -> dict[str, list[str]]:
+    """Return names by side of a split, in the order of CTR-GCN's rows; those on neither side are left out."""
     sides: dict[str, list[str]] = {part: [] for part in PARTITIONS}
     for name in names:
-        sides["train" if dataset.train[split](parse_ntu_name(name)) else "test"].append(name)
-    order = _ROW_ORDER.get(split, lambda _: 0)
-    return {
-        part: sorted(found, key=lambda name: (order(parse_ntu_name(name)), name))
-        for part, found in sides.items()
-    }
+        side = dataset.train[split](_parsed(dataset, name)) if dataset else None
+        if side is not None:
+            sides["train" if side else "test"].append(name)
+    return {part: sorted(found, key=lambda name: _place(name, split)) for part, found in sides.items()}
+
+
+def _place(name: str, split: str) -> tuple[int, str]:
+    """Return what rows are ordered by: NTU's numbers, then the name; of other names, the name alone."""
+    clip = parse_ntu_name(name)
+    return (_ROW_ORDER[split](clip) if clip is not None and split in _ROW_ORDER else 0), name
 
 
 def _listed_names(path: Path) -> list[tuple[int, str]]:
@@ -192,26 +206,24 @@ def _stem(file: ClipFile, split: str) -> str:
 
 
 def _rows(file: ClipFile, split: str) -> dict[str, NDArray[np.int64]]:
-    """Return the rows of each side in CTR-GCN's order; of other names than NTU's, in the order of the names."""
-    found = {}
-    order = _ROW_ORDER.get(split)
-    for part in PARTITIONS:
-        rows = file.rows(split, part).tolist()
-        clips = {row: parse_ntu_name(file.names[row]) for row in rows}
-        if order is not None and all(clips.values()):
-            rows.sort(key=lambda row: (order(clips[row]), file.names[row]))
-        found[part] = np.array(rows, np.int64)
-    return found
+    """Return the rows of each side in CTR-GCN's order."""
+    return {
+        part: np.array(
+            sorted(file.rows(split, part).tolist(), key=lambda row: _place(file.names[row], split)), np.int64
+        )
+        for part in PARTITIONS
+    }
 
 
 def _are_named(file: ClipFile) -> bool:
     """Whether the names alone give the sides and rows of every split, so that a list of them names the rows."""
-    if not all(map(parse_ntu_name, file.names)) or not all(
-        split in file.dataset.train for split in file.splits
-    ):
+    dataset = file.dataset
+    if not all(split in dataset.train for split in file.splits):
+        return False
+    if any(_parsed(dataset, name) is None for name in file.names):
         return False
     for split in file.splits:
-        sides = _in_order(file.names, split, file.dataset)
+        sides = _in_order(file.names, split, dataset)
         rows = _rows(file, split)
         if any([file.names[row] for row in rows[part].tolist()] != sides[part] for part in PARTITIONS):
             return False

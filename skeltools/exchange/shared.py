@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.datasets.registry import PARTITIONS, Dataset, get, parse_ntu_name
+from skeltools.datasets.registry import PARTITIONS, Dataset, get
 from skeltools.errors import FormatError, SettingError, SourceError, counted
 from skeltools.files import kinds, pickles
 from skeltools.files.arrays import open_array, write_array
@@ -292,15 +292,15 @@ def blocks(file: ClipFile, rows: NDArray[np.int64], progress: Progress) -> Itera
         progress.advance(len(block))
 
 
-_RECOMPUTED = {"frames", "length", "bodies", "gaps", "subject", "camera", "setup", "replication"}
-"""Columns that an import finds in the clips or their names."""
+_RECOMPUTED = {"frames", "length", "bodies", "gaps"}
+"""Columns that an import finds in the clips; those that names tell come from the names."""
 
 
 def lost(file: ClipFile, *more: str) -> str:
     """Say what of a file no layout but its own holds, and `more`."""
-    columns = [name for name in file.columns if name not in _RECOMPUTED]
-    subject = "subject" in file.columns and all(parse_ntu_name(name) is None for name in file.names)
-    columns += ["subject"] if subject else []
+    named = (naming for naming in file.dataset.namings if all(map(naming.parse, file.names)))
+    known = {*_RECOMPUTED, *(column for naming in list(named)[:1] for column in naming.columns)}
+    columns = [name for name in file.columns if name not in known]
     what = [*more, "how the clips were prepared"]
     what += ["the clips left out" if file.excluded else "", "the motion stream" if file.has_motion else ""]
     what += ["the recordings" if file.has_raw else ""]

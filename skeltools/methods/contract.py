@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from skeltools.models.contract import Backbone
 from skeltools.skeletons import Form
+from skeltools.transforms.augment import Pipeline
 from skeltools.transforms.draws import Draws
 
 
@@ -40,17 +41,29 @@ class Batch:
         draws: Random draws of its clips, functions of (seed, epoch, clip).
         step: Random draws made once per step.
         mine: Which clips are this process's.
+        lengths: Valid frames of each clip, int64 (N,); None where all T are.
     """
 
     x: Tensor
     draws: Draws
     step: Draws
     mine: slice
+    lengths: Tensor | None = None
 
     @property
     def whole(self) -> bool:
         """Whether all clips are this process's."""
         return (self.mine.start, self.mine.stop) == (0, len(self.x))
+
+    def of(self, rows: slice | Tensor) -> Batch:
+        """Return some of the clips, by their places, as a batch of its own."""
+        lengths = None if self.lengths is None else self.lengths[rows]
+        x = self.x[rows]
+        return Batch(x, self.draws.of(rows), self.step, slice(0, len(x)), lengths)
+
+    def view(self, pipeline: Pipeline, name: str) -> Tensor:
+        """Return the view of every clip that a pipeline draws under `name`, in joint coordinates."""
+        return pipeline(self.x, self.draws.scoped(name), self.lengths)
 
 
 class Method(nn.Module):

@@ -30,14 +30,14 @@ from skeltools.transforms.streams import to_stream
 class ModelSettings:
     """``model.*`` beside the backbone's."""
 
-    embedding: int = setting("Channels of the vectors that are compared.", low=1)
+    embedding: int = setting("Channels of the vectors that are compared.", low=1, high=65536)
 
 
 @dataclass(frozen=True)
 class QueueSettings:
     """``queue.*``"""
 
-    size: int = setting("Keys kept as negatives.", low=1)
+    size: int = setting("Keys kept as negatives.", low=1, high=2**24)
     momentum: float = setting("Momentum of the key encoder at the start; it rises to 1.", low=0, high=1)
 
 
@@ -135,10 +135,9 @@ class SkeletonCLR(Method):
 
     def augmented(self, batch: Batch, name: str, rows: slice | Tensor | None = None) -> Tensor:
         """Return one augmented view of clips, in joint coordinates; of this process's own where `rows` is None."""
-        rows = batch.mine if rows is None else rows
-        x, draws = (batch.x, batch.draws) if batch.whole and rows is batch.mine else (
-            batch.x[rows], batch.draws.of(rows))  # fmt: skip
-        return self.pipeline(x, draws.scoped(name))
+        if rows is None:
+            rows = batch.mine
+        return (batch if batch.whole and rows is batch.mine else batch.of(rows)).view(self.pipeline, name)
 
     def in_stream(self, *views: Tensor) -> tuple[Tensor, ...]:
         """Return joint views in the run's stream."""

@@ -17,11 +17,15 @@ class Backbone(nn.Module):
             `skeltools.settings.setting`; values come from a recipe.
         feature_dim: D, channels of a token and of the global feature.
         head_dim: Hidden size of the projection head.
+        bodies: Sequences that a clip becomes: M, or 1 where all bodies are read at once.
+        token_joints: V, where a sequence's tokens are T' times of V joints each, time slowest; else 0.
     """
 
     settings: ClassVar[type]
     feature_dim: int
     head_dim: int
+    bodies: int = 1
+    token_joints: int = 0
 
     @classmethod
     def build(cls, settings: Any, form: Form) -> Self:
@@ -50,8 +54,50 @@ class Backbone(nn.Module):
         """
         return self.pool(self(x))
 
+    def token_map(self, tokens: Tensor) -> Tensor:
+        """Return tokens (N * bodies, L, D) as (N, bodies, T', V, D), where `token_joints` says that they are that."""
+        return tokens.reshape(
+            -1, self.bodies, tokens.shape[1] // self.token_joints, self.token_joints, tokens.shape[2]
+        )
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the weights in layers from input to output, for rates that differ by depth; none where not told.
+
+        What is in no layer is trained like the head that follows.
+        """
+        return []
+
+    def set_drop_path(self, most: float) -> bool:
+        """Let training skip branches of blocks at random, with a probability that rises linearly to `most`.
+
+        Returns:
+            Whether the backbone can. It is 0 until this is called, and of no effect in eval mode.
+        """
+        return False
+
     def reset(self) -> None:
         """Start weights that need another start than `initialise` gives. Called after it."""
+
+
+class ExtentBackbone(Backbone):
+    """A backbone that can be told how much of each clip is real; the others take `x` alone.
+
+    What is not told counts as real, but for a body that is all zeros, which is absent.
+    """
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None, bodies: Tensor | None = None) -> Tensor:
+        """Return the token map of clips, as `Backbone.forward` does.
+
+        Args:
+            x: (N, 3, T, V, M) float32.
+            lengths: Valid frames of each clip, int64 (N,).
+            bodies: Which bodies are there, bool (N, M).
+        """
+        raise NotImplementedError
+
+    def features(self, x: Tensor, lengths: Tensor | None = None, bodies: Tensor | None = None) -> Tensor:
+        """Return the global feature (N, D) of clips."""
+        return self.pool(self(x, lengths, bodies))
 
 
 def initialise(module: nn.Module) -> None:

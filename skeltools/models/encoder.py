@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from skeltools.models.contract import Backbone
+from skeltools.models.contract import Backbone, ExtentBackbone
 
 
 class FeatureEncoder(nn.Module):
@@ -22,6 +22,11 @@ class FeatureEncoder(nn.Module):
         self.backbone = backbone
         self.feature_dim = backbone.feature_dim
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map clips (N, 3, T, V, M) to features (N, D)."""
+    def forward(self, x: Tensor, lengths: Tensor | None = None, bodies: Tensor | None = None) -> Tensor:
+        """Map clips (N, 3, T, V, M) to features (N, D).
+
+        Valid frames (N,) and bodies that are there (N, M) are for backbones that ask for them.
+        """
+        if isinstance(self.backbone, ExtentBackbone):
+            return self.backbone.features(x, lengths, bodies)
         return self.backbone.features(x)

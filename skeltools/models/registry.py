@@ -14,6 +14,7 @@ BACKBONES = {
     "stgcn": "skeltools.models.stgcn:STGCN",
     "bigru": "skeltools.models.bigru:BiGRU",
     "dsta": "skeltools.models.dsta:DSTA",
+    "vit": "skeltools.models.vit:ViT",
 }
 """Name of a backbone -> where its class is."""
 

@@ -33,7 +33,7 @@ class Bodies(NamedTuple):
     """The bodies of a clip.
 
     Attributes:
-        raw: float32 (3, L, V, 2), metres; zeros where a body is not there.
+        raw: float32 (3, L, V, M), metres; zeros where a body is not there.
         there: bool (L, M), in which frames each body is there.
         alone: Whether the clip has one body only, which ``absent = copy`` then copies.
     """

@@ -2,8 +2,9 @@
 
 Two kinds of numbers: a small set that ships with the package (made once in float64 on a CPU; weights and
 inputs come from counter-based draws, so only results are stored), and ``.npz`` files in the layout of
-``skeattnclr_tiny.npz`` and ``backbone_*_tiny.npz``, which hold weights, inputs and results of another
-implementation. Fields that a file lacks are skipped by name.
+``skeattnclr_tiny.npz``, ``backbone_*_tiny.npz``, ``mamp_tiny.npz`` and those of other projects' encoders (``x``,
+``init/``, ``eval/feature``), which hold weights, inputs and results of another implementation. Fields that a file
+lacks are skipped by name.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from skeltools.errors import DataError, SettingError
 from skeltools.files import kinds
 from skeltools.files.arrays import read_arrays
 from skeltools.files.kinds import Kind
+from skeltools.methods.mamp import MAMP, masking_order
 from skeltools.methods.skeattnclr import SkeAttnCLR
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
@@ -33,7 +35,11 @@ from skeltools.models.contract import Backbone
 from skeltools.models.dsta import DSTA, plan
 from skeltools.models.heads import MLP
 from skeltools.models.stgcn import STGCN
-from skeltools.reference.names import translate, translate_backbone, translate_neck
+from skeltools.reference import encoders
+from skeltools.reference.contract import Weights
+from skeltools.reference.mamp import translate as translate_mamp
+from skeltools.reference.skeattnclr import translate, translate_neck
+from skeltools.reference.weights import build, understand
 from skeltools.runs.settings import resolve_recipe
 from skeltools.skeletons import Form, load
 from skeltools.transforms import augment, partswap
@@ -160,10 +166,16 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
     """Recompute the numbers of one reference file.
 
     Raises:
-        DataError: The file is missing, not an ``.npz`` file, or of neither layout.
+        DataError: The file is missing, not an ``.npz`` file, or of no known layout.
     """
     want = _read(path)
     try:
+        if "hparams" in want and "init/joints_embed.proj.weight" in want:
+            return [
+                row for dtype in (torch.float32, torch.float64) for row in _check_mamp(want, device, dtype)
+            ]
+        if "eval/feature" in want or "eval/joint/feature" in want:
+            return _check_project(want, path, device)
         if "hparams" in want:
             return [
                 row for dtype in (torch.float32, torch.float64) for row in _check_method(want, device, dtype)
@@ -172,9 +184,11 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
             return _check_backbone(want, device)
     except KeyError as error:
         raise DataError(f"{path} lacks {error}, which its layout cannot do without.") from None
-    except (RuntimeError, ValueError, DataError, SettingError) as error:
+    except (RuntimeError, ValueError, IndexError, DataError, SettingError) as error:
         raise DataError(f"{path}: {' '.join(str(error).split())}") from None
-    raise DataError(f"{path} is in neither known layout: no 'hparams', 'hparams/hidden' or 'hparams/blocks'.")
+    raise DataError(
+        f"{path} is in no known layout: no 'hparams', 'hparams/hidden', 'hparams/blocks' or 'eval/feature'."
+    )
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -346,16 +360,37 @@ def _logits(backbone: Backbone, x: Tensor, want: Mapping[str, Any], prefix: str)
         return backbone.features(x) @ weight.T + bias
 
 
+def _check_project(want: dict[str, Any], path: Path, device: torch.device) -> list[Row]:
+    """Features of the encoders of another project's file, in eval and training mode, in float64."""
+    entries = {
+        key.removeprefix("init/"): torch.from_numpy(value)
+        for key, value in want.items()
+        if key.startswith("init/")
+    }
+    found = understand(Weights(path, entries, {}))
+    x = torch.from_numpy(want["x"].astype(np.float64)).to(device)
+    table = _Table(want, torch.float64)
+    for stream in found.streams:
+        names = f"{stream}/feature" if len(found.streams) > 1 else "feature"
+        quiet = {"dropout": 0.0} if found.encoder.backbone == "stgcn" else {}
+        backbone = build(found, stream, **quiet).to(device=device, dtype=torch.float64)
+        with torch.no_grad():
+            for mode in ("eval", "train", "eval_after_train"):
+                features = backbone.train(mode == "train").features(to_stream(x, stream, KINECT.skeleton))
+                table.compare(f"{mode}/{names}", features, 1e-5, True)
+    return table.rows
+
+
 def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
     """One pass in training mode and one in eval mode after it, in float64."""
     number = {
         key.removeprefix("hparams/"): value for key, value in want.items() if key.startswith("hparams/")
     }
     if "hidden" in number:
-        kind, backbone = "bigru", BiGRU(int(number["hidden"]), int(number["layers"]), KINECT)
+        names, backbone = encoders.BIGRU, BiGRU(int(number["hidden"]), int(number["layers"]), KINECT)
     else:
         blocks = [(int(a), int(b), int(c), int(d)) for a, b, c, d in number["blocks"]]
-        kind, backbone = "dsta", DSTA(blocks, int(number["subsets"]), KINECT)  # type: ignore[assignment]
+        names, backbone = encoders.DSTA, DSTA(blocks, int(number["subsets"]), KINECT)  # type: ignore[assignment]
     neck = nn.ModuleDict(
         {
             "attention": AttentionMask(backbone.feature_dim, int(number["heads"]), 2.0),
@@ -366,7 +401,10 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
     def restart() -> None:
         backbone.load_state_dict(
             _initial(
-                want, "init/backbone.", lambda name: translate_backbone(name, kind), backbone.state_dict()
+                want,
+                "init/backbone.",
+                lambda name: (names.translate(name) or (None,))[0],
+                backbone.state_dict(),
             )
         )
         neck.load_state_dict(_initial(want, "init/neck.", translate_neck, neck.state_dict()))
@@ -394,6 +432,61 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
         neck.eval()
         table.compare("eval/logits", lambda: _logits(backbone, x, want, "init/"), 1e-5, True)
         table.compare("eval/z", neck["head"](backbone.features(x)), 1e-5, True)
+    return table.rows
+
+
+_MAMP_PASSES: dict[str, dict[str, Any]] = {
+    "step0": {},
+    "half": {"mask.ratio": 0.5, "mask.tau": 0.75},
+    "plain": {"mask.tau": 0.0},
+    "unnormalised": {"mask.ratio": 0.5, "mask.tau": 0.75, "loss.normalise": False},
+    "stride2": {"mask.ratio": 0.5, "mask.tau": 0.75, "loss.stride": 2},
+    "mae": {"mask.tau": 0.0, "loss.target": "joint"},
+}
+"""What the passes in a reference of MAMP set beside the recipe."""
+
+
+def _check_mamp(want: dict[str, Any], device: torch.device, dtype: torch.dtype) -> list[Row]:
+    """MAMP's passes and its encoder, from the initial weights on the first clips."""
+    heads = int(want["hparams"][2])
+    sizes = {  # of the arrays, so that numbers beside them reserve no memory
+        "model.dim": want["init/norm.bias"].size, "decoder.dim": want["init/decoder_norm.bias"].size,
+        "model.vit_depth": sum(key.startswith("init/blocks.") and key.endswith("norm1.bias") for key in want),
+        "decoder.depth": sum(key.startswith("init/decoder_blocks.") and key.endswith("norm1.bias") for key in want),
+        "model.vit_patch": want["init/joints_embed.proj.weight"].shape[2],
+        "model.vit_heads": heads, "decoder.heads": heads,
+    }  # fmt: skip
+    double = dtype == torch.float64
+    table = _Table(want, dtype)
+    x = torch.from_numpy(want["x0"].astype(np.float32)).to(device, dtype)
+    clips, _, frames, _, bodies = x.shape
+    form = Form(KINECT.skeleton, bodies, frames)
+    for name, options in _MAMP_PASSES.items():
+        settings = resolve_recipe(
+            "mamp", dataset="", split="", stream="joint", options=sizes | options
+        ).values
+        model = MAMP(settings, form, "joint")
+        model.load_state_dict(_initial(want, "init/", translate_mamp, model.state_dict()))
+        model.to(device, dtype)
+        draws = f"uniform/{name if f'uniform/{name}' in want else 'half'}"
+        uniform = torch.from_numpy(want[draws]).to(device)
+        order = masking_order(model.backbone.cut(x), uniform, model.steps, model.mask_settings.tau)
+        table.compare(f"{name}/kept", order[:, : model.kept], 0.0)
+        loss = model(x, order.view(clips, bodies, -1), x.new_full((clips, bodies), 1 / bodies)).loss
+        table.compare(f"float64/{name}/loss" if double else f"{name}/loss", loss, 1e-10 if double else 2e-6)
+        loss.backward()
+        gradients = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
+        if name == "step0":
+            for key in (key for key in want if key.startswith("step0/grad/")):
+                gradient = gradients.get(str(translate_mamp(key.removeprefix("step0/grad/"))))
+                table.compare(key, math.nan if gradient is None else gradient.double().norm(), 1e-5, True)
+        else:
+            total = torch.stack([gradient.double().norm() for gradient in gradients.values()]).norm()
+            table.compare(f"{name}/grad_total", total, 1e-5, True)
+    with torch.no_grad():
+        feature = model.backbone.features(x)
+    name = "float64/encoder/feature" if double else "encoder/feature"
+    table.compare(name, feature, 1e-10 if double else 1e-5)
     return table.rows
 
 

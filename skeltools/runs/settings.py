@@ -39,13 +39,17 @@ class TrainSettings:
     lr: float = setting("Learning rate.", above=0)
     momentum: float = setting("Momentum of SGD; ignored by AdamW.", low=0, high=0.9999)
     nesterov: bool = setting("Whether SGD uses Nesterov momentum.")
-    weight_decay: float = setting("Weight decay on every weight.", low=0)
+    betas: tuple[float, ...] = setting("The two betas of AdamW; ignored by SGD.", low=0, high=0.999999)
+    weight_decay: float = setting("Weight decay.", low=0)
+    decay_all: bool = setting("Whether every weight decays; else none of one axis (norms), and no bias.")
     schedule: str = setting(
-        "Learning rate over time: steps, or half a cosine to 0.", choices=("step", "cosine")
+        "Learning rate over time: steps, or half a cosine to lr_min.", choices=("step", "cosine")
     )
     lr_steps: tuple[int, ...] = setting("Epochs after which the rate is multiplied by lr_gamma.", low=1)
     lr_gamma: float = setting("Factor of each of lr_steps.", above=0)
+    lr_min: float = setting("Learning rate at the end of the cosine.", low=0)
     warmup: int = setting("Epochs over which the rate rises linearly from 0.", low=0)
+    warmup_from_zero: bool = setting("Whether the first step of a warm-up has rate 0, not that after a step.")
     precision: str = setting("Arithmetic of the networks.", choices=("float32", "bf16", "float64"))
     compile: bool = setting("Whether to try torch.compile; without it where that fails.")
     deterministic: bool = setting("Whether to allow only operations whose result is the same every time.")
@@ -185,10 +189,14 @@ def resolve_recipe(
     if settings.method != its[-1]:
         resolved = replace(resolved, title=f"{resolved.title}, method {settings.method}")
     find_method(settings.method).validate(settings)
-    if settings.train.batch_size % settings.train.accumulate:
+    train = settings.train
+    if len(train.betas) != 2:
+        raise SettingError(f"Setting 'train.betas' must be two numbers, not {list(train.betas)}.")
+    if train.lr_min > train.lr:
+        raise SettingError(f"train.lr_min {train.lr_min:g} is above train.lr {train.lr:g}. Lower it.")
+    if train.batch_size % train.accumulate:
         raise SettingError(
-            f"train.accumulate {settings.train.accumulate} does not divide train.batch_size "
-            f"{settings.train.batch_size}."
+            f"train.accumulate {train.accumulate} does not divide train.batch_size {train.batch_size}."
         )
     return resolved
 

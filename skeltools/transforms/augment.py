@@ -69,6 +69,23 @@ class Operation:
         raise NotImplementedError
 
 
+class Resize(Operation):
+    """Base of the operations that resize some of the valid frames of a clip to all of its T.
+
+    Their draws are ``start`` and ``length``, int64 (N,): the frames taken. A resized clip is valid throughout.
+    """
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        return self.draw_valid(draws, torch.full((len(x),), x.shape[2], device=x.device))
+
+    def draw_valid(self, draws: Draws, lengths: Tensor) -> Drawn:
+        """Return the draws for clips whose first `lengths` frames are valid, int64 (N,)."""
+        raise NotImplementedError
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        return resize(x, drawn["start"], drawn["length"], x.shape[2])
+
+
 OPERATIONS: dict[str, type[Operation]] = {}
 """Every operation by the name it has in a pipeline string."""
 
@@ -97,15 +114,47 @@ class Crop(Operation):
         return {"start": draws.integers("crop", 0, 2 * (x.shape[2] // int(self.values[0])))}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        clips, channels, frames = x.shape[:3]
+        frames = x.shape[2]
         source = torch.arange(frames, device=x.device) + (
             drawn["start"][:, None] - frames // int(self.values[0])
         )
         source = torch.where(source < 0, -1 - source, source)
-        source = torch.where(source >= frames, 2 * frames - 1 - source, source)  # (N, T)
-        series = torch.arange(clips * channels, device=x.device).view(clips, channels, 1) * frames
-        rows = (series + source[:, None]).flatten()
-        return x.reshape(clips * channels * frames, -1).index_select(0, rows).view(x.shape)
+        return _frames(x, torch.where(source >= frames, 2 * frames - 1 - source, source))
+
+
+@register
+class CropResize(Resize):
+    """Crop and resize: a uniform share low..high of the valid frames, at least `shortest`, from a uniform start."""
+
+    name = "crop_resize"
+    parameters = (
+        Parameter("low", 0, 1),
+        Parameter("high", 0, 1),
+        Parameter("shortest", 1, 100_000, whole=True),
+    )
+
+    def __init__(self, *values: float, skeleton: Skeleton | None = None) -> None:
+        super().__init__(*values, skeleton=skeleton)
+        if values[0] > values[1]:
+            raise SettingError(f"crop_resize: low {values[0]:g} is above high {values[1]:g}.")
+
+    def draw_valid(self, draws: Draws, lengths: Tensor) -> Drawn:
+        low, high, shortest = self.values
+        share = draws.uniform("crop_resize share", 1, low, high)[:, 0]
+        length = (lengths * share.double()).long().clamp(min=int(shortest)).minimum(lengths)
+        return {"start": draws.integers("crop_resize start", 0, lengths - length), "length": length}
+
+
+@register
+class CentreResize(Resize):
+    """Centre crop and resize: the middle `share` of the valid frames; draws nothing at random."""
+
+    name = "centre_resize"
+    parameters = (Parameter("share", 0, 1),)
+
+    def draw_valid(self, draws: Draws, lengths: Tensor) -> Drawn:
+        cut = ((1 - self.values[0]) * lengths.double() / 2).long().minimum((lengths - 1) // 2)
+        return {"start": cut, "length": lengths - 2 * cut}
 
 
 @register
@@ -148,18 +197,21 @@ class Rotate(Operation):
         return {"angles": unit * torch.where(is_main, main, other)}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        angles = torch.deg2rad(drawn["angles"].to(x.dtype))
-        cos, sin = torch.cos(angles), torch.sin(angles)
-        zero, one = torch.zeros_like(cos[:, 0]), torch.ones_like(cos[:, 0])
+        return _linear(_rotation(torch.deg2rad(drawn["angles"].to(x.dtype))), x)
 
-        def matrix(*entries: Tensor) -> Tensor:
-            return torch.stack(entries, dim=1).view(-1, 3, 3)
 
-        (cx, cy, cz), (sx, sy, sz) = cos.unbind(1), sin.unbind(1)
-        about_x = matrix(one, zero, zero, zero, cx, sx, zero, -sx, cx)
-        about_y = matrix(cy, zero, -sy, zero, one, zero, sy, zero, cy)
-        about_z = matrix(cz, sz, zero, -sz, cz, zero, zero, zero, one)
-        return _linear(about_z @ about_y @ about_x, x)
+@register
+class RotateUniform(Operation):
+    """Rotation: three angles uniform in [-limit, limit] radians. Draws ``angles`` (N, 3) about x, y and z, in order."""
+
+    name = "rotate_uniform"
+    parameters = (Parameter("limit", 0, 3.2),)
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        return {"angles": draws.uniform("rotate_uniform", 3, -self.values[0], self.values[0])}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        return _linear(_rotation(drawn["angles"].to(x.dtype)), x)
 
 
 @register
@@ -283,6 +335,44 @@ def _mirror(skeleton: Skeleton, device: torch.device) -> Tensor:
     return torch.tensor(skeleton.mirror, device=device)
 
 
+def _frames(x: Tensor, source: Tensor) -> Tensor:
+    """Return the frames `source` (N, T) of each clip of x (N, C, T, V, M)."""
+    clips, channels, frames = x.shape[:3]
+    series = torch.arange(clips * channels, device=x.device).view(clips, channels, 1) * frames
+    rows = (series + source[:, None]).flatten()
+    taken = x.reshape(clips * channels * frames, -1).index_select(0, rows)
+    return taken.view(clips, channels, -1, *x.shape[3:])
+
+
+def resize(x: Tensor, start: Tensor, length: Tensor, frames: int) -> Tensor:
+    """Return `length` frames of each clip from `start` on, both int64 (N,), as `frames` frames.
+
+    Interpolation is linear with half-pixel centres; half a frame at each end repeats the edge.
+    """
+    centre = torch.arange(frames, device=x.device, dtype=torch.float64) + 0.5
+    place = (centre * length[:, None] / frames - 0.5).clamp(min=0)  # (N, frames)
+    before = place.long()
+    after = torch.minimum(before + 1, length[:, None] - 1)
+    share = (place - before).to(x.dtype)[:, None, :, None, None]
+    first, second = (_frames(x, start[:, None] + source) for source in (before, after))
+    return torch.lerp(first, second, share)
+
+
+def _rotation(angles: Tensor) -> Tensor:
+    """Return matrices (N, 3, 3) that turn about x, then y, then z by `angles` (N, 3), radians."""
+    cos, sin = torch.cos(angles), torch.sin(angles)
+    zero, one = torch.zeros_like(cos[:, 0]), torch.ones_like(cos[:, 0])
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, dim=1).view(-1, 3, 3)
+
+    (cx, cy, cz), (sx, sy, sz) = cos.unbind(1), sin.unbind(1)
+    about_x = matrix(one, zero, zero, zero, cx, sx, zero, -sx, cx)
+    about_y = matrix(cy, zero, -sy, zero, one, zero, sy, zero, cy)
+    about_z = matrix(cz, sz, zero, -sz, cz, zero, zero, zero, one)
+    return about_z @ about_y @ about_x
+
+
 def _linear(matrix: Tensor, x: Tensor) -> Tensor:
     """Return matrix (N, 3, 3) times every coordinate column of x (N, 3, ...)."""
     return torch.bmm(matrix.to(x.dtype), x.reshape(len(x), 3, -1)).view(x.shape)
@@ -300,15 +390,21 @@ class Pipeline:
     text: str
     operations: tuple[Operation, ...]
 
-    def __call__(self, x: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, x: Tensor, draws: Draws, lengths: Tensor | None = None) -> Tensor:
         """Return a view of every clip of `x` (N, 3, T, V, M); the input is not changed.
 
         Args:
             x: Joint clips.
             draws: Draws of these clips, scoped to the view.
+            lengths: Valid frames of each clip, the first ones, int64 (N,), at least 1; None where all T are.
         """
         for place, operation in enumerate(self.operations):
-            x = operation.apply(x, operation.draw(draws.scoped(str(place)), x))
+            own = draws.scoped(str(place))
+            if isinstance(operation, Resize) and lengths is not None:
+                drawn, lengths = operation.draw_valid(own, lengths), None
+            else:
+                drawn = operation.draw(own, x)
+            x = operation.apply(x, drawn)
         return x
 
 

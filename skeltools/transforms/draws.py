@@ -74,8 +74,8 @@ class Draws:
         unit = (self._words(purpose, count) >> 8).to(torch.float32) * 2.0**-24
         return unit * (high - low) + low
 
-    def integers(self, purpose: str, low: int, high: int) -> Tensor:
-        """Return int64 (N,), uniform over low..high, both included (range below 2^31)."""
+    def integers(self, purpose: str, low: int, high: int | Tensor) -> Tensor:
+        """Return int64 (N,), uniform over low..high, both included (range below 2^31); `high` may be (N,)."""
         return low + (self._words(purpose, 1)[:, 0] * (high - low + 1) >> 32)
 
     def chance(self, purpose: str, probability: float) -> Tensor:

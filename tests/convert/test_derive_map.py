@@ -74,7 +74,7 @@ def make_file(
             name: [getattr(item, name) for item in made] for name in ("frames", "length", "bodies", "gaps")
         },
         digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-        train={"xsub": np.array(["P001" in name for name in NAMES])},
+        sides={"xsub": np.array(["P001" in name for name in NAMES], np.int8)},
         excluded=[],
         settings=chain.settings(),
         prep=prep,
@@ -164,8 +164,9 @@ def test_clips_centred_frame_by_frame_are_as_from_recordings(
     ("sets", "joint", "told"),
     [
         (["chain.centre=none"], 20, "not centred"),
-        (["chain.centre=person", "chain.centre_joint=1"], 1, "centred as they were on kinect1, for only a centre of the same frame can be changed"),
-        (["chain.centre=first", "chain.centre_joint=2"], 20, "centred as they were on kinect1, for only a centre of the same frame can be changed"),
+        (["chain.scale=minmax", "chain.centre_joint=3"], 3, "centred as they were on kinect1, for only a centre of the same frame, in metres, can be changed"),
+        (["chain.centre=person", "chain.centre_joint=1"], 1, "centred as they were on kinect1, for only a centre of the same frame, in metres, can be changed"),
+        (["chain.centre=first", "chain.centre_joint=2"], 20, "centred as they were on kinect1, for only a centre of the same frame, in metres, can be changed"),
     ],
 )  # fmt: skip
 def test_other_centres_of_clips_stay(tmp_path: Path, sets: list[str], joint: int, told: str) -> None:
@@ -248,4 +249,34 @@ def test_an_encoder_of_25_joints_is_evaluated_on_derived_clips(tmp_path: Path) -
     with ClipFile(derived) as file:
         assert Run.open(tmp_path / "run").misfit(file) is None
     result = run(*words, derived, "--set", "knn.k=[1]")
+    assert result.exit_code == 0, result.output
+
+
+def test_nw_ucla_becomes_kinect_2_and_is_evaluated(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    for number in range(12):
+        name = f"a0{1 + number % 3}_s0{1 + number // 6}_e0{number % 2}_v0{1 + number % 3}"
+        points = made_up("kinect1", number, 20 + number)
+        entry = {"file_name": name, "skeletons": points.tolist(), "label": 1 + number % 3}
+        (tmp_path / "raw" / f"{name}.json").write_text(json.dumps(entry))
+    convert = ("convert", "nwucla", tmp_path / "raw", tmp_path / "ucla.h5", "--keep-raw", "--frames", 16)
+    assert run(*convert).exit_code == 0
+    result = run(
+        "derive",
+        tmp_path / "ucla.h5",
+        tmp_path / "b.h5",
+        "--skeleton",
+        "kinect2",
+        "--bodies",
+        2,
+        "--frames",
+        16,
+    )
+    assert result.exit_code == 0, result.output
+    data = make_clips(tmp_path)
+    sets = [word for text in (*TINY, "train.epochs=1", "train.batch_size=8") for word in ("--set", text)]
+    result = run("pretrain", data, "--out", tmp_path / "run", "--split", "xsub", "--stream", "joint", *sets)
+    assert result.exit_code == 0, result.output
+    knn = ("--protocol", "knn", "--data", tmp_path / "b.h5", "--split", "xview", "--set", "knn.k=[1]")
+    result = run("eval", tmp_path / "run", *knn)
     assert result.exit_code == 0, result.output

@@ -355,6 +355,43 @@ def test_npz_and_back(raw: Path, tmp_path: Path, dtype: str) -> None:
     assert (tmp_path / "o.npz").read_bytes() == before
 
 
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_another_dataset_comes_back_from_every_layout(layout: str, tmp_path: Path) -> None:
+    """NW-UCLA: 20 joints, one body, and a split that leaves clips out."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "raw").mkdir()
+    for number in range(12):
+        name = f"a0{1 + number % 3}_s0{1 + number // 6}_e0{number % 2}_v0{1 + number % 3}"
+        points = rng.normal(0, 0.3, (20 + number, 20, 3)).tolist()
+        entry = {"file_name": name, "skeletons": points, "label": 1 + number % 3}
+        (tmp_path / "raw" / f"{name}.json").write_text(json.dumps(entry))
+    made = ("--dtype", "float16", "--frames", 16)  # which pyskl's layout holds to the last bit
+    assert run("convert", "nwucla", tmp_path / "raw", tmp_path / "o.h5", *made).exit_code == 0
+    told = notes(run("export", tmp_path / "o.h5", tmp_path / "theirs", "--to", layout))
+    assert told[0].endswith("how the clips were prepared; keep o.h5 for these.")
+    if layout != "ctrgcn":
+        result = run("import", "nwucla", tmp_path / "theirs", tmp_path / "back.h5")
+        assert result.exit_code == 0, result.output
+        assert content(tmp_path / "back.h5", "xview", "xview-dev") == content(
+            tmp_path / "o.h5", "xview", "xview-dev"
+        )
+        return
+    for split in ("xview", "xview-dev"):
+        path, labels = (
+            tmp_path / "theirs" / f"NWUCLA_{split}.npz",
+            tmp_path / "theirs" / "skes_available_name.txt",
+        )
+        result = run("import", "nwucla", path, tmp_path / f"{split}.h5", "--labels", labels)
+        assert result.exit_code == 0, result.output
+        with ClipFile(tmp_path / "o.h5") as file, ClipFile(tmp_path / f"{split}.h5") as back:
+            there = sorted(row for part in ("train", "test") for row in file.rows(split, part).tolist())
+            assert back.names == [file.names[row] for row in there]
+            np.testing.assert_array_equal(back.clips(), file.clips(there))
+            for part in ("train", "test"):
+                names = [[one.names[row] for row in one.rows(split, part).tolist()] for one in (file, back)]
+                assert names[0] == names[1]
+
+
 def test_what_pyskl_has_no_place_for(converted: Path, tmp_path: Path) -> None:
     told = notes(run("export", converted, tmp_path / "p.pkl", "--to", "pyskl"))
     assert (
