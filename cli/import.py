@@ -26,6 +26,12 @@ from skeltools.cli import _options as options
     metavar="m|cm|mm",
     help="Unit of the coordinates; they are stored in metres.",
 )
+@click.option(
+    "--skeleton",
+    metavar="NAME",
+    help="Skeleton of the clips, a packaged one or a TOML file.  [default: the dataset's]",
+)
+@click.option("--bodies", type=click.IntRange(1, 16), help="Most bodies of a clip.  [default: the dataset's]")
 @options.settings
 @options.replace
 def command(
@@ -35,6 +41,8 @@ def command(
     prep: str | None,
     labels: Path | None,
     unit: str,
+    skeleton: str | None,
+    bodies: int | None,
     overrides: tuple[str, ...],
     replace: bool,
 ) -> None:
@@ -57,14 +65,16 @@ def command(
     from skeltools.errors import SettingError
     from skeltools.exchange.arrays import import_arrays
     from skeltools.preparation import chain as preparation
+    from skeltools.skeletons import Form, load
     from skeltools.store import ClipFile
 
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
+    form = datasets.get(dataset).form(1)
+    form = Form(load(skeleton) if skeleton else form.skeleton, bodies or form.bodies, 1)
     chain = None
     if prep:
-        skeleton = datasets.get(dataset).skeleton
-        chain = preparation.choose(prep, dataset=dataset, skeleton=skeleton, overrides=overrides).values
+        chain = preparation.choose(prep, dataset=dataset, skeleton=form.skeleton, overrides=overrides).values
     progress = console.progress()
     try:
         clips = import_arrays(
@@ -75,6 +85,7 @@ def command(
             prep_name=prep or "imported",
             unit=unit,
             labels=labels,
+            form=form,
             replace=replace,
             progress=progress,
         )

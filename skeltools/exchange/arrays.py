@@ -6,7 +6,6 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from skeltools.files.kinds import Kind
 from skeltools.files.writing import replacing
 from skeltools.preparation.chain import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
-from skeltools.skeletons import plausible
+from skeltools.skeletons import Form, plausible
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
 from skeltools.store.writer import Contents, check_output, write_file
@@ -61,6 +60,7 @@ def import_arrays(
     unit: str = "m",
     labels: str | Path | None = None,
     known: Sequence[str] | None = None,
+    form: Form | None = None,
     replace: bool = False,
     progress: Progress = SILENT,
 ) -> int:
@@ -79,6 +79,7 @@ def import_arrays(
         unit: Unit of the coordinates: m, cm or mm. The result is in metres.
         labels: See `read_arrays`.
         known: See `read_arrays`.
+        form: See `read_arrays`.
         replace: Rebuild `out` if it exists.
         progress: Receiver of progress.
 
@@ -94,8 +95,9 @@ def import_arrays(
     plausible.check_unit(unit)
     beside = () if labels is None else (Path(labels),)
     check_output(out, replace, Path(source), *beside)
-    arrays = read_arrays(source, chain, unit=unit, labels=labels, dataset=dataset, known=known)
-    form = changed(dataset.form(arrays.frames), skeleton=arrays.skeleton or dataset.skeleton)
+    arrays = read_arrays(source, chain, unit=unit, labels=labels, dataset=dataset, known=known, form=form)
+    base = form or dataset.form(arrays.frames)
+    form = Form(arrays.skeleton or base.skeleton, base.bodies, arrays.frames)
     _check_labels(dataset, Path(source), arrays)
     _check_sides(dataset, Path(source), arrays)
     dtype = np.dtype(arrays.dtype).newbyteorder("<")
@@ -160,6 +162,7 @@ def read_arrays(
     labels: str | Path | None = None,
     dataset: Dataset | None = None,
     known: Sequence[str] | None = None,
+    form: Form | None = None,
 ) -> Arrays:
     """Read somebody's prepared clips.
 
@@ -175,6 +178,7 @@ def read_arrays(
             CTR-GCN's file, a text file with one clip name per line.
         dataset: What the clips are from; CTR-GCN's order of names depends on it.
         known: Names that CTR-GCN's rows have where there are as many and `labels` gives none.
+        form: What the clips look like, whatever their T; None for the dataset's own skeleton and bodies.
 
     Raises:
         SettingError: `chain` or `labels` is given for what takes none.
@@ -182,12 +186,17 @@ def read_arrays(
         FormatError: A file in it is damaged or does not fit the others.
     """
     source = Path(source)
-    how = Reading(chain, unequal, unit, None if labels is None else Path(labels), dataset, known)
+    how = Reading(chain, unequal, unit, None if labels is None else Path(labels), dataset, known, form)
     if not source.exists():
         raise SourceError(f"{source} does not exist. {WANTED}")
     kind = kinds.tell(source)
     if kind is Kind.FOLDER:
-        return agcn.read(source, how) if _holds(source, agcn.ARRAY) else aimclr.read(source, how)
+        holds = [layout for layout in (agcn, aimclr) if _holds(source, layout.ARRAY)]
+        if len(holds) > 1:
+            raise SourceError(
+                f"{source} holds both train_{aimclr.ARRAY} and train_{agcn.ARRAY}. Put them into folders of their own."
+            )
+        return agcn.read(source, how) if agcn in holds else aimclr.read(source, how)
     if kind is Kind.NPZ:
         return _read_archive(source, how)
     if kind not in (Kind.PICKLE, Kind.UNKNOWN):
@@ -254,7 +263,7 @@ def converted(paths: tuple[Path, Path], labels: Path | None = None) -> Iterator[
             if layouts[place]:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skeltools-")))
                 made = folder / "imported.h5"
-                import_arrays(other.dataset, path, made, labels=labels, known=other.names)
+                import_arrays(other.dataset, path, made, labels=labels, known=other.names, form=other.form)
                 opened[place] = stack.enter_context(ClipFile(made))
         yield opened[0], opened[1]
 

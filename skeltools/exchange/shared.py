@@ -82,7 +82,8 @@ class Reading:
         labels: Where the names are, for arrays that lie without them; see `read_arrays`.
         dataset: What the clips are from, where that is known.
         known: Names that the clips of a layout without names have, if there are as many.
-        skeleton: That of the clips, where it is not the dataset's.
+        given: What the clips look like, whatever their T, where not as the dataset's.
+        skeleton: That of the clips, where the layout tells another.
     """
 
     chain: Chain | None = None
@@ -91,12 +92,13 @@ class Reading:
     labels: Path | None = None
     dataset: Dataset | None = None
     known: Sequence[str] | None = None
+    given: Form | None = None
     skeleton: Skeleton | None = None
 
     @property
     def form(self) -> Form:
         """What the clips look like, whatever their T; those of NTU where the dataset is not known."""
-        form = (self.dataset or get("ntu60")).form(1)
+        form = self.given or (self.dataset or get("ntu60")).form(1)
         return form if self.skeleton is None else replace(form, skeleton=self.skeleton)
 
     def takes_no_names(self, source: Path) -> None:

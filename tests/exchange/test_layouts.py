@@ -392,6 +392,39 @@ def test_another_dataset_comes_back_from_every_layout(layout: str, tmp_path: Pat
                 assert names[0] == names[1]
 
 
+@pytest.mark.parametrize("layout", ["aimclr", "agcn", "npz"])
+def test_clips_on_another_skeleton_come_back_when_it_is_named(
+    converted: Path, tmp_path: Path, layout: str
+) -> None:
+    path = tmp_path / "to17.toml"
+    target = load("h36m17")
+    joints = {name: name for name in target.joints if name in load("kinect2").joints}
+    joints |= {"pelvis": "spine base", "spine": "spine mid", "thorax": "spine shoulder"}
+    rows = "\n".join(f'"{one}" = "{other}"' for one, other in joints.items())
+    path.write_text(f'from = "kinect2"\nto = "h36m17"\n[joints]\n{rows}\n')
+    assert run("derive", converted, tmp_path / "o.h5", "--map", path, "--bodies", 3).exit_code == 0
+    assert run("export", tmp_path / "o.h5", tmp_path / "theirs", "--to", layout).exit_code == 0
+    assert run("import", "ntu60", tmp_path / "theirs", tmp_path / "back.h5").exit_code == 2
+    named = ("--skeleton", "h36m17", "--bodies", 3)
+    result = run("import", "ntu60", tmp_path / "theirs", tmp_path / "back.h5", *named)
+    assert result.exit_code == 0, result.output
+    assert content(tmp_path / "back.h5", *SPLITS) == content(tmp_path / "o.h5", *SPLITS)
+    with ClipFile(tmp_path / "back.h5") as file:
+        assert (file.form.skeleton, file.form.bodies) == (target, 3)
+    assert run("diff", tmp_path / "o.h5", tmp_path / "theirs").exit_code == 0
+
+
+def test_a_folder_of_two_layouts_is_refused(converted: Path, tmp_path: Path) -> None:
+    run("export", converted, tmp_path / "theirs", "--to", "agcn")
+    run("export", converted, tmp_path / "more", "--to", "aimclr")
+    (tmp_path / "more" / "xview").rename(tmp_path / "theirs" / "other")
+    result = run("import", "ntu60", tmp_path / "theirs", tmp_path / "o.h5")
+    assert result.stderr == (
+        f"Error: {tmp_path / 'theirs'} holds both train_position.npy and train_data_joint.npy. Put them into folders of "
+        "their own.\n"
+    )
+
+
 def test_what_pyskl_has_no_place_for(converted: Path, tmp_path: Path) -> None:
     told = notes(run("export", converted, tmp_path / "p.pkl", "--to", "pyskl"))
     assert (
