@@ -117,3 +117,13 @@ def device(function: F) -> F:
         show_default=True,
         help="auto, cpu, cuda or cuda:N; auto takes CUDA if any.",
     )(function)
+
+
+def labels(function: F) -> F:
+    """Add ``--labels``: where the names of arrays are that lie without them."""
+    return click.option(
+        "--labels",
+        type=click.Path(path_type=Path),
+        help="Where the names are, for arrays without: a folder with train_label.pkl and so on for AimCLR's and "
+        "2s-AGCN's, a text file with one clip name per line for CTR-GCN's.",
+    )(function)

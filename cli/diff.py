@@ -15,24 +15,27 @@ from skeltools.cli import _options as options
 @click.option(
     "--most", type=click.IntRange(min=0), default=10, show_default=True, help="Clips listed of each kind."
 )
+@options.labels
 @options.as_json
-def command(a: Path, b: Path, most: int, as_json: bool) -> None:
-    """Show what differs between two converted files.
+def command(a: Path, b: Path, most: int, labels: Path | None, as_json: bool) -> None:
+    """Show what differs between two converted files, or a converted file and somebody's arrays.
 
     Settings, clips on one side only, labels, sides of the splits, and the largest coordinate difference of
-    each common clip. Exits with status 1 when the data differ, 0 when they are equal.
+    each common clip. Exits with status 1 when the data differ, 0 when they are equal. One of the two may be what
+    'import' reads, of the dataset of the other; CTR-GCN's rows take the names of the other where there are as many.
 
     \b
     Example:
       skeltools diff mine.h5 yours.h5
+      skeltools diff ntu60-ctrgcn.h5 NTU60_CS.npz
     """
     from skeltools.cli import _console as console
-    from skeltools.store import ClipFile
+    from skeltools.exchange.arrays import converted
     from skeltools.store.diff import compare
 
     progress = console.progress()
     try:
-        with ClipFile(a) as left, ClipFile(b) as right:
+        with converted((a, b), labels) as (left, right):
             found = compare(left, right, progress)
     finally:
         progress.finish()

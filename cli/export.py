@@ -14,18 +14,22 @@ from skeltools.cli import _options as options
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--to",
-    type=click.Choice(["aimclr", "pyskl", "npz"]),
+    type=click.Choice(["aimclr", "ctrgcn", "agcn", "pyskl", "npz"]),
     required=True,
-    help="aimclr: a folder of .npy and .pkl files a split; pyskl: a pickle, float16; npz: a NumPy archive.",
+    help="aimclr, agcn: a folder of .npy and .pkl files for each split; ctrgcn: a folder with NTU60_CS.npz and so on; "
+    "pyskl: a pickle, float16; npz: a NumPy archive of our own.",
 )
 @options.replace
 def command(file: Path, out: Path, to: str, replace: bool) -> None:
     """Write the clips of a converted file in a form other projects read.
 
+    What the form has no place for is said. Memory does not grow with the number of clips.
+
     \b
     Example:
       skeltools export ntu60.h5 NTU60_frame64/ --to aimclr
       skeltools export ntu60.h5 ntu60.pkl --to pyskl
+      skeltools export ntu60-ctrgcn.h5 NTU60/ --to ctrgcn
     """
     from skeltools.cli import _console as console
     from skeltools.exchange.arrays import export
@@ -34,8 +38,11 @@ def command(file: Path, out: Path, to: str, replace: bool) -> None:
     progress = console.progress()
     try:
         with ClipFile(file) as opened:
-            export(opened, to, out, replace=replace, progress=progress)
+            notes = export(opened, to, out, replace=replace, progress=progress)
             clips = len(opened)
     finally:
         progress.finish()
-    console.out().print(f"{out}: {clips:,} clips for {to}", markup=False, soft_wrap=True)
+    show = console.out().print
+    show(f"{out}: {clips:,} clips for {to}", markup=False, soft_wrap=True)
+    for note in notes:
+        show(f"  note: {note}", markup=False, soft_wrap=True)

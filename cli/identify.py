@@ -14,11 +14,15 @@ from skeltools.cli import _options as options
 @click.argument("arrays", type=click.Path(path_type=Path))
 @click.argument("raw", metavar="RAW...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--clips", type=click.IntRange(min=1), default=6, show_default=True, help="Clips to try.")
+@options.labels
 @options.as_json
-def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_json: bool) -> None:
+def command(
+    dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, labels: Path | None, as_json: bool
+) -> None:
     """Find out by which preparation somebody's clips were made.
 
-    ARRAYS are the prepared clips: a folder of AimCLR and its relatives, a pyskl pickle or a converted file.
+    ARRAYS are the prepared clips: whatever 'import' reads, or a converted file. CTR-GCN's rows take the names of
+    RAW where there are as many, or those of --labels.
     RAW are raw files of some of the same clips. All known ways to prepare them are tried, as joints,
     motion or bones; those that reproduce the clips are named. Which clips are there, and on which side of the
     splits, tells the rest. Exits with status 1 when nothing reproduces the clips.
@@ -26,6 +30,7 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
     \b
     Example:
       skeltools identify ntu60 NTU60_frame50/ nturgb+d_skeletons/
+      skeltools identify ntu60 NTU60_CS.npz nturgb+d_skeletons/ --labels skes_available_name.txt
     """
     from skeltools.cli import _console as console
     from skeltools.datasets import registry as datasets
@@ -34,7 +39,7 @@ def command(dataset: str, arrays: Path, raw: tuple[Path, ...], clips: int, as_js
 
     progress = console.progress()
     try:
-        found = identify(datasets.get(dataset), arrays, raw, clips, progress)
+        found = identify(datasets.get(dataset), arrays, raw, clips, progress, labels=labels)
     finally:
         progress.finish()
     if as_json:

@@ -16,14 +16,9 @@ from skeltools.cli import _options as options
 @click.option(
     "--prep",
     metavar="NAME",
-    help="Prepare the sequences of pyskl or CTR-GCN.  [default: take clips as they are]",
+    help="Prepare the sequences of pyskl, CTR-GCN or 2s-AGCN.  [default: take clips as they are]",
 )
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path),
-    help="Where the names are, for arrays without: a folder with train_label.pkl and so on for AimCLR's, a "
-    "text file with one clip name per line for CTR-GCN's.",
-)
+@options.labels
 @click.option(
     "--unit",
     default="m",
@@ -31,6 +26,12 @@ from skeltools.cli import _options as options
     metavar="m|cm|mm",
     help="Unit of the coordinates; they are stored in metres.",
 )
+@click.option(
+    "--skeleton",
+    metavar="NAME",
+    help="Skeleton of the clips, a packaged one or a TOML file.  [default: the dataset's]",
+)
+@click.option("--bodies", type=click.IntRange(1, 16), help="Most bodies of a clip.  [default: the dataset's]")
 @options.settings
 @options.replace
 def command(
@@ -40,13 +41,16 @@ def command(
     prep: str | None,
     labels: Path | None,
     unit: str,
+    skeleton: str | None,
+    bodies: int | None,
     overrides: tuple[str, ...],
     replace: bool,
 ) -> None:
     """Turn somebody's prepared clips into a converted file.
 
-    SOURCE is a folder of AimCLR and its relatives, with xsub/train_position.npy, train_label.pkl and so on; a
-    pyskl pickle; NTU60_CS.npz and its like of CTR-GCN, MAMP and STARS; or an .npz file of skeltools export.
+    SOURCE is a folder of AimCLR and its relatives, with xsub/train_position.npy, train_label.pkl and so on; one of
+    2s-AGCN and CMD, with train_data_joint.npy, train_label.pkl and train_num_frame.npy; a pyskl pickle, in 3-D or in
+    pixels; NTU60_CS.npz and its like of CTR-GCN, MAMP and STARS; or an .npz file of skeltools export.
     Pickles are read by a loader that builds only lists, texts, numbers and arrays.
 
     \b
@@ -61,14 +65,16 @@ def command(
     from skeltools.errors import SettingError
     from skeltools.exchange.arrays import import_arrays
     from skeltools.preparation import chain as preparation
+    from skeltools.skeletons import Form, load
     from skeltools.store import ClipFile
 
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
+    form = datasets.get(dataset).form(1)
+    form = Form(load(skeleton) if skeleton else form.skeleton, bodies or form.bodies, 1)
     chain = None
     if prep:
-        skeleton = datasets.get(dataset).skeleton
-        chain = preparation.choose(prep, dataset=dataset, skeleton=skeleton, overrides=overrides).values
+        chain = preparation.choose(prep, dataset=dataset, skeleton=form.skeleton, overrides=overrides).values
     progress = console.progress()
     try:
         clips = import_arrays(
@@ -79,6 +85,7 @@ def command(
             prep_name=prep or "imported",
             unit=unit,
             labels=labels,
+            form=form,
             replace=replace,
             progress=progress,
         )

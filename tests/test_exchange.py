@@ -27,7 +27,8 @@ from skeltools.transforms.streams import to_stream
 
 OURS = "a file that skeltools converted. It needs no import: every command reads it as it is."
 WANTED = (
-    "Give a folder of AimCLR's .npy files, CTR-GCN's .npz file, a pyskl pickle or skeltools' own .npz file."
+    "Give a folder of AimCLR's or 2s-AGCN's .npy files, CTR-GCN's .npz file, a pyskl pickle or skeltools' own .npz "
+    "file."
 )
 
 
@@ -363,8 +364,8 @@ def test_a_folder_of_prepared_clips_takes_no_preparation(converted: Path, tmp_pa
     result = run("import", "ntu60", theirs, out, "--prep", "ctrgcn", "--set", "chain.frames=32")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == (
-        f"Error: --prep and its --set prepare sequences of pyskl and CTR-GCN; {theirs} is a folder of prepared clips. "
-        "Leave them out."
+        f"Error: --prep and its --set prepare sequences of pyskl, CTR-GCN and 2s-AGCN; {theirs} is a folder of "
+        "prepared clips. Leave them out."
     )
     assert not out.exists()
 

@@ -160,7 +160,7 @@ def test_asking_whether_a_clip_is_there_reads_none(
     ntu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5")
-    theirs = _theirs(tmp_path / "o.h5").clips
+    theirs = _theirs(tmp_path / "o.h5", datasets.get("ntu60"), None, []).clips
     monkeypatch.setattr(ClipFile, "clips", None)
     assert "S001C001P001R001A010" in theirs
     assert "S001C001P001R001A011" not in theirs

@@ -27,7 +27,8 @@ from skeltools.files import pickles
 from skeltools.store import ClipFile
 
 WANTED = (
-    "Give a folder of AimCLR's .npy files, CTR-GCN's .npz file, a pyskl pickle or skeltools' own .npz file."
+    "Give a folder of AimCLR's or 2s-AGCN's .npy files, CTR-GCN's .npz file, a pyskl pickle or skeltools' own .npz "
+    "file."
 )
 KEYS = "expected a dictionary with frame_dir, label and keypoint."
 NAMES = [
@@ -579,7 +580,7 @@ def test_own_npz_comes_back_the_same(tmp_path: Path) -> None:
     message = refused(tmp_path / "o.npz", "--prep", "aimclr")
     assert (
         message
-        == f"--prep and its --set prepare sequences of pyskl and CTR-GCN; {tmp_path / 'o.npz'} is a file of prepared clips. Leave them out."
+        == f"--prep and its --set prepare sequences of pyskl, CTR-GCN and 2s-AGCN; {tmp_path / 'o.npz'} is a file of prepared clips. Leave them out."
     )
 
 

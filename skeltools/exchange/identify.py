@@ -106,6 +106,7 @@ def identify(
     raw: Sequence[str | Path],
     most: int = 6,
     progress: Progress = SILENT,
+    labels: str | Path | None = None,
 ) -> Verdict:
     """Find the settings by which prepared clips were made from raw files.
 
@@ -115,22 +116,25 @@ def identify(
 
     Args:
         dataset: What the clips are from.
-        arrays: A converted file, a folder of AimCLR's or a pyskl pickle.
+        arrays: A converted file, or what `skeltools.exchange.arrays.read_arrays` reads.
         raw: Sources with the raw files of some of these clips.
         most: Clips to try.
         progress: Receiver of progress.
+        labels: Where the names are, for arrays that lie without; CTR-GCN's rows else take those of the raw files
+            where there are as many.
 
     Raises:
         SourceError: No clip of `arrays` has its raw file in `raw`.
         DataError, FormatError: An input is damaged.
     """
-    theirs = _theirs(Path(arrays))
     shown = ", ".join(map(str, raw))
     entries = list_entries([Path(source) for source in raw])
     plan = make_plan(dataset, entries, shown, choose(skeleton=dataset.skeleton).values, skip=True)
+    theirs = _theirs(Path(arrays), dataset, labels, plan.names)
     recordings, empty = _recordings(dataset, plan, theirs.clips, most)
     if not recordings:
-        raise SourceError(f"No clip of {arrays} has its raw file in {shown}: compare the names.")
+        told = f" {theirs.note}" if theirs.note else ""
+        raise SourceError(f"No clip of {arrays} has its raw file in {shown}: compare the names.{told}")
     clips = {name: np.asarray(theirs.clips[name]) for name in recordings}
     frames = next(iter(clips.values())).shape[1]
     dtype = theirs.dtype
@@ -333,22 +337,27 @@ class _Theirs:
     dtype: str
     train: dict[str, set[str]]
     test: dict[str, set[str]]
+    note: str = ""
 
 
-def _theirs(path: Path) -> _Theirs:
+def _theirs(path: Path, dataset: Dataset, labels: str | Path | None, known: Sequence[str]) -> _Theirs:
     if path.is_file() and path.suffix in (".h5", ".hdf5"):
         with ClipFile(path) as file:
-            sides = [
+            train, test = (
                 {split: {file.names[row] for row in file.rows(split, part)} for split in file.splits}
                 for part in PARTITIONS
-            ]
-            return _Theirs(_Lazy(path, file.names), str(file.attrs["chain.dtype"]), *sides)
+            )
+            return _Theirs(_Lazy(path, file.names), str(file.attrs["chain.dtype"]), train, test)
     arrays = read_arrays(
         path,
         unequal="These are recordings: no preparation has made them clips of one length.",
+        labels=labels,
+        dataset=dataset,
+        known=known,
     )
     clips = dict(zip(arrays.names, arrays.clips, strict=True))
-    return _Theirs(clips, arrays.dtype, arrays.train, arrays.test)
+    unnamed = "".join(note.text for note in arrays.notes if note.kind == "unnamed")
+    return _Theirs(clips, arrays.dtype, arrays.train, arrays.test, unnamed)
 
 
 class _Lazy(Mapping[str, NDArray[np.floating[Any]]]):

@@ -1,18 +1,25 @@
-"""NumPy's files from elsewhere: a header is compared with the file before any memory is reserved."""
+"""NumPy's files: from elsewhere, where a header is compared with the file before any memory is reserved; and out."""
 
 from __future__ import annotations
 
 import io
 import math
+import struct
 import sys
 import zipfile
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.files.reading import open_regular
+
+_MAPPED = 1 << 26
+"""Arrays of an archive that take as many bytes or more, and are not packed, are mapped, not read (64 MiB)."""
 
 _MEMBERS = 10_000
 _UNPACKED = 1 << 36
@@ -98,12 +105,15 @@ def read_arrays(path: Path | BinaryIO) -> dict[str, NDArray[Any]]:
         ValueError: It is damaged, holds anything but arrays of numbers and texts, or unpacks to too much.
     """
     try:
-        with open_regular(path) as source, zipfile.ZipFile(source) as archive:
+        with (
+            open_regular(path) if isinstance(path, Path) else nullcontext(path) as source,
+            zipfile.ZipFile(source) as archive,
+        ):
             members = archive.infolist()
             if len(members) > _MEMBERS or sum(item.file_size for item in members) > _UNPACKED:
                 raise ValueError("it holds too much")
             _check_members(members)
-            return {item.filename.removesuffix(".npy"): _member(archive, item) for item in members}
+            return {item.filename.removesuffix(".npy"): _member(archive, item, path) for item in members}
     except (OSError, ValueError):
         raise
     except Exception as error:  # zipfile, zlib and the header's reader raise nearly anything on damaged input
@@ -122,7 +132,7 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
         end = item.header_offset + 30 + len(item.filename.encode()) + item.compress_size
 
 
-def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray[Any]:
+def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, path: Path | BinaryIO) -> NDArray[Any]:
     if item.file_size > _RATIO * (item.compress_size + 1):
         raise ValueError(f"{item.filename!r:.60} claims more than it can hold")
     with archive.open(item) as stream:
@@ -130,6 +140,15 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray[Any]:
         need = math.prod(shape) * dtype.itemsize
         if need > item.file_size:
             raise ValueError(f"{item.filename!r:.60} claims {need:,} bytes, {item.file_size:,} are there")
+        if (
+            isinstance(path, Path)
+            and item.compress_type == zipfile.ZIP_STORED
+            and need >= _MAPPED
+            and dtype.kind in "biufc"
+        ):
+            while stream.read(1 << 24):  # to its end, where the checksum is compared
+                pass
+            return _mapped(path, item, shape, fortran, dtype, need)
         data = stream.read(need)
         if len(data) != need or stream.read(1):
             raise ValueError(f"{item.filename!r:.60} does not hold what its header says")
@@ -138,3 +157,55 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> NDArray[Any]:
     if dtype.kind == "U" and (np.frombuffer(data, f"{dtype.byteorder}u4") > sys.maxunicode).any():
         raise ValueError(f"{item.filename!r:.60} holds texts of characters that there are not")
     return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _mapped(
+    path: Path, item: zipfile.ZipInfo, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any], need: int
+) -> NDArray[Any]:
+    """Map an array that lies unpacked in an archive; its values are the last of its member."""
+    with path.open("rb") as file:
+        file.seek(item.header_offset + 26)  # the lengths of name and extra field in the member's own header
+        name, extra = struct.unpack("<HH", file.read(4))
+    start = item.header_offset + 30 + name + extra + item.file_size - need
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+
+
+@dataclass(frozen=True)
+class Member:
+    """An array to be written.
+
+    Attributes:
+        shape: Its shape.
+        descr: Its type, such as ``<f4``.
+        blocks: Its values in C order, in arrays of any shape.
+    """
+
+    shape: tuple[int, ...]
+    descr: str
+    blocks: Iterable[NDArray[Any]]
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Member:
+        """Return an array that is there."""
+        return cls(values.shape, values.dtype.str, [values])
+
+
+def write_array(file: IO[bytes], shape: tuple[int, ...], descr: str, blocks: Iterable[NDArray[Any]]) -> None:
+    """Write a .npy stream from blocks of values.
+
+    Raises:
+        ValueError: They are not as many values as the shape says.
+    """
+    dtype = np.dtype(descr)
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    written = sum(file.write(np.ascontiguousarray(block, dtype).tobytes()) for block in blocks)
+    if written != dtype.itemsize * math.prod(shape):
+        raise ValueError(f"{written:,} bytes written of an array {shape} of {descr}")
+
+
+def write_archive(path: Path, members: Mapping[str, Member]) -> None:
+    """Write an .npz file, unpacked, the same bytes whenever it is written."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, member in members.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                write_array(file, member.shape, member.descr, member.blocks)

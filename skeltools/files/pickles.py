@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NoReturn
 
@@ -394,8 +394,42 @@ def _values(file: Clipped, length: int, path: Path | str) -> Any:
 _Writer: Any = pickle._Pickler  # type: ignore[attr-defined]
 
 
+class Stream:
+    """Values that `dump` writes as a list, one at a time, and lets go.
+
+    Args:
+        values: The values.
+    """
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self.values = values
+
+
 class _Portable(_Writer):  # type: ignore[misc]
     """Python's pickler, naming NumPy's functions as NumPy 1 did, which NumPy 2 reads as well."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, protocol=4)
+        self._memoized = 0
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if not isinstance(obj, Stream):
+            super().save(obj, save_persistent_id)
+            return
+        self.write(pickle.EMPTY_LIST)
+        self.memoize(obj)
+        for value in obj.values:
+            known = set(self.memo)
+            super().save(value)
+            self.write(pickle.APPEND)
+            for key in self.memo.keys() - known:  # what is written is not held, nor is it referred to again
+                del self.memo[key]
+
+    def memoize(self, obj: Any) -> None:
+        """Number an object as the reader does: by how many came before, be they still known here or not."""
+        self.write(pickle.MEMOIZE)
+        self.memo[id(obj)] = self._memoized, obj
+        self._memoized += 1
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         module = str(getattr(obj, "__module__", ""))
@@ -409,5 +443,8 @@ class _Portable(_Writer):  # type: ignore[misc]
 
 
 def dump(content: Any, file: BinaryIO) -> None:
-    """Write plain values and NumPy arrays as a pickle of protocol 4 that NumPy 1 and 2 read."""
-    _Portable(file, protocol=4).dump(content)
+    """Write plain values and NumPy arrays as a pickle of protocol 4 that NumPy 1 and 2 read.
+
+    A `Stream` among them becomes a list, whose values are held one at a time.
+    """
+    _Portable(file).dump(content)

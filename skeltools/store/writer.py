@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -78,6 +78,8 @@ class Contents:
         source_digest: SHA-256 over the raw files, hex.
         raw: Raw recordings to keep, or None.
         notes: What was decided that is no clip left out.
+        stated: What the clips look like, where the dataset's own do not.
+        attributes: Further root attributes.
     """
 
     dataset: Dataset
@@ -94,11 +96,13 @@ class Contents:
     source_digest: str
     raw: Raw | None = None
     notes: Sequence[notes.Note] = ()
+    stated: Form | None = None
+    attributes: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
     def form(self) -> Form:
         """What the clips look like."""
-        return self.dataset.form(self.frames)
+        return self.stated or self.dataset.form(self.frames)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -380,6 +384,7 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
         "prep": contents.prep,
         **{f"chain.{key}": value for key, value in contents.settings.items()},
         **notes.attributes(contents.notes),
+        **contents.attributes,
     }
     for key, value in attributes.items():
         file.attrs[key] = value
