@@ -19,7 +19,7 @@ import numpy as np
 from skeltools.errors import FormatError, SourceError
 from skeltools.files import kinds
 from skeltools.files.kinds import Kind
-from skeltools.files.reading import open_regular
+from skeltools.files.reading import open_raw
 
 _KINDS = "biufSU"
 """Kinds of NumPy types that are taken: truth values, numbers and texts; no objects, no records."""
@@ -148,7 +148,7 @@ class Clipped(io.BufferedReader):
     """An open file that never reserves more than is left of it, whatever number it is asked for."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(open_regular(path, 0), 1 << 16)  # type: ignore[arg-type]
+        super().__init__(open_raw(path), 1 << 16)
         self._length = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
