@@ -71,7 +71,7 @@ def make_file(bank: Path, out: Path, clips: int) -> None:
             present = clip.any(axis=(0, 1, 2))
             yield ((clip + noise[row % len(noise)] * present).astype("<f2")).tobytes()
 
-    digests = b"".join(hashlib.sha256(name.encode()).digest() for name in names)
+    digests = b"".join(hashlib.sha256(block).digest() for block in blocks())
     plain = {"frames": frames, "length": frames, "bodies": 1, "gaps": 0}
     contents = Contents(
         dataset=dataset,

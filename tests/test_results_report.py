@@ -294,6 +294,15 @@ def test_scores_that_are_missing_or_do_not_fit_are_told(tmp_path: Path) -> None:
         record.side()
 
 
+@pytest.mark.parametrize("top1", [0.99, 0.5, 0.0])
+def test_an_edited_accuracy_is_not_shown_beside_its_interval(tmp_path: Path, top1: float) -> None:
+    record = _stored(tmp_path, 0, [0, 0, 1, 2])
+    path = tmp_path / f"{record.stem}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"top1": top1}))
+    with pytest.raises(RunError, match=f"has top1 {top1:g}, its scores give 0.75"):
+        report.rows([results.read(path)], intervals=True)
+
+
 def test_csv_holds_every_number() -> None:
     lines = tables.to_csv(report.HEADER, report.flat(report.rows([BASE, LINEAR]))).splitlines()
     assert lines[0].split(",")[:4] == ["dataset", "split", "data", "stream"]

@@ -19,7 +19,7 @@ import numpy as np
 from skeltools.errors import FormatError, SourceError
 from skeltools.files import kinds
 from skeltools.files.kinds import Kind
-from skeltools.files.reading import open_regular
+from skeltools.files.reading import open_raw
 
 _KINDS = "biufSU"
 """Kinds of NumPy types that are taken: truth values, numbers and texts; no objects, no records."""
@@ -148,7 +148,7 @@ class Clipped(io.BufferedReader):
     """An open file that never reserves more than is left of it, whatever number it is asked for."""
 
     def __init__(self, source: Path | bytes) -> None:
-        raw: Any = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source, 0)
+        raw: Any = io.BytesIO(source) if isinstance(source, bytes) else open_raw(source)
         super().__init__(raw, 1 << 16)
         self._length = len(source) if isinstance(source, bytes) else source.stat().st_size
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
-from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def open_regular(path: str | Path, buffering: int = -1) -> BufferedReader:
-    """Open a regular file for reading bytes.
+def open_raw(path: str | Path) -> io.FileIO:
+    """Open a regular file for reading bytes, without a buffer.
 
     Args:
         path: The file.
-        buffering: As of `open`.
 
     Raises:
         OSError: It cannot be opened, or is a folder, a pipe, a socket or a device; nothing is waited for.
@@ -29,11 +27,15 @@ def open_regular(path: str | Path, buffering: int = -1) -> BufferedReader:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
-        opened: Any = os.fdopen(handle, "rb", buffering)  # a FileIO without a buffer, which reads alike
-        return opened  # type: ignore[no-any-return]
+        return io.FileIO(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+
+
+def open_regular(path: str | Path) -> io.BufferedReader:
+    """Open a regular file for reading bytes; as `open_raw`."""
+    return io.BufferedReader(open_raw(path))
 
 
 def read_regular(path: str | Path) -> bytes:

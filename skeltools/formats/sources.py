@@ -17,7 +17,7 @@ from typing import Any
 
 from skeltools.errors import FormatError, SourceError
 from skeltools.files import kinds
-from skeltools.files.reading import open_regular, read_regular
+from skeltools.files.reading import open_raw, open_regular, read_regular
 
 LARGEST = 1 << 28
 """No raw file is larger than this many bytes (256 MiB); a larger member of an archive is refused."""
@@ -97,7 +97,7 @@ class Entry:
             SourceError: It cannot be read.
         """
         try:
-            with open_regular(self.path, 0) as file:
+            with open_raw(self.path) as file:
                 return file.read()
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}.") from None
@@ -134,7 +134,7 @@ class ZipEntry(Entry):
             SourceError: It cannot be read.
         """
         try:
-            with open_regular(self.archive, 0) as file:
+            with open_raw(self.archive) as file:
                 file.seek(self.header)
                 head = file.read(30)
                 if len(head) < 30 or head[:4] != b"PK\x03\x04":
@@ -294,7 +294,7 @@ class _Bounded(io.BufferedReader):
 
 def _zip(source: Path) -> list[Entry]:
     try:
-        with _Bounded(open_regular(source, 0)) as file, zipfile.ZipFile(file) as archive:
+        with _Bounded(open_raw(source)) as file, zipfile.ZipFile(file) as archive:
             members = [item for item in archive.infolist() if not item.is_dir()]
     # zipfile raises nearly anything on damaged input, struct.error and UnicodeDecodeError among it
     except Exception as error:

@@ -274,7 +274,22 @@ def read_side(record: Record) -> Side:
     n = record.test_clips
     if side.scores.shape != (n, record.num_classes) or len(side.labels) != n or len(side.names) != n:
         raise RunError(f"{path} does not fit its record. Run the protocol again.")
+    _compare(record, side, path)
     return side
+
+
+def _compare(record: Record, side: Side, path: Path) -> None:
+    """Compare a record's top-1 accuracy with that of its scores.
+
+    Raises:
+        RunError: They differ.
+    """
+    found = float((side.scores.argmax(axis=1) == side.labels).mean()) if len(side.labels) else record.top1
+    if abs(found - record.top1) > ROUNDING:
+        raise RunError(
+            f"{record.folder}/{record.stem}.json has top1 {record.top1:.6g}, its scores give {found:.6g}. "
+            "One of them was changed: run the protocol again."
+        )
 
 
 def read(path: Path) -> Record:

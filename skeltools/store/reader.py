@@ -422,7 +422,7 @@ class ClipFile:
             recording.slot.astype("<i4", copy=False),
             recording.ids.astype("<i8", copy=False),
         )
-        return bool(recording_digest(recording.frames, parts) == self._raw_digests[row].tobytes())
+        return recording_digest(recording.frames, parts) == bytes(self._raw_digests[row])
 
     @cached_property
     def _raw_digests(self) -> NDArray[np.uint8]:
