@@ -91,16 +91,15 @@ def classifier_ms(case: Case) -> float:
     """Return ms a clip of training the linear classifier on features that are there, without any start."""
     import torch
 
-    from skeltools.protocols.linear import LinearSettings, fit_layer
+    from skeltools.protocols.linear import fit_layer
+    from skeltools.protocols.running import registry
 
     torch.set_num_threads(1)
     made = torch.Generator().manual_seed(0)
     labels = torch.randint(classes(case.dataset), (case.clips,), generator=made)
     features = torch.randn(case.clips, DIM, generator=made)
-    settings = LinearSettings(
-        epochs=EPOCHS, batch_size=128, lr=3.0, lr_steps=(), lr_gamma=0.1, momentum=0.9, weight_decay=0.0,
-        init_std=0.02, eval_every=EPOCHS, batch_norm=False,
-    )  # fmt: skip
+    words = (f"linear.epochs={EPOCHS}", f"linear.eval_every={EPOCHS}", "linear.lr_steps=[]")
+    settings = registry.get("linear").resolve({}, overrides=words).values
     began = time.perf_counter()
     fit_layer(
         features, lambda: features[:1], labels, labels[:1],

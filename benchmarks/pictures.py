@@ -79,7 +79,7 @@ def make_file(bank: Path, out: Path, clips: int) -> None:
         labels=[number.action - 1 for number in numbers if number],
         columns={key: [value] * clips for key, value in plain.items()},
         digests=np.frombuffer(digests, np.uint8).reshape(-1, 32),
-        train={SPLIT: np.array([rule(number) for number in numbers if number])},
+        sides={SPLIT: np.array([rule(number) for number in numbers if number], np.int8)},
         excluded=[],
         settings=settings | {"dtype": "float16"},  # type: ignore[arg-type]
         prep=prep,

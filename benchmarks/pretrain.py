@@ -69,7 +69,7 @@ def make(options: argparse.Namespace, variant: str) -> Step:
     if plain:
         from plain import Plain
 
-        from skeltools.reference.names import translate
+        from skeltools.reference.skeattnclr import translate
 
         m = settings.model
         model: Any = Plain(m.width, m.dim, m.embedding, m.heads, m.dropout, settings.queue.size, 0.5)

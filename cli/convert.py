@@ -53,7 +53,7 @@ def command(
 ) -> None:
     """Convert raw skeleton files into one verified HDF5 file.
 
-    DATASET is ntu60, ntu120, pku1, pku2 or irds. SOURCE is a folder, nested as it may be, a .zip or .7z
+    DATASET is ntu60, ntu120, pku1, pku2, irds or nwucla. SOURCE is a folder, nested as it may be, a .zip or .7z
     archive, which is read in place, a raw file, or @FILE with one path a line; give as many as there are.
     NTU takes .skeleton files; PKU-MMD a folder 'skeleton', a folder 'label' and the split files. Clips left
     out and files passed over are listed in the output with their reasons; what else was decided is noted.

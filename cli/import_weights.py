@@ -11,10 +11,27 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("checkpoint", metavar="FILE.pt", type=click.Path(path_type=Path))
+@click.argument("checkpoint", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to make.")
+@click.option(
+    "--from",
+    "project",
+    metavar="NAME",
+    help="Project: skeattnclr, aimclr, crossclr, skelemixclr, hiclr, actclr, pstl, hysp, cmd, pcm3, mamp or stars.  "
+    "[default: told from the file]",
+)
 @click.option("--stream", help="joint, motion or bone; needed where the file holds three encoders.")
-@click.option("--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the project's own]")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    help="Frames per clip.  [default: the file's, or the project's own]",
+)
+@click.option(
+    "--heads",
+    type=click.IntRange(min=1),
+    help="Attention heads of MAMP's and STARS' encoder, of which weights tell nothing.  "
+    "[default: as the file's options say, or 8]",
+)
 @click.option("--prep", help="Preparation its clips had.  [default: the project's own]")
 @options.data
 @click.option("--split", help="Split of --data that evaluation uses.  [default: its first]")
@@ -22,8 +39,10 @@ from skeltools.cli import _options as options
 def command(
     checkpoint: Path,
     out: Path,
+    project: str | None,
     stream: str | None,
     frames: int | None,
+    heads: int | None,
     prep: str | None,
     data: Path | None,
     split: str | None,
@@ -31,8 +50,9 @@ def command(
 ) -> None:
     """Make a run of another project's checkpoint.
 
-    Takes plain state dicts of SkeAttnCLR, AimCLR, CrosSCLR and SkeletonCLR, checks every key and shape, takes
-    the graph from the file, and makes a run folder that eval takes. The file is never unpickled as code.
+    Takes a state dict that torch saved, alone or under 'state_dict' or 'model' as training scripts and Lightning
+    keep it, or a safetensors file. Every key and shape of the encoder is checked; what is left out is listed. The
+    graph of an ST-GCN comes from the file. The run folder is one that eval takes. No code of the file runs.
 
     \b
     Example:
@@ -41,29 +61,48 @@ def command(
       skeltools eval runs/aimclr --protocol linear --data ntu60-50.h5
     """
     import shlex
-    from collections import Counter
 
     from skeltools.cli._console import out as stdout
-    from skeltools.reference.weights import make_run
+    from skeltools.reference.weights import groups, make_run
 
     run, found = make_run(
         checkpoint,
         out,
+        project=project,
         stream=stream,
         frames=frames,
+        heads=heads,
         prep=prep,
         data=data,
         split=split,
         replace=replace,
         command=shlex.join(["skeltools", *sys.argv[1:]]),
     )
+    sizes = ", ".join(f"{key} {_shown(run.flat[f'model.{key}'])}" for key in found.model[found.streams[0]])
     lines = [
-        f"{run.path}: ST-GCN of {found.origin}, width {found.width}, dim {found.dim}, stream {run.stream}",
-        f"needs clips of {run.frames} frames, prepared as '{prep or found.preparation}'",
+        f"{run.path}: {found.encoder.title} of {found.project.title}, {sizes}, stream {run.stream}",
+        f"needs clips of {run.frames} frames, prepared as '{prep or found.project.preparation}'",
+        f"feature: {found.encoder.feature}",
     ]
-    groups = Counter(".".join(name.split(".")[:2]) if "." in name else name for name in found.left)
-    for name, count in groups.items():
-        lines.append(f"left out: {name} ({count} {'entry' if count == 1 else 'entries'})")
+    if stream is None:
+        lines.append("the file does not tell its stream: taken as joint; --stream says otherwise")
+    for key in found.guessed:
+        value = run.flat[f"model.{key}"]
+        lines.append(
+            f"the file does not tell {key}: taken as {value}, as the project has it; --heads says otherwise"
+        )
+    unknown = groups(found.unknown)
+    for name, count in groups(found.left).items():
+        known = (
+            ""
+            if name not in unknown
+            else f", {unknown[name]} not known to stand in files of {found.project.title}"
+        )
+        lines.append(f"left out: {name} ({count} {'entry' if count == 1 else 'entries'}{known})")
     if found.note:
         lines.append(f"note: {found.note}")
-    stdout().print("\n".join(lines), markup=False)
+    stdout().print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -31,6 +31,7 @@ COMMANDS = {
     "import": "Turn somebody's prepared clips into a converted file.",
     "export": "Write the clips of a converted file in a form other projects read.",
     "identify": "Find out by which preparation somebody's clips were made.",
+    "skeletons": "List the packaged skeletons, or show one: its joints as a tree, and its parts.",
     "pretrain": "Pretrain an encoder by self-supervision.",
     "import-weights": "Make a run of another project's checkpoint.",
     "eval": "Evaluate encoders by standard protocols.",

@@ -63,9 +63,9 @@ def command(
     """Classify recordings, whole or over time, by a run's recorded linear classifier.
 
     Needs a linear evaluation of the run's last checkpoint. FILE holds one recording of the run's skeleton: an
-    NTU .skeleton file, a PKU-MMD video or IntelliRehabDS recording (.txt), an array (.npy, .npz) or pyskl's
-    annotations (.pkl). Each is prepared as the classifier's data was. With --window, a long one is classified
-    window by window, and the table shows which class each frame belongs to.
+    NTU .skeleton file, a PKU-MMD video or IntelliRehabDS recording (.txt), NW-UCLA's .json, an array (.npy, .npz)
+    or pyskl's annotations (.pkl). Each is prepared as the classifier's data was. With --window, a long one is
+    classified window by window, and the table shows which class each frame belongs to.
 
     \b
     Example:

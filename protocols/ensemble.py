@@ -95,6 +95,10 @@ class Ensemble(Protocol):
                         continue
                     chosen = _choose(task, members, settings)
                     notes = [f"ensemble of {title}: {chosen} weights, chosen on held-out training clips."]
+                    if any(
+                        record.settings.get("linear.view", "none") != "none" for record in members.values()
+                    ):
+                        notes.append(f"ensemble of {title}: the choice was made without augmentation.")
                 else:
                     chosen, notes = name, []
                 weights = dict(zip(_ORDER, getattr(settings.table, chosen), strict=True))
@@ -121,7 +125,8 @@ class Ensemble(Protocol):
 def _trained_on(task: Task, record: Record) -> NDArray[np.int64] | None:
     """Return the rows that a member was trained on, where they are not the split's training rows."""
     percent = record.settings.get(f"{record.family}.percent")
-    return None if percent is None else task.subset(percent)
+    plain = record.settings.get(f"{record.family}.subset") == "plain"
+    return None if percent is None else task.subset(percent, not plain)
 
 
 def joined(scores: Mapping[str, NDArray[np.float32]], weights: Mapping[str, float]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skeltools.protocols.running.contract import Outcome, Protocol
 from skeltools.protocols.running.task import Task
-from skeltools.protocols.running.tuning import TuneSettings, tune
+from skeltools.protocols.running.tuning import TuneSettings, misfit, tune
 
 
 class Finetune(Protocol):
@@ -14,6 +14,10 @@ class Finetune(Protocol):
     recipe = "finetune"
     trains = True
     supervised = "supervised"
+
+    def skip(self, task: Task, settings: TuneSettings) -> str | None:
+        """Return why the task cannot be served: no encoder, or one without what a setting asks for."""
+        return super().skip(task, settings) or misfit(task, settings, self.section)
 
     def run(self, task: Task, settings: TuneSettings) -> list[Outcome]:
         """Train encoder and classifier on the split's training clips.

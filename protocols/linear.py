@@ -1,12 +1,17 @@
 """Linear evaluation: one linear layer on frozen features (spec section 6).
 
-Neither the encoder nor its input changes from epoch to epoch, so the features are computed once and the
-layer is trained on them. The gradient of softmax cross-entropy by a linear layer is one matrix product;
-it is written out here, which takes a fraction of the time of recording and replaying a graph each step.
+Without augmentation neither the encoder nor its input changes from epoch to epoch, so the features are computed
+once and the layer is trained on them. With it (``linear.view``) every epoch passes all clips through the encoder, or
+takes one of ``linear.views`` passes made beforehand.
+
+The gradient of softmax cross-entropy by a linear layer is one matrix product; it is written out here, which takes
+a fraction of the time of recording and replaying a graph each step.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +19,7 @@ import torch
 from torch import Tensor
 
 from skeltools.analysis import metrics
+from skeltools.errors import SettingError
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.running.contract import (
     Best,
@@ -26,13 +32,25 @@ from skeltools.protocols.running.contract import (
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
 
-_BN_EPS = 1e-5
 _BN_MOMENTUM = 0.1
 
 
 @dataclass(frozen=True)
 class LinearSettings(TrainingSettings):
     batch_norm: bool = setting("Batch norm without scale and shift before the layer.")
+    batch_norm_eps: float = setting("What batch norm adds to the variance.", above=0)
+    views: int = setting(
+        "Passes of augmented clips that are made beforehand and taken in turn; 0 for a new one every epoch, which "
+        "is the protocol that the former approximates.",
+        low=0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.views and self.view == "none":
+            raise SettingError(
+                f"views = {self.views} counts augmented passes, and view is none. Give one of them."
+            )
 
 
 @dataclass(frozen=True)
@@ -65,25 +83,39 @@ class Linear(Protocol):
         Raises:
             DivergedError: The classifier's loss stopped being finite.
         """
-        train, test = (part.to(task.device) for part in task.features)
+        train: Tensor | Views
+        if settings.view == "none":
+            train, test = (part.to(task.device) for part in task.features)
+        else:
+            test = task.compared(task.test_rows, "test").to(task.device)
+            train = Views(task, settings)
         fit = fit_layer(
             train,
             lambda: test,
             task.train_labels.to(task.device),
             task.test_labels.to(task.device),
-            dim=train.shape[1],
+            dim=test.shape[1],
             classes=task.num_classes,
             settings=settings,
             seed=task.seed,
             progress=task.progress,
             label=f"{task.subject.kind}: linear",
         )
+        notes = []
+        if settings.view != "none":
+            task.check_frozen()
+        if settings.views:
+            notes.append(
+                f"linear: {settings.views} fixed passes of augmented clips, taken in turn, stand for a new one every "
+                "epoch, an approximation."
+            )
         return [
             Outcome(
                 fit.scores.cpu(),
                 variant(settings),
                 best=fit.best,
                 classifier=task.on_plain_features(fit.classifier),
+                notes=notes,
             )
         ]
 
@@ -92,7 +124,64 @@ def variant(settings: LinearSettings) -> str:
     """Return the name of the variant: empty for the reference's batch 128 without batch norm."""
     words = ["bn"] if settings.batch_norm else []
     words += [f"b{settings.batch_size}"] if settings.batch_size != 128 else []
+    words += ["augmented"] if settings.view != "none" else []
+    words += [f"views={settings.views}"] if settings.views else []
     return " ".join(words)
+
+
+class Views:
+    """Features of the training clips, augmented anew for every epoch or ``settings.views`` times beforehand.
+
+    Says what that costs when it is made.
+
+    Attributes:
+        epoch: The epoch whose views are asked for, from 0.
+    """
+
+    def __init__(self, task: Task, settings: LinearSettings) -> None:
+        self.task, self.epoch = task, 0
+        self.clips = task.clips(task.train_rows, settings.view)
+        self._announce(settings)
+        every = torch.arange(len(self.clips))
+        task.progress.start(f"{task.subject.kind}: augmented features", settings.views * len(every))
+        self.kept: list[Tensor] = []
+        for view in range(settings.views):
+            self.clips.epoch = view
+            self.kept.append(task.pass_through(self.clips, every).cpu())
+            task.progress.advance(len(every))
+        task.progress.finish()
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return the features (b, D) of the clips at some places (b,)."""
+        if not self.kept:
+            self.clips.epoch = self.epoch
+            return self.task.pass_through(self.clips, rows)
+        return self.kept[self.epoch % len(self.kept)][rows.cpu()].to(rows.device)
+
+    def _announce(self, settings: LinearSettings) -> None:
+        """Say how many clips pass through the encoder, and in what time, from that of a batch."""
+        some = torch.arange(min(len(self.clips), self.task.batch_size))
+        for _ in range(2):  # the first one warms up
+            began = time.perf_counter()
+            self.task.pass_through(self.clips, some).cpu()
+            seconds = time.perf_counter() - began
+        passes = settings.views or settings.epochs
+        count = passes * len(self.clips)
+        text = (
+            f"{self.task.subject.kind}: {count:,} clips pass through the encoder ({passes} x {len(self.clips):,}), "
+            f"about {_words(seconds * count / len(some))}."
+        )
+        if not settings.views:
+            text += " With views=K it is K passes, an approximation."
+        self.task.progress.message(text)
+
+
+def _words(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} seconds" if seconds >= 1.5 else "a second"
 
 
 @torch.no_grad()
@@ -113,7 +202,7 @@ def fit_layer(
 
     Args:
         train: Features of the training clips (n, D) on the labels' device, or what gives those of some clips,
-            (b, D), by their index (b,).
+            (b, D), by their index (b,); `Views` are told the epoch.
         test: Gives the features of the test clips (m, D).
         train_labels: int64 (n,).
         test_labels: int64 (m,).
@@ -133,16 +222,20 @@ def fit_layer(
     weight = torch.empty(classes, dim).normal_(0, settings.init_std, generator=draws).to(device)
     bias = torch.zeros(classes, device=device)
     speed_w, speed_b = torch.zeros_like(weight), torch.zeros_like(bias)
-    norm = _Norm(dim, device) if settings.batch_norm else None
+    norm = Norm(dim, settings.batch_norm_eps, device) if settings.batch_norm else None
     targets, ones = torch.eye(classes, device=device), torch.ones(settings.batch_size, device=device)
 
     best: Best | None = None
     scores = torch.empty(0)
+    steps, step = math.ceil(len(train_labels) / settings.batch_size), 0
     progress.start(label, settings.epochs, "epochs")
     for epoch in range(1, settings.epochs + 1):
-        rate = settings.rate(epoch)
+        if isinstance(train, Views):
+            train.epoch = epoch - 1
         order = torch.randperm(len(train_labels), generator=draws).to(device)
         for x, target in _batches(train, targets, train_labels, order, settings.batch_size):
+            rate = settings.rate(step, steps)
+            step += 1
             if norm is not None:
                 x = norm.train(x)
             slope = torch.addmm(bias, x, weight.T).softmax(dim=1).sub_(target)  # (b, classes)
@@ -188,23 +281,24 @@ def _batches(
         yield from zip(train[block].split(size), wanted, strict=True)  # type: ignore[no-untyped-call]
 
 
-class _Norm:
+class Norm:
     """Batch norm over (b, D) without scale and shift: batch statistics in training, running ones after."""
 
-    def __init__(self, dim: int, device: torch.device) -> None:
+    def __init__(self, dim: int, eps: float, device: torch.device) -> None:
+        self.eps = eps
         self.mean = torch.zeros(dim, device=device)
         self.var = torch.ones(dim, device=device)
 
     def train(self, x: Tensor) -> Tensor:
         """Normalise (b, D) and follow the running statistics."""
         if len(x) < 2:  # one clip has no spread; the running statistics serve
-            return (x - self.mean) * (self.var + _BN_EPS).rsqrt()
+            return (x - self.mean) * (self.var + self.eps).rsqrt()
         var, mean = torch.var_mean(x, dim=0, correction=0)
         self.mean.lerp_(mean, _BN_MOMENTUM)
         self.var.lerp_(var * (len(x) / (len(x) - 1)), _BN_MOMENTUM)
-        return (x - mean) * (var + _BN_EPS).rsqrt()
+        return (x - mean) * (var + self.eps).rsqrt()
 
     def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Return the layer that gives on plain features what `weight`, `bias` give on normalised ones."""
-        folded = weight * (self.var + _BN_EPS).rsqrt()
+        folded = weight * (self.var + self.eps).rsqrt()
         return folded, bias - folded @ self.mean

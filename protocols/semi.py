@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from skeltools.datasets import subsets
 from skeltools.protocols.running.contract import Outcome, Protocol
 from skeltools.protocols.running.task import Task
-from skeltools.protocols.running.tuning import TuneSettings, tune
+from skeltools.protocols.running.tuning import TuneSettings, misfit, tune
 from skeltools.settings import setting
 
 
 @dataclass(frozen=True)
 class SemiSettings(TuneSettings):
     percent: float = setting("Share of each class's training clips, in per cent.", above=0, high=100)
+    subset: str = setting(
+        "Which clips: class, the share of each class and at least one; plain, that of all clips, rounded down, "
+        "whatever their classes.",
+        choices=("class", "plain"),
+    )
 
 
 class Semi(Protocol):
@@ -24,6 +29,10 @@ class Semi(Protocol):
     settings = SemiSettings
     recipe = "semi"
     trains = True
+
+    def skip(self, task: Task, settings: SemiSettings) -> str | None:
+        """Return why the task cannot be served: no encoder, or one without what a setting asks for."""
+        return super().skip(task, settings) or misfit(task, settings, self.section)
 
     def run(self, task: Task, settings: SemiSettings) -> list[Outcome]:
         """Train encoder and classifier on the label subset of the task's seed.
@@ -34,14 +43,20 @@ class Semi(Protocol):
         Raises:
             RunError: See `skeltools.protocols.running.tuning.tune`.
         """
-        rows = task.subset(settings.percent)
+        plain = settings.subset == "plain"
+        rows = task.subset(settings.percent, not plain)
         counts = torch.bincount(task.labels(rows), minlength=task.num_classes)
         present = counts[counts > 0]
         outcome = tune(task, rows, settings, f"{settings.percent:g} % of the labels")
-        outcome.notes.append(
+        note = (
             f"{settings.percent:g} % of the labels: {len(rows)} clips, {int(present.min())} to "
             f"{int(present.max())} a class."
         )
+        if plain:
+            every = len(set(task.train_labels.tolist()))
+            note += f" Drawn whatever their classes: {len(present)} of {every} classes have any."
+            outcome = replace(outcome, variant=f"{outcome.variant} plain")
+        outcome.notes.append(note)
         return [outcome]
 
 

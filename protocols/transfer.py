@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from skeltools.protocols.linear import Linear, LinearSettings
 from skeltools.protocols.running.contract import DivergedError, Outcome, Protocol, obstacle
 from skeltools.protocols.running.task import Task
-from skeltools.protocols.running.tuning import TuneSettings, tune
+from skeltools.protocols.running.tuning import TuneSettings, misfit, tune
 from skeltools.settings import setting
 
 PARTS = ("linear", "finetune")
@@ -37,7 +37,10 @@ class Transfer(Protocol):
         known = task.subject.pretraining
         if known is not None and known.data_digest == task.file.digest:
             return f"{task.file.path} is the file the encoder was pretrained on. Give another: --target FILE"
-        return obstacle(task) if settings.parts == ("finetune",) else None
+        reason = obstacle(task)
+        if "finetune" in settings.parts and reason is None:
+            return misfit(task, settings.finetune, "transfer.finetune")
+        return reason if settings.parts == ("finetune",) else None
 
     def run(self, task: Task, settings: TransferSettings) -> list[Outcome]:
         """Run linear evaluation and finetuning on the target; outputs are the target's classes.
@@ -62,5 +65,5 @@ class Transfer(Protocol):
                     f"{task.subject.name}, {task.subject.kind}, seed {task.seed}: {error}"
                 )
             else:
-                outcomes.append(replace(outcome, variant=f"finetune {settings.finetune.mode}"))
+                outcomes.append(replace(outcome, variant=f"finetune {outcome.variant}"))
         return outcomes

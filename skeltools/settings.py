@@ -35,6 +35,15 @@ _HEADER = {"title", "source", "note", "extends", "when"}
 LARGEST = 1 << 20
 """Most bytes of a recipe (1 MiB)."""
 
+_MOST_NUMBER = 2**31 - 1
+"""Largest number of a setting that declares no `high`."""
+
+_MOST_ENTRIES = 1000
+"""Most entries of a setting that is a list."""
+
+_MOST_TEXT = 4096
+"""Most characters of a setting that is a text."""
+
 _LONGEST = 32
 """Most recipes that extend one another."""
 
@@ -56,7 +65,7 @@ def setting(
         help: One sentence, with the unit or source where there is one.
         choices: The words allowed.
         low: Smallest value allowed.
-        high: Largest value allowed.
+        high: Largest value allowed; 2**31 - 1 where none is given, for no setting is without a bound.
         above: The value must be greater than this.
         default: ``default=value`` for settings of your own method or backbone, which no packaged recipe names.
     """
@@ -364,16 +373,25 @@ def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any
         raise SettingError(
             f"Setting '{key}' ({where}) must be one of {', '.join(choices)}, not {_shown(value)}.{hint}"
         )
-    for number in fitted if isinstance(fitted, tuple) else (fitted,):
+    high = _MOST_NUMBER if high is None else high
+    entries = fitted if isinstance(fitted, tuple) else (fitted,)
+    if len(entries) > _MOST_ENTRIES or any(
+        isinstance(entry, str) and len(entry) > _MOST_TEXT for entry in entries
+    ):
+        raise SettingError(
+            f"Setting '{key}' ({where}) must have at most {_MOST_ENTRIES:,} entries, and a text at most "
+            f"{_MOST_TEXT:,} characters."
+        )
+    for number in entries:
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             if low is not None and not number >= low:
                 raise SettingError(f"Setting '{key}' ({where}) must be at least {low}, not {_shown(value)}.")
-            if high is not None and not number <= high:
-                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
             if above is not None and not number > above:
                 raise SettingError(
                     f"Setting '{key}' ({where}) must be greater than {above}, not {_shown(value)}."
                 )
+            if high is not None and not number <= high:
+                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
     return fitted
 
 

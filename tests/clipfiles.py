@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import h5py
+import numpy as np
 from click.testing import CliRunner
+from numpy.typing import NDArray
 from rawfiles import write_ntu
 
 from skeltools.cli.main import main
+from skeltools.skeletons import Form, Skeleton, packaged
+from skeltools.store import ClipFile
+from skeltools.store.writer import Contents, write_file
 
 TINY = (
     "model.width=4", "model.dim=16", "model.embedding=8", "model.heads=4", "queue.size=32",
@@ -17,14 +25,18 @@ TINY = (
 """Settings small enough for tests."""
 
 
-def make_clips(folder: Path, train: int = 20, test: int = 4) -> Path:
+def make_clips(
+    folder: Path, train: int = 20, test: int = 4, frames: int = 16, prep: str = "skeattnclr"
+) -> Path:
     """Convert `train` clips of performer 1 and `test` of performer 3, 16 frames each, and return the file."""
     for performer, count in ((1, train), (3, test)):
         for number in range(count):
             name = f"S001C001P{performer:03d}R{number // 4 + 1:03d}A{number % 4 + 1:03d}"
             write_ntu(folder / "raw", name, seed=100 * performer + number)
     out = folder / "clips.h5"
-    result = CliRunner().invoke(main, ["convert", "ntu60", str(folder / "raw"), str(out), "--frames", "16"])
+    result = CliRunner().invoke(
+        main, ["convert", "ntu60", str(folder / "raw"), str(out), "--frames", str(frames), "--prep", prep]
+    )
     assert result.exit_code == 0, result.output
     return out
 
@@ -42,3 +54,43 @@ def content(path: Path) -> dict[str, object]:
         file.visititems(keep)
         found["attributes"] = sorted((key, str(value)) for key, value in file.attrs.items())
     return found
+
+
+def with_form(source: Path, out: Path, form: Form, clips: NDArray[np.float32]) -> Path:
+    """Write `clips` (N, 3, T, V, M) of another form under the names, labels and splits of a converted file.
+
+    The file says that it is of the same dataset, whose clips have this skeleton and so many bodies.
+    """
+    with ClipFile(source) as file:
+        sides = {split: np.isin(np.arange(len(file)), file.rows(split, "train")) for split in file.splits}
+        if form.skeleton.name in packaged():
+            name = form.skeleton.name
+        else:
+            name = str(out.with_suffix(".toml"))
+            Path(name).write_text(toml_of(form.skeleton), encoding="utf-8")
+        values = [np.ascontiguousarray(clip, "<f4").tobytes() for clip in clips]
+        digests = b"".join(hashlib.sha256(value).digest() for value in values)
+        contents = Contents(
+            dataset=dataclasses.replace(file.dataset, skeleton_name=name, bodies=form.bodies),
+            names=file.names,
+            labels=file.labels.tolist(),
+            columns={name: file.column(name) for name in file.columns},
+            digests=np.frombuffer(digests, np.uint8).reshape(-1, 32),
+            train=sides,
+            excluded=[],
+            settings={key[6:]: value for key, value in file.attrs.items() if key.startswith("chain.")},
+            prep=str(file.attrs["prep"]),
+            frames=form.frames,
+            dtype="float32",
+            source_digest=str(file.attrs["source_digest"]),
+        )
+    write_file(out, contents, {"clips": values})
+    return out
+
+
+def toml_of(skeleton: Skeleton) -> str:
+    """A skeleton as the text of a TOML file."""
+    parts = skeleton.to_dict()
+    of_parts = parts.pop("parts")
+    lines = [f"{key} = {json.dumps(value)}" for key, value in parts.items()]
+    return "\n".join([*lines, "[parts]", *(f"{json.dumps(k)} = {v}" for k, v in of_parts.items())]) + "\n"

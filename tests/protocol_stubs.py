@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from forms import kinect
 from torch import nn
 
 from skeltools import skeletons
@@ -30,6 +31,7 @@ class MemoryFile:
         self.path, self.digest, self.dataset = "memory.h5", f"digest {seed}", datasets.get("ntu60")
         self.form = Form(skeletons.load("kinect2"), 2, 8)
         self.frames, self.splits, self.has_labels = 8, ("xsub",), True
+        self.form = kinect(8)
         self.attrs: dict[str, object] = {"chain.frames": 8, "dataset": "ntu60"}
         self._rows = {"train": np.arange(0, n, 2), "test": np.arange(1, n, 2)}
 

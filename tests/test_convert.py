@@ -120,7 +120,7 @@ def test_layout(folder: Path, tmp_path: Path) -> None:
             assert file[key].dtype == np.int64
             assert file[key][:].tolist() == values, key
         assert file.attrs["format"] == "skeltools clips"
-        assert file.attrs["format_version"] == 1
+        assert file.attrs["format_version"] == 2
         assert file.attrs["dataset"] == "ntu60"
         assert file.attrs["chain.frames"] == 64
         assert file.attrs["count.clips"] == 4
@@ -252,14 +252,23 @@ def test_output_folder_must_exist(folder: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_clip_stops_the_conversion_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_clip_stops_the_conversion_and_keeps_the_work(folder: Path, tmp_path: Path) -> None:
     path = folder / "S003C003P001R002A060.skeleton"
-    path.write_bytes(path.read_bytes()[:5000])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:5000])
     before = sorted(tmp_path.iterdir())
-    message = refused(run("convert", "ntu60", folder, tmp_path / "o.h5"))
+    result = run("convert", "ntu60", folder, tmp_path / "o.h5")
+    assert result.exit_code == 2
+    *_, kept, message = result.stderr.splitlines()
+    assert kept == (
+        "3 of 8 clips are done and kept. When the cause is gone, run the same command with --resume to continue."
+    )
     assert message.startswith(f"Error: {path}, line ")
     assert message.endswith("it is truncated. Fetch it again.")
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / ".o.h5.partial"])
+    path.write_bytes(whole)
+    run("convert", "ntu60", folder, tmp_path / "o.h5", "--resume")
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "o.h5"])
 
 
 def test_a_wrong_file_name_is_refused(folder: Path, tmp_path: Path) -> None:

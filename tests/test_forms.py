@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from clipfiles import with_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from plotting import ELEVEN, FRAMES, invoke, make_run, moving
 
 from skeltools.analysis import salience
@@ -37,7 +37,7 @@ FORMS = [(name, 2) for name in packaged()] + [(ELEVEN, bodies) for bodies in (1,
 
 
 class Made:
-    """A converted file as commands meet it, whose clips have another form."""
+    """A converted file of some form, and a run that says that its clips had it."""
 
     def __init__(self, file: Path, run: Path) -> None:
         self.file, self.run = str(file), str(run)
@@ -47,22 +47,22 @@ class Made:
 def made(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Form, bool], Made]:
-    """Give the clips of a small file, and the run on it, the form that is asked for."""
+    """Make a file and a run of the form that is asked for; the run's mask has initial weights."""
     data, run = make_run(tmp_path_factory)
 
     def make(form: Form, flat: bool = False) -> Made:
-        def read(_: ClipFile, rows: Any) -> NDArray[np.float32]:
-            return np.stack(
-                [moving(form.skeleton, form.bodies, flat, row) for row in np.asarray(rows).tolist()]
-            )
-
-        monkeypatch.setattr(ClipFile, "form", property(lambda _: form))
-        monkeypatch.setattr(ClipFile, "clips", read)
-        monkeypatch.setattr(Run, "form", property(lambda _: form))
+        folder = tmp_path_factory.mktemp("form")
+        with ClipFile(data) as file:
+            clips = np.stack([moving(form.skeleton, form.bodies, flat, row) for row in range(len(file))])
+        there = with_form(data, folder / "clips.h5", form, clips)
+        shutil.copytree(run, folder / "run")
+        place = folder / "run" / "run.json"
+        content = json.loads(place.read_text()) | {"skeleton": form.skeleton.to_dict(), "bodies": form.bodies}
+        place.write_text(json.dumps(content | {"data": str(there)}))
         monkeypatch.setattr(
             salience, "load_method", lambda run, _: make_method(run.settings, form, "joint", 0).eval()
         )
-        return Made(data, run)
+        return Made(there, folder / "run")
 
     return make
 

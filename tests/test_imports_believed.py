@@ -221,7 +221,7 @@ def test_commands_on_converted_files_and_weights_tell_the_kind(
     result = CliRunner().invoke(main, ["import-weights", str(path), "--out", str(tmp_path / "run")])
     assert result.exit_code == 2
     if write is torch_saved:
-        assert "holds no query encoder" in result.stderr
+        assert "holds no encoder that is known" in result.stderr
     else:
         assert f"is not a readable state dict but{told.partition('.')[0]}." in result.stderr
     assert not (tmp_path / "run").exists()

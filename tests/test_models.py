@@ -31,7 +31,7 @@ from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
 from skeltools.models.registry import BACKBONES, build_backbone
 from skeltools.models.stgcn import STGCN
-from skeltools.reference.names import translate
+from skeltools.reference.skeattnclr import translate
 from skeltools.settings import setting
 from skeltools.transforms import partswap
 
@@ -73,13 +73,11 @@ def near(got: torch.Tensor, expected: Any, bound: float) -> None:
 
 
 # In float32 gradients hang on single ReLU inputs: in this golden a few of ten million lie within 1e-6 of
-# zero (one at -1.4e-8) and fall on either side by rounding, which moves gradient norms by up to 1 % and
-# with them the second step. In float64 everything agrees within the bounds, to 1e-5. What comes before any
-# gradient is held to the bounds in float32 as well.
-@pytest.mark.parametrize(("dtype", "after_gradient"), [(torch.float64, 0.0), (torch.float32, 2e-2)])
-def test_two_training_steps_agree_with_the_reference(
-    shared: Path, dtype: torch.dtype, after_gradient: float
-) -> None:
+# zero (one at -1.4e-8) and fall on either side by the rounding of the machine at hand. On one CPU that moved
+# gradient norms by 1 %, on another a bias after step 1 by 2.4 % and the last logits by 10 %. So float32 is held
+# to the bounds in all that comes before any gradient, as selfcheck does it, and float64 in everything.
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_two_training_steps_agree_with_the_reference(shared: Path, dtype: torch.dtype) -> None:
     golden = np.load(shared / "reference" / "skeattnclr_tiny.npz")
     width, dim, embedding, queue, heads, _ = golden["hparams"].tolist()
     model = tiny(
@@ -112,7 +110,7 @@ def test_two_training_steps_agree_with_the_reference(
         output = model(xq, xk, swapped)
         optimiser.zero_grad()
         output.loss.backward()
-        bound = 1e-4 if step == 0 else max(2e-4, after_gradient)
+        bound = 1e-4 if step == 0 else 2e-4
         for got, name in (
             (output.loss, "loss"),
             (output.parts["global"], "loss_global"),
@@ -128,13 +126,15 @@ def test_two_training_steps_agree_with_the_reference(
                 near(got, want[name], 1e-4)
             near(seen["masks"][0][:2, :8], want["mask"], 1e-4)
             close(seen["masks"][0].double().sum().item(), float(want["mask_sum"]), 1e-5)
+            if dtype == torch.float32:
+                return
             parameters = dict(model.named_parameters())
             compared = 0
             for name, norm in zip(want["grad_names"].tolist(), want["grad_norms"].tolist(), strict=True):
                 if norm > 0.01:
                     gradient = parameters[str(translate(name))].grad
                     assert gradient is not None
-                    close(gradient.norm().item(), norm, max(1e-4, after_gradient))
+                    close(gradient.norm().item(), norm, 1e-4)
                     compared += 1
             assert compared > 50
         optimiser.step()
@@ -142,7 +142,7 @@ def test_two_training_steps_agree_with_the_reference(
         assert values == {"momentum": float(want["momentum"])}
         assert int(model.pointer) == int(want["queue_ptr"][0])
         state = model.state_dict()
-        bound = max(1e-4 if step == 0 else 5e-3, after_gradient)
+        bound = 1e-4 if step == 0 else 5e-3
         compared = 0
         for name, norm in zip(want["param_names"].tolist(), want["param_norms"].tolist(), strict=True):
             ours = translate(name)
@@ -160,7 +160,7 @@ def test_two_training_steps_agree_with_the_reference(
     )
     logits = feature @ weight.T + bias
     expected = torch.from_numpy(golden["eval/logits"])
-    assert (logits - expected).norm() < (0.02 + 2 * after_gradient) * expected.norm()
+    assert (logits - expected).norm() < 0.02 * expected.norm()
 
 
 def test_batch_norm_equals_torch_in_float64() -> None:

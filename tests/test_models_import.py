@@ -112,7 +112,8 @@ def test_the_reference_state_dict_of_skeattnclr_is_taken(shared: Path, tmp_path:
     }
     torch.save(state, tmp_path / "ske.pt")
     found = read(tmp_path / "ske.pt")
-    assert (found.origin, found.width, found.dim, found.preparation) == ("SkeAttnCLR", 8, 32, "skeattnclr")
+    assert (found.project.title, found.project.preparation) == ("SkeAttnCLR", "skeattnclr")
+    assert (found.model, found.unknown) == ({"joint": {"width": 8, "dim": 32}}, ())
     assert "encoder_q.neck.norm0.weight" in found.left
     assert "predictor.mlp.0.weight" in found.left
     model = STGCN(8, 32, 0.0, KINECT)
@@ -149,8 +150,37 @@ def broken(drop: str = "", **changed: tuple[int, ...]) -> dict[str, Tensor]:
             "unknown entry 'encoder_q.st_gcn_networks.10.tcn.0.weight'.",
         ),
         (broken("9.tcn.0.weight"), "from which channels are read"),
-        ({"model.weight": torch.zeros(2)}, "holds no query encoder: no entry starts with encoder_q."),
-        ({"state_dict": {"a": torch.zeros(2)}}, "is not a plain state dict: save model.state_dict()"),
+        (
+            {"model.weight": torch.zeros(2)},
+            "holds no encoder that is known (1 entry, the first is 'model.weight'). Encoders of SkeAttnCLR, ",
+        ),
+        (
+            {"state_dict": {"a": torch.zeros(2)}},
+            "holds no encoder that is known (1 entry, the first is 'a'). Encoders of SkeAttnCLR, ",
+        ),
+        (
+            {"weights": {"a": torch.zeros(2)}},
+            "is not a plain state dict, nor does it hold one under 'state_dict' or 'model': save "
+            "model.state_dict()",
+        ),
+        (
+            {"model": {}, "state_dict": {}},
+            "is not a plain state dict, nor does it hold one under 'state_dict' or 'model': save "
+            "model.state_dict()",
+        ),
+        ([torch.zeros(2)], "is not a plain state dict: save model.state_dict() and import that."),
+        (
+            {"state_dict": {"encoder_q.A": torch.zeros(2), "epoch": 3}},
+            "'epoch' is no tensor (int); a state dict holds tensors alone.",
+        ),
+        (
+            {"A": torch.zeros(2), "module.A": torch.zeros(2)},
+            "'A' and 'module.A' would both be 'A'. Save one encoder alone.",
+        ),
+        (
+            {"encoder_q.hi_encoder.t_embedding.0.weight": torch.zeros(2)},
+            "It looks like HiCo's, whose encoder is not read.",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_checkpoint_is_named(tmp_path: Path, state: Any, message: str) -> None:
@@ -235,7 +265,7 @@ def test_eval_refuses_clips_the_encoder_was_not_trained_on(tmp_path: Path) -> No
     assert untrained.exit_code == 0, untrained.output
 
 
-_SAVE = "Give a .pt or .pth file that torch.save wrote of model.state_dict()."
+_SAVE = "Give a .pt, .pth or .ckpt file that torch.save wrote of model.state_dict(), or a safetensors file."
 
 
 @pytest.mark.parametrize(
@@ -252,8 +282,7 @@ _SAVE = "Give a .pt or .pth file that torch.save wrote of model.state_dict()."
         ),
         (
             b"\x20\0\0\0\0\0\0\0" + b'{"w":{"dtype":"F32","shape":[0]}'.ljust(32),
-            " but a safetensors file. Load it with safetensors.torch.load_file and save that with "
-            "torch.save.",
+            f" (Expecting ',' delimiter: line 1 column 33 (char 32)). {_SAVE}",
         ),
         (
             b"<html>",

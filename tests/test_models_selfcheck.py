@@ -97,10 +97,31 @@ def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
     ):
         check_file(text, CPU)
     np.savez(tmp_path / "b.npz", x=np.zeros(3))
-    with pytest.raises(DataError, match=r"b.npz is in neither known layout"):
+    with pytest.raises(DataError, match=r"b.npz is in no known layout"):
         check_file(tmp_path / "b.npz", CPU)
     np.savez(tmp_path / "c.npz", hparams=np.array([8, 32, 16, 36, 8, 6]))
     with pytest.raises(DataError, match=r"c.npz lacks 'temperature'"):
         check_file(tmp_path / "c.npz", CPU)
     with pytest.raises(DataError, match=r"none.npz does not exist"):
         check_file(tmp_path / "none.npz", CPU)
+
+
+PEERS = {
+    **dict.fromkeys(("stgcn_aim", "stgcn_mix", "stgcn_hic", "stgcn_act", "stgcn_pstl", "stgcn_hysp"), 3),
+    "dsta_hiclr": 3,
+    "cmd_bigru": 9,
+}
+
+
+@pytest.mark.parametrize(("name", "rows"), PEERS.items())
+def test_other_projects_numbers_are_reproduced(shared: Path, tmp_path: Path, name: str, rows: int) -> None:
+    path = shared / "reference" / "peers" / f"{name}_tiny.npz"
+    found = check_file(path, CPU)
+    assert all(row.ok for row in found)
+    assert len(found) == rows
+    compared = [row.quantity for row in found if not row.skipped]
+    assert len(compared) == (6 if name == "cmd_bigru" else 3)  # CMD's has none after training mode
+    content = dict(np.load(path))
+    content[compared[0]] = content[compared[0]] * 1.001
+    np.savez(tmp_path / "off.npz", **content)
+    assert [row.quantity for row in check_file(tmp_path / "off.npz", CPU) if not row.ok] == [compared[0]]

@@ -102,8 +102,9 @@ def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Pat
         ),
         (
             asked(data, out, "--set", "augment.view=crop(6)|sheer(1)"),
-            "Augmentation 'crop(6)|sheer(1)': unknown operation 'sheer'. Choose one of: crop, shear, rotate, "
-            "flip, reverse, noise, blur, axis_mask. Did you mean 'shear'?",
+            "Augmentation 'crop(6)|sheer(1)': unknown operation 'sheer'. Choose one of: crop, "
+            "crop_resize, centre_resize, shear, rotate, rotate_uniform, flip, reverse, "
+            "noise, blur, axis_mask. Did you mean 'shear'?",
         ),
         (
             asked(data, out, "--resume", "--replace"),

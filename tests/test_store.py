@@ -84,7 +84,7 @@ def test_what_is_no_converted_file_is_refused(path: Path, tmp_path: Path) -> Non
     for copy in (newer, damaged):
         copy.write_bytes(path.read_bytes())
     with h5py.File(newer, "r+") as file:
-        file.attrs["format_version"] = 2
+        file.attrs["format_version"] = 3
     with h5py.File(damaged, "r+") as file:
         del file["clips"]
     for wrong, message in (
@@ -92,7 +92,10 @@ def test_what_is_no_converted_file_is_refused(path: Path, tmp_path: Path) -> Non
         (tmp_path, f"{tmp_path} is a folder, not a converted file. Make one with 'skeltools convert'."),
         (text, f"{text} is not an HDF5 file but a text file. Make one with 'skeltools convert'."),
         (other, f"{other} was not written by skeltools. Make one with 'skeltools convert'."),
-        (newer, f"{newer} has format version 2, this skeltools reads version 1. Convert the source again."),
+        (
+            newer,
+            f"{newer} has format version 3, this skeltools reads versions 1 and 2. Convert the source again.",
+        ),
     ):
         with pytest.raises(DataError) as caught:
             ClipFile(wrong)

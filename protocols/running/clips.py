@@ -1,4 +1,4 @@
-"""Clips for protocols that train the encoder: batches by index, from memory where the clips fit there."""
+"""Clips that pass through the encoder again and again: batches by index, from memory where the clips fit there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skeltools.transforms import augment
+from skeltools.transforms.draws import Draws
 from skeltools.transforms.streams import to_stream
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ class Clips:
         stream: ``joint``, ``motion`` or ``bone``.
         device: Where batches go.
         in_memory: Whether to hold all clips on the device; None: where they fit.
+        view: Augmentations, as `skeltools.transforms.augment.parse` reads them.
+        seed: Seed of their draws, which depend on seed, epoch and row alone.
+
+    Attributes:
+        epoch: The epoch, from 0, for which they are drawn.
     """
 
     def __init__(
@@ -41,8 +48,12 @@ class Clips:
         stream: str,
         device: torch.device,
         in_memory: bool | None = None,
+        view: str = "none",
+        seed: int = 0,
     ) -> None:
         self._file, self._rows, self._stream, self._device = file, rows, stream, device
+        self._view, self._seed = augment.parse(view, file.form.skeleton), seed
+        self.epoch = 0
         self._held: Tensor | None = None
         clip = (3, file.frames, file.form.joints, file.form.bodies)
         size = 4 * len(rows) * math.prod(clip)
@@ -57,12 +68,19 @@ class Clips:
 
     def batch(self, index: Tensor) -> Tensor:
         """Return the clips at places `index` (b,) int64 of the rows, float32 (b, 3, T, V, M)."""
-        if self._held is not None:
-            return self._held[index.to(self._device)]
-        return self._read(self._rows[index.cpu().numpy()])
+        rows = self._rows[index.cpu().numpy()]
+        x = self._held[index.to(self._device)] if self._held is not None else self._read(rows)
+        if not self._view.operations:
+            return x
+        draws = Draws(self._seed, self.epoch, torch.from_numpy(rows).to(self._device), "protocol/")
+        return self._streamed(self._view(x, draws))
 
     def _read(self, rows: NDArray[np.int64]) -> Tensor:
+        """Return clips as they are held: of the stream, or joints where views are made of them."""
         x = torch.from_numpy(self._file.clips(rows)).to(self._device, torch.float32)
+        return x if self._view.operations else self._streamed(x)
+
+    def _streamed(self, x: Tensor) -> Tensor:
         return to_stream(x, self._stream, self._file.form.skeleton)
 
 

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skeltools.errors import RunError
-from skeltools.settings import Resolved, build, resolve, schema_fields, setting
+from skeltools.errors import RunError, SettingError
+from skeltools.settings import Resolved, build, recipe_values, resolve, schema_fields, setting
+from skeltools.training.schedule import learning_rate
+from skeltools.transforms.augment import parse
 
 if TYPE_CHECKING:
     from skeltools.protocols.running.task import Task
@@ -79,21 +81,38 @@ class Outcome:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of every protocol that trains a classifier by SGD."""
+    """Settings of every protocol that trains a classifier."""
 
     epochs: int = setting("Passes over the training clips.", low=1)
     batch_size: int = setting("Clips a step; the last partial batch is kept.", low=1)
-    lr: float = setting("Learning rate of SGD.", above=0)
+    view: str = setting(
+        "Augmentations of a clip while the classifier is trained, such as crop_resize(0.5,1,64); none for none."
+    )
+    lr: float = setting("Learning rate.", above=0)
+    schedule: str = setting(
+        "Learning rate over time: steps, or half a cosine to lr_min.", choices=("step", "cosine")
+    )
     lr_steps: tuple[int, ...] = setting("Epochs after which the rate is multiplied by lr_gamma.", low=0)
     lr_gamma: float = setting("Factor of the rate at each step epoch.", above=0)
+    lr_min: float = setting("Learning rate at the end of the cosine.", low=0)
+    warmup: int = setting("Epochs over which the rate rises linearly from 0.", low=0)
     momentum: float = setting("Momentum of SGD.", low=0)
-    weight_decay: float = setting("Weight decay of SGD.", low=0)
-    init_std: float = setting("Standard deviation of the initial weights; the bias starts at 0.", low=0)
+    weight_decay: float = setting("Weight decay.", low=0)
+    init_std: float = setting(
+        "Standard deviation of a linear layer's initial weights; the bias starts at 0.", low=0
+    )
     eval_every: int = setting("Epochs between test evaluations (for the test-selected value only).", low=1)
 
-    def rate(self, epoch: int) -> float:
-        """Return the learning rate of a 1-based epoch."""
-        return float(self.lr * self.lr_gamma ** sum(epoch > step for step in self.lr_steps))
+    warmup_from_zero: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        parse(self.view)
+        if self.schedule == "cosine" and self.lr_min > self.lr:
+            raise SettingError(f"lr_min {self.lr_min:g} is above lr {self.lr:g}. Lower it.")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step, from 0, of epochs of `steps`."""
+        return learning_rate(self, step, steps)
 
     def evaluates(self, epoch: int) -> bool:
         """Tell whether the test clips are scored after a 1-based epoch; always after the last."""
@@ -181,6 +200,7 @@ class Protocol:
         Raises:
             SettingError: An unknown key or recipe, or a value that does not fit.
         """
+        self._check_recipe(recipe, context)
         found: Resolved[Any] = resolve(
             self.schema,
             self.recipe,
@@ -192,13 +212,26 @@ class Protocol:
         )
         return replace(found, values=getattr(found.values, self.section))
 
+    def _check_recipe(self, recipe: str | None, context: Mapping[str, str]) -> None:
+        """Refuse a recipe of which no value is the protocol's."""
+        found = [] if recipe is None else recipe_values(None, recipe, context, RECIPES)
+        sections = dict.fromkeys(key.partition(".")[0] for key, _, _ in found)
+        if sections and self.section not in sections:
+            raise SettingError(
+                f"Unknown setting '{found[0][0]}' ({found[0][2]}). Recipe '{recipe}' is of "
+                f"{', '.join(f'{name}.*' for name in sections)}, protocol '{self.name}' takes {self.section}.*."
+            )
+
     def stored(self, flat: Mapping[str, Any]) -> Any:
         """Return an instance of `settings` of the values that a record holds.
+
+        A setting that was added to skeltools after the record takes the value of the protocol's recipe.
 
         Raises:
             SettingError: They are not all there, or do not fit.
         """
-        return getattr(build(self.schema, flat), self.section)
+        base = [] if self.recipe is None else recipe_values(self.recipe, None, {}, RECIPES)
+        return getattr(build(self.schema, {key: value for key, value, _ in base} | dict(flat)), self.section)
 
     def notes(self, context: Mapping[str, str]) -> list[str]:
         """Return what the protocol's own recipe says of its values for a dataset, split and stream.

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from skeltools.analysis.features import extract, state_digest
 from skeltools.datasets import subsets
+from skeltools.environment import full_float32
 from skeltools.errors import DataError, RunError
+from skeltools.models.contract import Backbone
+from skeltools.models.encoder import FeatureEncoder
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.running.cache import FeatureCache, key
 from skeltools.protocols.running.clips import Clips
@@ -116,11 +119,20 @@ class Task:
             raise DataError(f"{self.file.path} has no labels, and every protocol needs them.")
         return torch.from_numpy(np.ascontiguousarray(self.file.labels[rows]))
 
-    def subset(self, percent: float) -> NDArray[np.int64]:
+    def subset(self, percent: float, by_class: bool = True) -> NDArray[np.int64]:
         """Return the rows of the label subset of a percentage of the training clips, for the task's seed.
 
         The file's own subset where it is stored and all clips are used; the same rule draws it elsewhere.
+
+        Args:
+            percent: The percentage.
+            by_class: Whether each class gives its share; else the clips are drawn whatever their classes.
+
+        Raises:
+            SettingError: It is of no clip.
         """
+        if not by_class:
+            return subsets.draw_plain(self.file.names, self.train_rows, percent / 100, self.seed)
         stored = self.split, subsets.percent_name(percent / 100), self.seed
         if self.limit is None and stored in self.file.subsets:
             return self.file.subset(*stored)
@@ -151,9 +163,15 @@ class Task:
             )
         return self.subject.build(self.device).eval()
 
-    def clips(self, rows: NDArray[np.int64]) -> Clips:
-        """Return some clips as batches of the task's stream."""
-        return Clips(self.file, rows, self.stream, self.device)
+    @property
+    def backbone(self) -> Backbone | None:
+        """The encoder's backbone; None where it is of another make."""
+        encoder = None if self.subject.build is None else self._frozen
+        return encoder.backbone if isinstance(encoder, FeatureEncoder) else None
+
+    def clips(self, rows: NDArray[np.int64], view: str = "none") -> Clips:
+        """Return some clips as batches of the task's stream, augmented by `view`."""
+        return Clips(self.file, rows, self.stream, self.device, view=view, seed=self.seed)
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
@@ -172,7 +190,10 @@ class Task:
 
         Those of `features_of`, standardised on the training clips where the subject says so.
         """
-        found = self.features_of(rows, part)
+        return self.scaled(self.features_of(rows, part))
+
+    def scaled(self, found: Tensor) -> Tensor:
+        """Return plain features (n, D), on the CPU, as protocols compare them."""
         if self.subject.kind != results.STANDARDISED:
             return found
         mean, sd = self._scale
@@ -221,11 +242,39 @@ class Task:
             self.features_from = "cached" if self.features_from == "none" else self.features_from
             return found
         features = self._extract(self._frozen, rows, part)
-        if state_digest(self._frozen) != before:
-            raise RunError("The encoder changed while features were computed; a frozen encoder must not.")
+        self.check_frozen()
         self.cache.store(name, features)
         self.features_from = "computed"
         return features
+
+    @torch.no_grad()
+    def pass_through(self, clips: Clips, index: Tensor) -> Tensor:
+        """Return the features of some of `clips`, augmented as they are, as protocols compare them.
+
+        Args:
+            clips: The clips.
+            index: Their places, int64 (b,).
+
+        Returns:
+            float32 (b, D), on the device.
+        """
+        if self.device.type == "cuda":
+            full_float32()
+        encoder = nn.Flatten() if self.subject.build is None else self._frozen
+        parts = [encoder(clips.batch(part)).float() for part in index.split(self.batch_size)]  # type: ignore[no-untyped-call]
+        found = torch.cat(parts)
+        return (
+            found if self.subject.kind != results.STANDARDISED else self.scaled(found.cpu()).to(found.device)
+        )
+
+    def check_frozen(self) -> None:
+        """Check that no weight and no statistic of the encoder moved since its digest was taken.
+
+        Raises:
+            RunError: One did.
+        """
+        if self.subject.build is not None and state_digest(self._frozen) != self.encoder_digest:
+            raise RunError("The encoder changed while features were computed; a frozen encoder must not.")
 
     def _extract(self, encoder: nn.Module, rows: NDArray[np.int64], part: str) -> Tensor:
         return extract(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skeltools.analysis import metrics
-from skeltools.errors import RunError
+from skeltools.errors import RunError, SettingError
+from skeltools.models.contract import Backbone
+from skeltools.models.encoder import FeatureEncoder
 from skeltools.protocols.running.clips import Clips
 from skeltools.protocols.running.contract import Best, DivergedError, Outcome, TrainingSettings
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
+from skeltools.training.optimizer import decays
 
 
 @dataclass(frozen=True)
@@ -25,27 +29,171 @@ class TuneSettings(TrainingSettings):
         "(reference), train updates them and uses dropout.",
         choices=("eval", "train"),
     )
+    optimizer: str = setting("Optimiser.", choices=("sgd", "adamw"))
+    betas: tuple[float, ...] = setting("The two betas of AdamW; ignored by SGD.", low=0, high=0.999999)
+    decay_all: bool = setting("Whether every weight decays; else none of one axis (norms), and no bias.")
+    layer_decay: float = setting(
+        "Factor of the learning rate from one layer of the encoder to the one before; 1 for one rate.",
+        above=0,
+        high=1,
+    )
+    drop_path: float = setting(
+        "Probability that training skips a branch of the encoder's last block, rising linearly from 0 in the "
+        "first; in mode train alone.",
+        low=0,
+        high=0.99,
+    )
+    label_smoothing: float = setting("Share of a label that is spread over all classes.", low=0, high=0.99)
+    head: str = setting(
+        "Classifier: linear, one layer on the feature; joints, two layers with batch norm on the tokens' means "
+        "over time and bodies, joint by joint.",
+        choices=("linear", "joints"),
+    )
+    head_hidden: int = setting("Hidden size of the head joints.", low=1)
+    token_dropout: float = setting("Dropout of the tokens before the head joints.", low=0, high=0.99)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.betas) != 2:
+            raise SettingError(f"betas must be two numbers, not {list(self.betas)}.")
+        if self.token_dropout and self.head != "joints":
+            raise SettingError(
+                f"token_dropout = {self.token_dropout:g} is of the head joints, and head is {self.head}."
+            )
+        if self.drop_path and self.mode != "train":
+            raise SettingError(f"drop_path = {self.drop_path:g} has an effect in mode train alone.")
+        if self.head == "joints" and self.batch_size < 2:
+            raise SettingError("The head joints has a batch norm, which needs a batch_size of 2 or more.")
+
+
+def variant(settings: TuneSettings) -> str:
+    """Return the name of the variant: the mode, and what else differs from the reference in kind."""
+    words = [settings.mode] + (["joints"] if settings.head == "joints" else [])
+    return " ".join(words + (["augmented"] if settings.view != "none" else []))
+
+
+def misfit(task: Task, settings: TuneSettings, section: str) -> str | None:
+    """Return which setting asks for what the task's encoder does not give, or None.
+
+    Args:
+        task: The task; its subject is an encoder.
+        settings: The settings.
+        section: What stands before their keys.
+    """
+    if settings.head == "linear" and settings.layer_decay == 1 and settings.drop_path == 0:
+        return None
+    backbone = task.backbone
+    name = task.subject.name if backbone is None else type(backbone).__name__
+    if settings.head == "joints" and (backbone is None or not backbone.token_joints):
+        return (
+            f"{section}.head joints needs a token for each joint, which {name} does not give. "
+            f"Set {section}.head=linear and {section}.token_dropout=0"
+        )
+    if settings.layer_decay != 1 and (backbone is None or not backbone.layers()):
+        return (
+            f"{section}.layer_decay {settings.layer_decay:g} needs the encoder's layers, which {name} does not "
+            f"tell. Set {section}.layer_decay=1"
+        )
+    if settings.drop_path and (backbone is None or not backbone.set_drop_path(0)):
+        return (
+            f"{section}.drop_path {settings.drop_path:g} skips branches of blocks, which {name} cannot. "
+            f"Set {section}.drop_path=0"
+        )
+    return None
+
+
+class JointHead(nn.Module):
+    """MAMP's classifier: tokens to their means over time, then bodies, joint by joint, then two layers.
+
+    Args:
+        joints: V.
+        dim: D, channels of a token.
+        hidden: Hidden size.
+        classes: Outputs.
+        dropout: Of the tokens.
+        draws: Where the initial weights come from: Xavier uniform, zero bias.
+    """
+
+    def __init__(
+        self, joints: int, dim: int, hidden: int, classes: int, dropout: float, draws: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.first, self.norm = nn.Linear(joints * dim, hidden), nn.BatchNorm1d(hidden)
+        self.second = nn.Linear(hidden, classes)
+        for layer in (self.first, self.second):
+            nn.init.xavier_uniform_(layer.weight, generator=draws)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return scores (N, classes) of tokens (N, M, T', V, D)."""
+        x = self.dropout(tokens).mean(dim=2).mean(dim=1).flatten(1)
+        return cast(Tensor, self.second(F.relu(self.norm(self.first(x)))))
+
+
+class TunedModel(nn.Module):
+    """Encoder and head.
+
+    Args:
+        encoder: The encoder; with a `JointHead` one of a backbone whose tokens are joints.
+        head: An `nn.Linear` or a `JointHead`.
+    """
+
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores (N, classes) of clips (N, 3, T, V, M)."""
+        if not isinstance(self.head, JointHead):
+            return cast(Tensor, self.head(self.encoder(x)))
+        backbone = cast(FeatureEncoder, self.encoder).backbone
+        return cast(Tensor, self.head(backbone.token_map(backbone(x))))
+
+
+def make_optimizer(model: TunedModel, settings: TuneSettings) -> torch.optim.Optimizer:
+    """Return the optimiser of all weights; a group's ``scale`` is the factor of its learning rate.
+
+    Layers are those the backbone tells, counted from the head, whose factor is 1.
+    """
+    backbone = getattr(model.encoder, "backbone", None)
+    layers = backbone.layers() if isinstance(backbone, Backbone) else []
+    place = {id(weight): number for number, layer in enumerate(layers) for weight in layer}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        scale = settings.layer_decay ** (len(layers) - place.get(id(weight), len(layers)))
+        groups.setdefault((scale, settings.decay_all or decays(name, weight)), []).append(weight)
+    made: list[dict[str, Any]] = [
+        {"params": weights, "scale": scale, "weight_decay": settings.weight_decay if decayed else 0.0}
+        for (scale, decayed), weights in groups.items()
+    ]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(made, lr=settings.lr, betas=(settings.betas[0], settings.betas[1]))
+    return torch.optim.SGD(made, lr=settings.lr, momentum=settings.momentum)
 
 
 def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Outcome:
-    """Train a fresh copy of the encoder and a linear layer on some clips and score the test clips.
+    """Train a fresh copy of the encoder and a classifier on some clips and score the test clips.
 
-    All weights are trained, clips are not augmented, the last partial batch is kept. The draws (initial
-    layer, order of clips, dropout) depend on the task's seed alone.
+    All weights are trained, the last partial batch is kept. The draws (initial weights, order and views of clips,
+    dropout) depend on the task's seed alone.
 
     Args:
-        task: The task.
+        task: The task; `misfit` has nothing against it.
         rows: Rows of the clips to train on, int64 (n,).
         settings: Settings.
         name: What the progress display calls this.
 
     Returns:
-        Scores after the last epoch; the variant is the mode.
+        Scores after the last epoch.
 
     Raises:
         DivergedError: The loss stopped being finite.
         RunError: In eval mode the encoder's statistics moved.
+        SettingError: A head with batch norm is to be trained on one clip.
     """
+    if settings.head == "joints" and len(rows) < 2:
+        raise SettingError("The head joints has a batch norm, which needs more than one training clip.")
     # Building and dropout draw from torch's own generators; they are put back afterwards.
     with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
         torch.manual_seed(task.seed)
@@ -55,39 +203,38 @@ def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str)
 def _tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Outcome:
     draws = torch.Generator().manual_seed(task.seed)
     encoder = task.new_encoder().requires_grad_(True)
-    clips, tests = task.clips(rows), task.clips(task.test_rows)
+    clips, tests = task.clips(rows, settings.view), task.clips(task.test_rows)
     labels, test_labels = task.labels(rows).to(task.device), task.test_labels.to(task.device)
-    with torch.no_grad():
-        dim = encoder(clips.batch(torch.zeros(1, dtype=torch.int64))).shape[1]
-        head = nn.Linear(dim, task.num_classes)
-        head.weight.normal_(0, settings.init_std, generator=draws)
-        head.bias.zero_()
-    head.to(task.device)
+    model = TunedModel(encoder, _head(encoder, tests, task.num_classes, settings, draws)).to(task.device)
+    if settings.drop_path:
+        cast(FeatureEncoder, encoder).backbone.set_drop_path(settings.drop_path)
     statistics = {key: value.clone() for key, value in encoder.named_buffers()}
-    optimiser = torch.optim.SGD(
-        [*encoder.parameters(), *head.parameters()],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )
+    optimiser = make_optimizer(model, settings)
     best: Best | None = None
-    scores = torch.empty(0)
+    scores, step = torch.empty(0), 0
     task.progress.start(f"{task.subject.kind}: {name}", settings.epochs * len(rows))
     for epoch in range(1, settings.epochs + 1):
         encoder.train(settings.mode == "train")
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate(epoch)
-        order = torch.randperm(len(rows), generator=draws)
-        for batch in _batches(order, settings):
-            loss = F.cross_entropy(head(encoder(clips.batch(batch))), labels[batch.to(task.device)])
+        model.head.train()
+        clips.epoch = epoch - 1
+        batches = _batches(torch.randperm(len(rows), generator=draws), settings)
+        for batch in batches:
+            for group in optimiser.param_groups:
+                group["lr"] = settings.rate(step, len(batches)) * group["scale"]
+            loss = F.cross_entropy(
+                model(clips.batch(batch)),
+                labels[batch.to(task.device)],
+                label_smoothing=settings.label_smoothing,
+            )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            step += 1
             task.progress.advance(len(batch))
         if not torch.isfinite(loss):
             raise DivergedError(name, epoch, settings.lr)
         if settings.evaluates(epoch):
-            scores = _scores(encoder, head, tests, task.batch_size)
+            scores = _scores(model, tests, task.batch_size)
             top1 = metrics.topk(scores, test_labels, 1)
             task.progress.status(epoch=epoch, loss=float(loss.detach()))
             if best is None or top1 > best.top1:
@@ -99,24 +246,41 @@ def _tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str
             raise RunError(
                 f"The encoder's '{moved[0]}' moved in eval mode; statistics must stay as they were."
             )
-    return Outcome(scores.float().cpu(), settings.mode, best=best, train_rows=rows)
+    return Outcome(scores.float().cpu(), variant(settings), best=best, train_rows=rows)
+
+
+@torch.no_grad()
+def _head(
+    encoder: nn.Module, clips: Clips, classes: int, settings: TuneSettings, draws: torch.Generator
+) -> nn.Module:
+    """Return an untrained classifier on the encoder, on the CPU."""
+    if settings.head == "joints":
+        backbone = cast(FeatureEncoder, encoder).backbone
+        joints, dim = backbone.token_joints, backbone.feature_dim
+        return JointHead(joints, dim, settings.head_hidden, classes, settings.token_dropout, draws)
+    dim = encoder(clips.batch(torch.zeros(1, dtype=torch.int64))).shape[1]
+    head = nn.Linear(dim, classes)
+    head.weight.normal_(0, settings.init_std, generator=draws)
+    head.bias.zero_()
+    return head
 
 
 def _batches(order: Tensor, settings: TuneSettings) -> list[Tensor]:
     """Return the epoch's batches of indices; the last may be partial.
 
-    In train mode a single clip left over joins the batch before it, since one clip has no statistics.
+    Where batch statistics are taken a single clip left over joins the batch before it, since it has none.
     """
+    normed = settings.mode == "train" or settings.head == "joints"
     batches = list(order.split(settings.batch_size))  # type: ignore[no-untyped-call]
-    if settings.mode == "train" and len(batches) > 1 and len(batches[-1]) == 1:
+    if normed and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
 
 
 @torch.no_grad()
-def _scores(encoder: nn.Module, head: nn.Module, clips: Clips, batch_size: int) -> Tensor:
+def _scores(model: nn.Module, clips: Clips, batch_size: int) -> Tensor:
     """Return the scores of clips, (n, classes), in eval mode."""
-    encoder.eval()
+    model.eval()
     index = torch.arange(len(clips))
-    parts = [head(encoder(clips.batch(part))) for part in index.split(batch_size)]  # type: ignore[no-untyped-call]
+    parts = [model(clips.batch(part)) for part in index.split(batch_size)]  # type: ignore[no-untyped-call]
     return torch.cat(parts)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from skeltools.datasets.contract import NEITHER, PARTITIONS, TEST, TRAIN
 from skeltools.errors import DataError, SettingError, counted
 from skeltools.formats.recording import Recording
 from skeltools.preparation.chain import OF_CHAIN, Chain, Prepared, apply
@@ -100,7 +102,7 @@ def derive(
             labels=file.labels[rows].tolist(),
             columns=_columns(file, rows, found),
             digests=np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32),
-            train=training_flags(file, rows),
+            sides=sides_of(file, rows),
             excluded=sorted(excluded),
             settings=chain.settings(),
             prep=prep_name,
@@ -119,14 +121,15 @@ def derive(
 _NOTHING = np.zeros(0, np.float32)
 
 
-def training_flags(file: ClipFile, rows: Iterable[int]) -> dict[str, np.ndarray]:
-    """Return, for each split, whether each of `rows` is on its training side."""
-    flags = {}
+def sides_of(file: ClipFile, rows: Iterable[int]) -> dict[str, NDArray[np.int8]]:
+    """Return, for each split, the side of each of `rows`, int8 (n,)."""
+    found = {}
     for split in file.splits:
-        train = np.zeros(len(file), bool)
-        train[file.rows(split, "train")] = True
-        flags[split] = train[list(rows)]
-    return flags
+        sides = np.full(len(file), NEITHER, np.int8)
+        for part, side in zip(PARTITIONS, (TRAIN, TEST), strict=True):
+            sides[file.rows(split, part)] = side
+        found[split] = sides[list(rows)]
+    return found
 
 
 def _columns(

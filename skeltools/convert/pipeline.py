@@ -30,12 +30,12 @@ from skeltools.convert.plan import (
     read_unit,
 )
 from skeltools.datasets import registry as datasets
-from skeltools.datasets.registry import Dataset
-from skeltools.errors import FormatError, OutputError, SourceError
+from skeltools.datasets.contract import NEITHER, TEST, TRAIN, Dataset
+from skeltools.errors import FormatError, OutputError, SkeltoolsError, SourceError
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, list_entries, stream
-from skeltools.preparation.chain import BASE, Chain, apply, choose
+from skeltools.preparation.chain import BASE, LATER, Chain, apply, choose
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved
 from skeltools.skeletons import Form, plausible
@@ -44,6 +44,7 @@ from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
 from skeltools.store.spool import (
     CLIPS,
+    DAMAGED,
     MOTION,
     SPOOL_LAYOUT,
     Done,
@@ -51,6 +52,7 @@ from skeltools.store.spool import (
     Results,
     Spool,
     UnitResult,
+    check_ours,
     folder_of,
     forget,
     new_raw_file,
@@ -199,6 +201,7 @@ def convert(
         forget(folder)
         return summary
     check_output(out, replace, *sources)
+    check_ours(folder)
     if folder.exists() and not (resume or replace):
         raise OutputError(
             f"A conversion to {out} was interrupted. Use --resume to continue it or --replace to start over."
@@ -214,10 +217,11 @@ def convert(
     job = Job(dataset.name, chain, folder, room, compiled, skip_damaged, keep_raw, reading)
     header = _header(job, plan)
     results = Results(len(plan.units), len(plan.names), keep_raw)
+    stamps = [_stamp(unit) for unit in plan.units]
     spool = (
-        Spool.resume(folder, header, job.clip_bytes, raw_bytes(job.form.joints), room, results)
+        Spool.resume(folder, header, job.clip_bytes, raw_bytes(job.form.joints), room, results, stamps)
         if resume and folder.exists() and not replace
-        else Spool.begin(folder, header, results)
+        else Spool.begin(folder, header, results, stamps)
     )
     try:
         _work_off(job, plan, spool, workers, progress)
@@ -225,10 +229,10 @@ def convert(
         if not len(rows):
             raise _nothing(shown, dataset, contents.excluded)
         _write(out, contents, rows, len(plan.names), job)
-    except Exception as error:
+    except Exception:
         done = results.count
-        if done and isinstance(error, (OSError, OutputError, SourceError, pool.WorkerError)):
-            spool.close()  # a full disk, a file out of reach, too little memory: the work done is kept
+        if done:  # whatever it was: a damaged file, a full disk, too little memory
+            spool.close()
             progress.message(
                 f"{done:,} of {len(plan.names):,} clips are done and kept. When the cause is gone, run the "
                 "same command with --resume to continue."
@@ -250,10 +254,10 @@ def convert(
         clips=len(rows),
         excluded=reason_counts(contents.excluded),
         splits={
-            split: (int(train.sum()), int(len(train) - train.sum()))
-            for split, train in contents.train.items()
+            split: (int((sides == TRAIN).sum()), int((sides == TEST).sum()))
+            for split, sides in contents.sides.items()
         },
-        official={split: dataset.counts[split] for split in contents.train if split in dataset.counts},
+        official={split: dataset.counts[split] for split in contents.sides if split in dataset.counts},
         notes=[note.text for note in contents.notes],
     )
 
@@ -268,7 +272,7 @@ def _finished(
             **{f"chain.{key}": value for key, value in asdict(METRES).items()},
             **{f"chain.{key}": value for key, value in settings.items()},
         }
-        there = {**{f"chain.{key}": value for key, value in asdict(METRES).items()}, **file.attrs}
+        there = {**LATER, **{f"chain.{key}": value for key, value in asdict(METRES).items()}, **file.attrs}
         differs = [key for key, value in wanted.items() if there.get(key) != value]
         if differs:
             raise OutputError(
@@ -308,18 +312,23 @@ def _header(job: Job, plan: Plan) -> dict[str, Any]:
     """Say what makes two conversions the same, so that one may continue the other."""
     listing = hashlib.sha256()
     for unit in plan.units:
-        entry = unit.entry
-        copies = [(copy.path, copy.size, copy.stamp) for copy in unit.copies]
-        listing.update(repr((entry.path, entry.size, entry.stamp, unit.spans, copies)).encode())
+        copies = [copy.path for copy in unit.copies]
+        listing.update(repr((unit.entry.path, unit.spans, copies)).encode())
     listing.update(repr((plan.names, plan.labels, plan.small, sorted(plan.train.items()))).encode())
     return {
         "dataset": job.dataset,
         "settings": job.settings(),
         "raw": job.keep_raw,
-        "handling of damaged files": job.skip,
+        DAMAGED: job.skip,
         "layout": SPOOL_LAYOUT,
         "source": listing.hexdigest(),
     }
+
+
+def _stamp(unit: Unit) -> str:
+    """Return what differs when a raw file or a copy of it is another one than before."""
+    files = [(entry.path, entry.size, entry.stamp) for entry in (unit.entry, *unit.copies)]
+    return sha256(repr(files).encode())[:16]
 
 
 def _work_off(job: Job, plan: Plan, spool: Spool, workers: int, progress: Progress) -> None:
@@ -389,7 +398,13 @@ class _Worker:
         self._raw = new_raw_file(job.spool) if job.keep_raw else None
 
     def __call__(self, batch: list[Work]) -> list[UnitResult]:
-        return [self._unit(work) for work in batch]
+        done: list[UnitResult] = []
+        for work in batch:
+            try:
+                done.append(self._unit(work))
+            except SkeltoolsError as fault:
+                raise pool.Halted(done, fault) from None
+        return done
 
     def _unit(self, work: Work) -> UnitResult:
         """Read a raw file, or the first of its copies that can be read, and prepare its clips."""
@@ -489,7 +504,10 @@ def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Content
         labels=[plan.labels[row] for row in places],
         columns=columns,
         digests=results.digests[rows],
-        train={split: np.array(train, bool)[rows] for split, train in plan.train.items()},
+        sides={
+            split: np.array([NEITHER if side is None else side for side in train], np.int8)[rows]
+            for split, train in plan.train.items()
+        },
         excluded=sorted(excluded),
         settings=job.settings(),
         prep=prep_name,

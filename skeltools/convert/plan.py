@@ -6,11 +6,11 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
-from skeltools.datasets.registry import Dataset, NtuName, incomplete_ntu_clips, parse_ntu_name
+from skeltools.datasets.contract import Dataset, Naming
 from skeltools.errors import FormatError, SourceError
-from skeltools.formats import irds, ntu, pku
+from skeltools.formats import irds, ntu, nwucla, pku
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, read_all
 from skeltools.preparation.chain import Chain
@@ -71,7 +71,7 @@ class Plan:
         names: Clip names, sorted; a clip's index counts here.
         labels: 0-based labels.
         columns: Further columns by name, whole numbers or texts, one entry a clip.
-        train: For each split, whether each clip is on its training side.
+        train: For each split, whether each clip is on its training side; None for a clip on neither.
         units: The raw files, in the order of their first clips.
         excluded: What is left out already, each with its reason.
         notes: What the user should know, counted.
@@ -81,7 +81,7 @@ class Plan:
     names: list[str]
     labels: list[int]
     columns: dict[str, Sequence[int] | Sequence[str]]
-    train: dict[str, list[bool]]
+    train: Mapping[str, Sequence[bool | None]]
     units: Sequence[Unit]
     excluded: list[Excluded] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -160,7 +160,8 @@ def make_plan(dataset: Dataset, entries: list[Entry], source: str, chain: Chain,
         SourceError: There is no raw file of the dataset's format.
         FormatError: A file name, label file or split file is faulty.
     """
-    return _PLANNERS[dataset.format](_Task(dataset, entries, source, chain, skip))
+    task = _Task(dataset, entries, source, chain, skip)
+    return _plan_named(task) if dataset.namings else _plan_pku(task)
 
 
 def read_unit(dataset: Dataset, unit: Unit, data: bytes, coordinates: str = "m") -> list[Recording]:
@@ -181,53 +182,74 @@ def read_unit(dataset: Dataset, unit: Unit, data: bytes, coordinates: str = "m")
     return [replace(found, coords=plausible.in_metres(found.coords, coordinates)) for found in recordings]
 
 
-def _plan_ntu(task: _Task) -> Plan:
-    dataset = task.dataset
-    files = [entry for entry in task.entries if entry.suffix == ntu.SUFFIX]
-    rest = (entry for entry in task.entries if entry.suffix != ntu.SUFFIX)
-    task.pass_over(rest, lambda name: parse_ntu_name(name.upper()) is not None, f"NAME{ntu.SUFFIX}")
-    if not files:
-        named = f" ({task.unnamed[0]} looks like one: rename it)" if task.unnamed else ""
-        raise SourceError(
-            f"{task.source} holds no {ntu.SUFFIX} file, of which {dataset.name} consists{named}."
-        )
-    incomplete = incomplete_ntu_clips() if dataset.format == "ntu" else frozenset()
+def _plan_named(task: _Task) -> Plan:
+    """Plan files of one clip each, whose names say what they are."""
+    naming, dataset = _naming(task), task.dataset
     kept: dict[str, Entry] = {}
     copies: dict[str, tuple[Entry, ...]] = {}
-    excluded = task.excluded
-    for entry in files:
+    rest: list[Entry] = []
+    clips: dict[str, Any] = {}
+    for entry in task.entries:
         name = entry.stem
-        clip = parse_ntu_name(name)
+        clip = naming.parse(name) if entry.suffix == naming.suffix else None
         if clip is None:
-            problem = "the file name is not a clip name such as S001C001P001R001A001."
-            task.damaged(entry, FormatError(entry.path, problem))
-        elif clip.setup not in dataset.setups:
-            excluded.append(Excluded(name, f"outside: setup {clip.setup} is not in {dataset.name}"))
-        elif not 1 <= clip.action <= len(dataset.classes):
-            excluded.append(Excluded(name, f"outside: action {clip.action} is not in {dataset.name}"))
+            if entry.suffix == naming.suffix and naming.like(name):
+                task.damaged(entry, FormatError(entry.path, f"the file name is not {naming.wrong}."))
+            else:
+                rest.append(entry)
         elif name in kept:
             copies[name] = (*copies.get(name, ()), entry)
-        elif name in incomplete:
-            excluded.append(Excluded(name, "incomplete"))
+        elif why := dataset.outside(clip):
+            task.excluded.append(Excluded(name, why))
         else:
-            kept[name] = entry
+            kept[name], clips[name] = entry, clip
+    task.pass_over(rest, lambda name: _is_clip(naming, name), naming.called)
     names = sorted(kept)
-    clips = [clip for clip in map(parse_ntu_name, names) if clip is not None]
-    train = {split: list(map(rule, clips)) for split, rule in dataset.train.items()}
-    if task.chain.splits == "camera" and dataset.format == "ntu":
-        train.setdefault("xview", [clip.camera in (2, 3) for clip in clips])
+    found = [clips[name] for name in names]
+    rules = {**dataset.other_train.get(task.chain.splits, {}), **dataset.train}
     return Plan(
         names=names,
-        labels=[clip.action - 1 for clip in clips],
-        columns={
-            column: [getattr(clip, column) for clip in clips]
-            for column in ("subject", "camera", "setup", "replication")
-        },
-        train=train,
+        labels=[clip.label for clip in found],
+        columns={column: [getattr(clip, column) for clip in found] for column in naming.columns},
+        train={split: list(map(rule, found)) for split, rule in rules.items()},
         units=_one_each(names, kept, copies),
-        excluded=excluded,
+        excluded=task.excluded,
         notes=task.notes(),
     )
+
+
+def _naming(task: _Task) -> Naming:
+    """Return how the source's files are called, of the ways that the dataset knows."""
+    dataset, source = task.dataset, task.source
+    ours = [item for item in dataset.namings if any(entry.suffix == item.suffix for entry in task.entries)]
+    there = [item for item in ours if any(_begins(item, entry) for entry in task.entries)] or ours[:1]
+    if len(there) == 1:
+        return there[0]
+    if there:
+        both = " and ".join(item.suffix for item in there)
+        raise SourceError(
+            f"{source} holds {both} files of {dataset.title}, which may be the same clips. Give one kind."
+        )
+    first, *others = (item.suffix for item in dataset.namings)
+    if others:
+        raise SourceError(
+            f"{source} holds neither {first} files of {dataset.title} nor {', '.join(others)} files of it."
+        )
+    wrong = next((entry.inside for entry in task.entries if _is_clip(dataset.namings[0], entry.name)), "")
+    named = f" ({wrong} looks like one: rename it)" if wrong else ""
+    raise SourceError(f"{source} holds no {first} file, of which {dataset.name} consists{named}.")
+
+
+def _begins(naming: Naming, entry: Entry) -> bool:
+    """Tell whether a file is called as a clip is, or so that it seems meant to be."""
+    name = entry.stem
+    return entry.suffix == naming.suffix and (naming.parse(name) is not None or naming.like(name))
+
+
+def _is_clip(naming: Naming, name: str) -> bool:
+    """Tell whether a file is called as a clip is, but for its extension, its case or what marks a copy."""
+    stem = _COPY.sub("", name.partition(".")[0])
+    return any(naming.parse(text) is not None for text in (stem, stem.upper(), stem.lower()))
 
 
 def duplicate(copy: Entry, kept: Entry, data: bytes, other: bytes | None = None) -> str:
@@ -281,64 +303,15 @@ def _read_ntu(unit: Unit, data: bytes) -> list[Recording]:
     return [ntu.read(data, unit.entry.path)]
 
 
-def _plan_irds(task: _Task) -> Plan:
-    raw = [entry for entry in task.entries if entry.suffix == ".txt"]
-    converted = [entry for entry in task.entries if entry.suffix == ntu.SUFFIX]
-    if converted and not any(irds.parse_name(entry.stem) for entry in raw):
-        return _plan_ntu(task)
-    if not raw:
-        raise SourceError(
-            f"{task.source} holds neither .txt files of IntelliRehabDS nor {ntu.SUFFIX} copies of them."
-        )
-    if converted:
-        raise SourceError(
-            f"{task.source} holds raw .txt files and {ntu.SUFFIX} copies, which may be the same clips. "
-            "Give one kind."
-        )
-    kept: dict[str, Entry] = {}
-    copies: dict[str, tuple[Entry, ...]] = {}
-    rest = [entry for entry in task.entries if entry.suffix != ".txt"]
-    for entry in raw:
-        if irds.parse_name(entry.stem) is None:
-            if not irds.RECORDING.match(entry.stem):
-                rest.append(entry)
-                continue
-            problem = "the file name is not SUBJECT_DATE_GESTURE_REPETITION_CORRECT_POSITION."
-            task.damaged(entry, FormatError(entry.path, problem))
-        elif entry.stem in kept:
-            copies[entry.stem] = (*copies.get(entry.stem, ()), entry)
-        else:
-            kept[entry.stem] = entry
-    task.pass_over(
-        rest,
-        lambda name: irds.parse_name(name) is not None,
-        "SUBJECT_DATE_GESTURE_REPETITION_CORRECT_POSITION.txt",
-    )
-    names = sorted(kept)
-    clips = [clip for clip in map(irds.parse_name, names) if clip is not None]
-    people = [NtuName(0, 0, clip.subject, clip.repetition, clip.gesture + 1) for clip in clips]
-    return Plan(
-        names=names,
-        labels=[clip.gesture for clip in clips],
-        columns={
-            "subject": [clip.subject for clip in clips],
-            "date": [clip.date for clip in clips],
-            "replication": [clip.repetition for clip in clips],
-            "correct": [clip.correct for clip in clips],
-            "position": [clip.position for clip in clips],
-        },
-        train={split: list(map(rule, people)) for split, rule in task.dataset.train.items()},
-        units=_one_each(names, kept, copies),
-        excluded=task.excluded,
-        notes=task.notes(),
-    )
-
-
 def _read_irds(unit: Unit, data: bytes) -> list[Recording]:
     if unit.entry.suffix == ntu.SUFFIX:
         return _read_ntu(unit, data)
     frames, dropped = irds.read(data, unit.entry.path)
     return [Recording.from_columns(frames, (("lines-dropped", dropped),) if dropped else ())]
+
+
+def _read_nwucla(unit: Unit, data: bytes) -> list[Recording]:
+    return [nwucla.read(data, unit.entry.path, unit.entry.stem)]
 
 
 _Files = dict[str, list[Entry]]
@@ -544,9 +517,9 @@ def _read_pku(unit: Unit, data: bytes) -> list[Recording]:
     ]
 
 
-_PLANNERS: dict[str, Callable[[_Task], Plan]] = {"ntu": _plan_ntu, "pku": _plan_pku, "irds": _plan_irds}
 _READERS: dict[str, Callable[[Unit, bytes], list[Recording]]] = {
     "ntu": _read_ntu,
     "pku": _read_pku,
     "irds": _read_irds,
+    "nwucla": _read_nwucla,
 }

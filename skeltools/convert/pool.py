@@ -23,6 +23,19 @@ class WorkerError(SkeltoolsError):
     """A worker process ended in a way it never should, such as being killed for its memory."""
 
 
+class Halted(Exception):
+    """A batch came to a fault; what was done of it before is no less done.
+
+    Attributes:
+        done: Its results up to there, yielded like those of a whole batch.
+        fault: What is raised in the end.
+    """
+
+    def __init__(self, done: Any, fault: SkeltoolsError) -> None:
+        super().__init__(done, fault)
+        self.done, self.fault = done, fault
+
+
 def run(
     batches: Iterable[Any],
     make: Callable[..., Callable[[Any], Any]],
@@ -45,7 +58,12 @@ def run(
     if workers <= 1:
         work = make(*arguments)
         for batch in batches:
-            yield work(batch)
+            try:
+                found = work(batch)
+            except Halted as halted:
+                yield halted.done
+                raise halted.fault from None
+            yield found
         return
     context = multiprocessing.get_context("spawn")
     lines: dict[Connection, Any] = {}
@@ -84,6 +102,9 @@ def _share_out(batches: Iterator[Any], lines: dict[Connection, Any]) -> Iterator
                 raise _died(lines[line]) from None
             index = under_way[line].popleft()
             if kind == "error":
+                if isinstance(value, Halted):
+                    yield value.done
+                    value = value.fault
                 if failure is None or index < failure[0]:
                     failure = (index, value)
                 continue
@@ -135,7 +156,7 @@ def _serve(line: Connection, make: Callable[..., Callable[[Any], Any]], argument
             try:
                 work = work or make(*arguments)
                 answer = ("done", work(batch))
-            except SkeltoolsError as error:
+            except (SkeltoolsError, Halted) as error:
                 answer = ("error", error)
             except OSError as error:
                 answer = ("error", OSError(error.errno, error.strerror, error.filename))

@@ -96,3 +96,26 @@ def draw(
     for _, start, count in zip(classes, starts.tolist(), counts.tolist(), strict=True):
         taken += ranked[start : start + quota(fraction, count)]
     return np.array(sorted(taken), np.int64)
+
+
+def draw_plain(
+    names: Sequence[str], rows: NDArray[np.int64], fraction: float, seed: int
+) -> NDArray[np.int64]:
+    """Draw a subset of some clips whatever their classes: the ``fraction * n``, rounded down, with the smallest `rank`.
+
+    A class may get no clip. See `draw`.
+
+    Raises:
+        SettingError: The fraction is not in (0, 1], or of no clip.
+    """
+    import numpy as np
+
+    if not 0 < fraction <= 1:
+        raise SettingError(f"A share of labels lies above 0 and up to 1, not {fraction}.")
+    count = int(Fraction(str(fraction)) * len(rows))
+    if count == 0:
+        raise SettingError(
+            f"{percent_name(fraction)} % of {len(rows)} training clips is none. Raise the share."
+        )
+    ranked = sorted(rows.tolist(), key=lambda row: rank(names[row], seed))
+    return np.array(sorted(ranked[:count]), np.int64)

@@ -106,8 +106,8 @@ def import_arrays(
         labels=arrays.labels,
         columns=columns,
         digests=np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32),
-        train={
-            split: np.array([name in train for name in arrays.names], bool)
+        sides={
+            split: np.array([name in train for name in arrays.names], np.int8)
             for split, train in arrays.train.items()
         },
         excluded=arrays.excluded,

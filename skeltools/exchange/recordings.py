@@ -1,7 +1,7 @@
 """One recording from a file in any form that skeltools reads: raw texts, arrays, annotations.
 
-Raw texts are of Kinect v2. Arrays name no skeleton: theirs is the one that is asked for, which only the number of
-joints can contradict.
+Raw texts have the skeleton of their dataset: Kinect v1 in NW-UCLA, else v2. Arrays name no skeleton: theirs is the
+one that is asked for, which only the number of joints can contradict.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.datasets import nwucla as nwucla_names
 from skeltools.errors import FormatError, SourceError, counted, did_you_mean
 from skeltools.files import kinds, pickles
 from skeltools.files.arrays import open_array
 from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
-from skeltools.formats import irds, ntu, pku
+from skeltools.formats import irds, ntu, nwucla, pku
 from skeltools.formats.recording import Recording
 from skeltools.skeletons import Form, Skeleton, load, plausible
 
@@ -30,10 +31,12 @@ body slowest."""
 MOST_BODIES = 8
 """An axis of more is not taken for bodies unless the order of axes is named."""
 
-WANTED = "Give an NTU .skeleton file, a PKU-MMD or IntelliRehabDS .txt file, a .npy or .npz array, or a pyskl pickle."
+WANTED = (
+    "Give an NTU .skeleton file, a PKU-MMD or IntelliRehabDS .txt file, NW-UCLA's .json, a .npy or .npz array, or a "
+    "pyskl pickle."
+)
 
 _REMEDIES = dict.fromkeys((Kind.EMPTY, Kind.FOLDER, Kind.SPECIAL, Kind.UNKNOWN), WANTED) | {
-    Kind.JSON: WANTED,
     Kind.OURS: "Its clips are prepared; a protocol's record holds their scores. Give a recording.",
 }
 _PREPARED = (
@@ -102,7 +105,7 @@ def _recording(
             name, values, order, notes = _array(path, kind, form, clip)
             recording, told = _columns(path, values, axes or order, form)
             return name, recording, notes + told
-        texts = (Kind.TEXT, Kind.BOM, Kind.UTF16)
+        texts = (Kind.TEXT, Kind.BOM, Kind.UTF16, Kind.JSON)
         if kind in texts or (path.suffix == ntu.SUFFIX and kind not in (Kind.FOLDER, Kind.SPECIAL)):
             return "", *_text(path, path.read_bytes(), form)
     except FileNotFoundError:
@@ -113,7 +116,9 @@ def _recording(
 
 
 def _text(path: Path, data: bytes, form: Form) -> tuple[Recording, tuple[str, ...]]:
-    """Read a raw text: NTU by its suffix, IntelliRehabDS by its first line, else PKU-MMD."""
+    """Read a raw text: NTU and NW-UCLA by their suffix, IntelliRehabDS by its first line, else PKU-MMD."""
+    if path.suffix == nwucla_names.NAMING.suffix:
+        return _json(path, data, form)
     _same_skeleton(path, load("kinect2"), form.skeleton)
     if path.suffix == ntu.SUFFIX:
         return ntu.read(data, str(path)), ()
@@ -124,6 +129,15 @@ def _text(path: Path, data: bytes, form: Form) -> tuple[Recording, tuple[str, ..
         )
         return Recording.from_columns(frames), (lines,) if dropped else ()
     return Recording.from_columns(pku.parse_skeleton(data, str(path))), ()
+
+
+def _json(path: Path, data: bytes, form: Form) -> tuple[Recording, tuple[str, ...]]:
+    naming = nwucla_names.NAMING
+    if naming.parse(path.stem) is None:
+        raise FormatError(path, f"NW-UCLA's files are named {naming.called}. Name it as its file_name says.")
+    found = nwucla.read(data, str(path), path.stem)
+    _same_skeleton(path, load("kinect1"), form.skeleton)
+    return found, ()
 
 
 def _same_skeleton(path: Path, found: Skeleton, need: Skeleton) -> None:

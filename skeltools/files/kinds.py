@@ -55,8 +55,7 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.GZIP: "Unpack it with gunzip and give what is inside.",
     Kind.ARCHIVE: "Unpack it and give what is inside.",
     Kind.TORCH: "If it holds weights, use 'skeltools import-weights'.",
-    Kind.SAFETENSORS: "If it holds weights, load them with safetensors.torch.load_file and save them with "
-    "torch.save for 'skeltools import-weights'.",
+    Kind.SAFETENSORS: "If it holds weights, use 'skeltools import-weights'.",
     Kind.PICKLE: "If it holds clips, use 'skeltools import'.",
     Kind.NPY: "If it holds clips, use 'skeltools import' with the folder it lies in.",
     Kind.NPZ: "If it holds clips, use 'skeltools import'.",

@@ -3,11 +3,13 @@
 A checkpoint is a zip archive with one pickle and one member a storage, or, from torch before 1.6, a row of
 pickles followed by the storages. The pickle is read here first, by a machine that builds nothing: it notes
 which storages and tensors the file speaks of. Only when each of them is covered by bytes of the file does
-`torch.load`, weights only, read it.
+`torch.load`, weights only, read it. An ``argparse.Namespace``, as training scripts keep their options in, is
+data like a dictionary. Files of safetensors are read too.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import math
 import pickle
@@ -22,7 +24,7 @@ import torch
 from torch import Tensor
 
 from skeltools.errors import RunError
-from skeltools.files import kinds
+from skeltools.files import kinds, safetensors
 from skeltools.files.kinds import Kind
 from skeltools.files.pickles import Clipped, Machine
 
@@ -62,6 +64,12 @@ class _Storage:
 
 class _Tensor:
     """A tensor that the pickle speaks of."""
+
+    __slots__ = ()
+
+
+class _Options:
+    """An ``argparse.Namespace`` that the pickle makes: attributes, no code."""
 
     __slots__ = ()
 
@@ -116,10 +124,10 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch", "Size"): _size,
     **{("torch", name): _Kind(size) for name, size in _SIZES.items()},
     ("torch.storage", "UntypedStorage"): _Kind(1),
+    ("argparse", "Namespace"): _Options,
 }
 _CALLED = (_ordered, _tensor, _tensor_1, _parameter, _size)
 _REMEDIES = {
-    Kind.SAFETENSORS: "Load it with safetensors.torch.load_file and save that with torch.save.",
     Kind.NPZ: "Make tensors of its arrays and save them with torch.save.",
     Kind.OURS: "It holds clips; give weights.",
     Kind.HDF5: "Make tensors of its arrays and save them with torch.save.",
@@ -137,6 +145,7 @@ class _Reader(Machine):
     def __init__(self, file: Any, length: int) -> None:
         super().__init__(file, length)
         self.storages: dict[str, _Storage] = {}
+        self.options = False
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _DTYPES:
@@ -168,8 +177,21 @@ class _Reader(Machine):
 
     dispatch[pickle.REDUCE[0]] = load_reduce
 
+    def load_newobj(self) -> None:
+        arguments = self.stack.pop()
+        if self.stack[-1] is not _Options or arguments != ():
+            _refuse("it builds something else than argparse.Namespace")
+        self.stack[-1] = _Options()
+        self.options = True
+
+    dispatch[pickle.NEWOBJ[0]] = load_newobj
+
     def load_build(self) -> None:
         state = self.stack.pop()
+        if isinstance(self.stack[-1], _Options):
+            if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+                _refuse("options that are no table of names")
+            return
         # A state dict carries its modules' versions as an attribute.
         known = isinstance(self.stack[-1], OrderedDict) and isinstance(state, dict)
         if not known or set(state) - {"_metadata"}:
@@ -178,7 +200,8 @@ class _Reader(Machine):
     dispatch[pickle.BUILD[0]] = load_build
 
 
-def _check_zip(path: Path) -> None:
+def _check_zip(path: Path) -> bool:
+    """Check a zip archive; tell whether its pickle holds an ``argparse.Namespace``."""
     length = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -205,6 +228,7 @@ def _check_zip(path: Path) -> None:
         held, need = sizes.get(f"{root}data/{storage.key}", -1), storage.count * storage.size
         if held < need:
             _refuse(f"storage '{storage.key:.40}' of {need:,} bytes, {max(held, 0):,} are there")
+    return reader.options
 
 
 def _begins(file: Any, length: int) -> bool:
@@ -215,8 +239,11 @@ def _begins(file: Any, length: int) -> bool:
         return False
 
 
-def _check_rows(path: Path) -> None:
-    """Check a file of torch before 1.6: magic number, protocol, system, content, keys, storages."""
+def _check_rows(path: Path) -> bool:
+    """Check a file of torch before 1.6: magic number, protocol, system, content, keys, storages.
+
+    Tells whether it holds an ``argparse.Namespace``.
+    """
     length = path.stat().st_size
     with Clipped(path) as file:
         if not _begins(file, length):
@@ -227,9 +254,13 @@ def _check_rows(path: Path) -> None:
         need = sum(8 + storage.count * storage.size for storage in reader.storages.values())
         if need > length - file.tell():
             _refuse(f"storages of {need:,} bytes, {length - file.tell():,} are left in the file")
+    return reader.options
 
 
-_HEAD = re.compile(r"(?:.*\.)?(?:fc|cls|clf|classifier|linear|head|(?:head|classifier)\.(?:fc\.)?\d)\.weight")
+_HEAD = re.compile(
+    r"(?:.*\.)?(?:fc|cls|clf|classifier|linear|head|(?:head|classifier)\.(?:fc\.)?\d|head\.fc2)"
+    r"\.weight"
+)
 """What a classifier's linear map is called; the layers of a projection are numbered."""
 
 
@@ -280,14 +311,14 @@ def load(path: Path, what: str, remedy: str) -> Any:
     """
     try:
         kind = kinds.tell(path)
+        if kind is Kind.SAFETENSORS:
+            return safetensors.read(path)
         if kind not in (Kind.TORCH, Kind.ZIP, Kind.PICKLE, Kind.UNKNOWN):
             raise RunError(f"{path} is not a readable {what}{kinds.but(kind, remedy, _REMEDIES)}")
         with path.open("rb") as file:
             start = file.read(4)
-        if start == b"PK\x03\x04":
-            _check_zip(path)
-        else:
-            _check_rows(path)
+        if (_check_zip if start == b"PK\x03\x04" else _check_rows)(path):
+            torch.serialization.add_safe_globals([argparse.Namespace])
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path} does not exist.") from None

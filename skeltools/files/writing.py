@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -52,14 +54,34 @@ def replacing(path: Path, tidy: bool = True) -> Iterator[Path]:
         part = place / path.name
         try:
             yield part
-            _flush(part)
-            with held_back():
-                _exchange(path, part)
-            sync_folder(path.absolute().parent)
+            exchange(path, part)
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise OutputError(no_room(path, error)) from error
             raise
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path` for a folder to build; `exchange` puts it in place. It is gone afterwards.
+
+    Raises:
+        OutputError: The folder of `path` cannot be written.
+    """
+    with _private(path, True) as place:
+        yield place / path.name
+
+
+def exchange(path: Path, part: Path) -> None:
+    """Flush a folder made in `beside` and let it and what is under `path` change places.
+
+    Raises:
+        OSError: It cannot be done; `path` is as it was.
+    """
+    _flush(part)
+    with held_back():
+        _exchange(path, part)
+    sync_folder(path.absolute().parent)
 
 
 def no_room(path: Path, error: OSError) -> str:
@@ -74,18 +96,41 @@ def write_text(path: Path, text: str, tidy: bool = True) -> None:
 
 
 def sweep(folder: Path, name: str = "") -> None:
-    """Remove what writers of `name`, or of any file of `folder`, left when they were killed."""
+    """Remove what writers of `name`, or of any file of `folder`, left when they were killed.
+
+    Only what is surely theirs: a folder of this user's, no link, of a writer's name and with its mark, or empty.
+    What a writer had put aside, and could not put back, is put back.
+    """
     for left in list(folder.iterdir()) if folder.is_dir() else ():
-        if left.name.startswith(f".{name}") and left.name.endswith(_PART) and left.is_dir():
-            if name and "." in left.name.removeprefix(f".{name}.").removesuffix(_PART):
-                continue  # of a longer name
-            with suppress(OSError):
-                handle = os.open(left, os.O_RDONLY)
-                try:
-                    if lock(handle):
-                        shutil.rmtree(left)
-                finally:
-                    os.close(handle)
+        found = _HIDDEN.fullmatch(left.name)
+        if not found or found["name"] != (name or found["name"]):
+            continue
+        with suppress(OSError):  # a link, or removed meanwhile
+            handle = os.open(left, os.O_RDONLY | _FOLDER_ONLY)
+            try:
+                if not _is_own(handle) or not lock(handle):
+                    continue
+                if not (left / _MARK).is_file():
+                    left.rmdir()
+                    continue
+                old, place = left / f"{found['name']}{_OLD}", folder / found["name"]
+                if os.path.lexists(old) and not os.path.lexists(place):
+                    old.rename(place)
+                shutil.rmtree(left)
+            finally:
+                os.close(handle)
+
+
+_MARK = ".skeltools"
+"""A file that tells a writer's folder from one that only has such a name."""
+
+_OLD = ".old"
+_HIDDEN = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}" + re.escape(_PART), re.DOTALL)
+_FOLDER_ONLY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
+def _is_own(handle: int) -> bool:
+    return not hasattr(os, "geteuid") or os.fstat(handle).st_uid == os.geteuid()
 
 
 def lock(handle: int) -> bool:
@@ -141,13 +186,16 @@ def _make(path: Path) -> tuple[Path, int]:
     while True:
         place = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_PART, dir=path.parent))
         try:
-            handle = os.open(place, os.O_RDONLY)
+            handle = os.open(place, os.O_RDONLY | _FOLDER_ONLY)
         except FileNotFoundError:  # swept before it was locked
             continue
-        with suppress(OSError):
-            lock(handle)
-        if place.exists():
-            return place, handle
+        held = True
+        with suppress(OSError):  # a disk without locks
+            held = lock(handle)
+        if held:  # else somebody is about to sweep it
+            with suppress(FileNotFoundError):
+                (place / _MARK).touch()
+                return place, handle
         os.close(handle)
 
 
@@ -162,20 +210,48 @@ def _remove(made: list[tuple[Path, int]]) -> None:
 
 
 def _exchange(path: Path, part: Path) -> None:
-    """Rename `part` to `path`; a folder there is put beside `part`, and comes back on an error."""
-    old = part.with_name(f"{path.name}.old")
+    """Rename `part` to `path`; a folder there goes beside `part`, and comes back on an error.
+
+    Where the system can, both change places in one step, so that there is a folder under `path` at every moment.
+    """
     if path.is_dir() and part.is_dir():
+        if _swap(part, path):
+            return
+        old = part.with_name(f"{path.name}{_OLD}")
         path.rename(old)
-    try:
-        part.replace(path)
-    except OSError:
-        if old.exists():
+        try:
+            part.replace(path)
+        except OSError:
             old.rename(path)
-        raise
+            raise
+        return
+    part.replace(path)
+
+
+def _swap(first: Path, second: Path) -> bool:
+    """Let two names change places in one step; return False where the system cannot (it must be Linux)."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)
 
 
 def _flush(part: Path) -> None:
-    files = (file for file in part.rglob("*") if file.is_file()) if part.is_dir() else (part,)
-    for file in files:
-        with file.open("rb+") as opened:
-            os.fsync(opened.fileno())
+    """Flush a file, or a folder with all that lies in it, to disk."""
+    if not part.is_dir():
+        _flush_file(part)
+        return
+    for there in (part, *part.rglob("*")):
+        if there.is_symlink():
+            continue
+        if there.is_dir():
+            sync_folder(there)
+        elif there.is_file():
+            _flush_file(there)
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb+") as opened:
+        os.fsync(opened.fileno())

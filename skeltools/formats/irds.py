@@ -7,7 +7,6 @@ The first line holds a version. Then a line a frame: three time numbers and 25 g
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,6 @@ from skeltools.formats.text import shown
 from skeltools.skeletons import load
 
 NUM_JOINTS = load("kinect2").num_joints
-
-NAME = re.compile(r"([0-9]{1,6})_([0-9]{1,6})_([0-8])_([0-9]{1,4})_([123])_([A-Za-z][A-Za-z0-9-]*)", re.ASCII)
-
-RECORDING = re.compile(r"[0-9]+_[0-9]+")
-"""How names of recordings begin, faulty ones too."""
 
 _GROUP = re.compile(rb"\(([^(),]*),([^(),]*),([^(),]*),([^(),]*),([^(),]*),([^(),]*),([^(),]*)\)")
 
@@ -43,26 +37,6 @@ _COMMAS = re.compile(rb"\([^(),]*,[^(),]*(,\s*-?[0-9]+,[0-9]+){2}")
 
 _TIMES = re.compile(rb"[0-9.,;:+\-eE\s]*")
 """What stands beside the groups of a line."""
-
-
-class IrdsName(NamedTuple):
-    """What a raw file's name says: 0-based gesture; correct 1 (yes), 2 (no) or 3 (poorly executed)."""
-
-    subject: int
-    date: int
-    gesture: int
-    repetition: int
-    correct: int
-    position: str
-
-
-def parse_name(stem: str) -> IrdsName | None:
-    """Return what a file name such as ``215_18_4_5_1_stand`` says, or None when it is not one."""
-    match = NAME.fullmatch(stem)
-    if match is None:
-        return None
-    subject, date, gesture, repetition, correct = map(int, match.groups()[:5])
-    return IrdsName(subject, date, gesture, repetition, correct, match[6])
 
 
 def parse(data: bytes, path: str) -> NDArray[np.float32]:

@@ -40,9 +40,8 @@ def make_method(settings: Any, form: Form, stream: str, seed: int) -> Method:
 
 def encoder_prefix(settings: Any, form: Form) -> str:
     """Return what stands before the names of the encoder's weights in the state of a run's method."""
-    import torch
+    from skeltools.models.sizes import on_meta
 
-    with torch.device("meta"):
-        method = find_method(settings.method).create(settings, form, "joint")
+    method = on_meta(lambda: find_method(settings.method).create(settings, form, "joint"))
     encoder = method.encoder()
     return next(f"{name}." for name, module in method.named_modules() if module is encoder)

@@ -30,7 +30,9 @@ from skeltools.transforms.draws import step_draws
 class ModelSettings(skeletonclr.ModelSettings):
     """``model.*`` beside the backbone's."""
 
-    heads: int = setting("Heads of the attention mask; must divide the feature's channels.", low=1)
+    heads: int = setting(
+        "Heads of the attention mask; must divide the feature's channels.", low=1, high=16384
+    )
     mask_scale: float = setting("Lambda in the mask sigmoid(Lambda * y).", above=0)
 
 

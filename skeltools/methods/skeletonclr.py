@@ -30,14 +30,14 @@ from skeltools.transforms.streams import to_stream
 class ModelSettings:
     """``model.*`` beside the backbone's."""
 
-    embedding: int = setting("Channels of the vectors that are compared.", low=1)
+    embedding: int = setting("Channels of the vectors that are compared.", low=1, high=65536)
 
 
 @dataclass(frozen=True)
 class QueueSettings:
     """``queue.*``"""
 
-    size: int = setting("Keys kept as negatives.", low=1)
+    size: int = setting("Keys kept as negatives.", low=1, high=2**24)
     momentum: float = setting("Momentum of the key encoder at the start; it rises to 1.", low=0, high=1)
 
 

@@ -23,8 +23,8 @@ from skeltools.skeletons import Form
 class BiGRUSettings:
     """What BiGRU reads of ``model.*``."""
 
-    gru_hidden: int = setting("Units per direction of BiGRU.", low=1)
-    gru_layers: int = setting("Layers of BiGRU.", low=1)
+    gru_hidden: int = setting("Units per direction of BiGRU.", low=1, high=16384)
+    gru_layers: int = setting("Layers of BiGRU.", low=1, high=64)
 
 
 class BiGRU(Backbone):
@@ -57,6 +57,13 @@ class BiGRU(Backbone):
         for parameter in [*self.first.parameters(), *self.second.parameters()]:
             if parameter.dim() == 2:
                 nn.init.xavier_uniform_(parameter)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the input norm, then each layer's two GRUs."""
+        pairs = zip(self.first, self.second, strict=True)
+        return [list(self.input_norm.parameters())] + [
+            [*first.parameters(), *second.parameters()] for first, second in pairs
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return tokens (N, T, 2 * hidden)."""

@@ -17,11 +17,15 @@ class Backbone(nn.Module):
             `skeltools.settings.setting`; values come from a recipe.
         feature_dim: D, channels of a token and of the global feature.
         head_dim: Hidden size of the projection head.
+        bodies: Sequences that a clip becomes: M, or 1 where all bodies are read at once.
+        token_joints: V, where a sequence's tokens are T' times of V joints each, time slowest; else 0.
     """
 
     settings: ClassVar[type]
     feature_dim: int
     head_dim: int
+    bodies: int = 1
+    token_joints: int = 0
 
     @classmethod
     def build(cls, settings: Any, form: Form) -> Self:
@@ -49,6 +53,27 @@ class Backbone(nn.Module):
         A backbone may take a shorter way here than `forward` and `pool`, to the same result.
         """
         return self.pool(self(x))
+
+    def token_map(self, tokens: Tensor) -> Tensor:
+        """Return tokens (N * bodies, L, D) as (N, bodies, T', V, D), where `token_joints` says that they are that."""
+        return tokens.reshape(
+            -1, self.bodies, tokens.shape[1] // self.token_joints, self.token_joints, tokens.shape[2]
+        )
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the weights in layers from input to output, for rates that differ by depth; none where not told.
+
+        What is in no layer is trained like the head that follows.
+        """
+        return []
+
+    def set_drop_path(self, most: float) -> bool:
+        """Let training skip branches of blocks at random, with a probability that rises linearly to `most`.
+
+        Returns:
+            Whether the backbone can. It is 0 until this is called, and of no effect in eval mode.
+        """
+        return False
 
     def reset(self) -> None:
         """Start weights that need another start than `initialise` gives. Called after it."""

@@ -1,4 +1,4 @@
-"""The DSTA backbone: decoupled spatial and temporal attention.
+"""The DSTA backbone: decoupled spatial and temporal attention, or HiCLR's variant with convolutions over time.
 
 Activations are (B, T, V, C), channels last, so that 1x1 convolutions are linear layers.
 """
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skeltools.errors import SettingError
 from skeltools.models.contract import Backbone
 from skeltools.models.norm import BatchNorm
 from skeltools.settings import setting
@@ -21,6 +22,13 @@ from skeltools.skeletons import Form
 
 SLOPE = 0.1
 """Of the leaky ReLU."""
+
+KERNEL = 7
+"""Frames that a convolution over time spans."""
+
+TEMPORAL = ("attention", "convolution")
+STRIDES = (1, 1, 2, 1, 2, 1, 1, 1)
+"""Temporal strides of the eight blocks."""
 
 
 def codes(count: int, channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -45,6 +53,18 @@ class Projection(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         return cast(Tensor, self.norm(self.conv(h[:, :: self.stride])))
+
+
+class TemporalConv(nn.Module):
+    """7x1 convolution with a stride over frames, then batch norm, of (B, T, V, C)."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, (KERNEL, 1), (stride, 1), (KERNEL // 2, 0))
+        self.norm = BatchNorm(channels)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return cast(Tensor, self.norm(self.conv(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)))
 
 
 class Attention(nn.Module):
@@ -83,7 +103,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Spatial, then temporal attention.
+    """Spatial attention, then attention or a convolution over time.
 
     Args:
         inputs: Channels in.
@@ -92,9 +112,19 @@ class Block(nn.Module):
         stride: Temporal stride.
         subsets: Attention maps.
         joints: Joints of a body, V.
+        temporal: One of `TEMPORAL`.
     """
 
-    def __init__(self, inputs: int, outputs: int, inner: int, stride: int, subsets: int, joints: int) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        inner: int,
+        stride: int,
+        subsets: int,
+        joints: int,
+        temporal: str = "attention",
+    ) -> None:
         super().__init__()
 
         def skip(channels: int, stride: int) -> nn.Module:
@@ -105,14 +135,21 @@ class Block(nn.Module):
         self.spatial_out = Projection(inputs * subsets, outputs)
         self.spatial_mix = Projection(outputs, outputs)
         self.skip1, self.skip2 = skip(inputs, 1), skip(inputs, 1)
-        self.temporal = Attention(outputs, inner, subsets, 1)
-        self.temporal_out = Projection(outputs * subsets, outputs)
-        self.temporal_mix = Projection(outputs, outputs, stride)
-        self.skip3, self.skip4 = skip(outputs, 1), skip(outputs, stride)
+        self.attends = temporal == "attention"
+        if self.attends:
+            self.temporal = Attention(outputs, inner, subsets, 1)
+            self.temporal_out = Projection(outputs * subsets, outputs)
+            self.temporal_mix = Projection(outputs, outputs, stride)
+            self.skip3 = skip(outputs, 1)
+        else:
+            self.temporal_conv = TemporalConv(outputs, stride)
+        self.skip4 = skip(outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = _leaky(self.skip1(x) + self.spatial_out(self.spatial(x)))
         y = _leaky(self.skip2(x) + self.spatial_mix(y))
+        if not self.attends:
+            return _leaky(self.skip4(y) + self.temporal_conv(y))
         z = _leaky(self.skip3(y) + self.temporal_out(self.temporal(y)))
         return _leaky(self.skip4(y) + self.temporal_mix(z))
 
@@ -125,9 +162,23 @@ def _leaky(x: Tensor) -> Tensor:
 class DSTASettings:
     """What DSTA reads of ``model.*``."""
 
-    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1)
-    dim: int = setting("Channels of their last block: the feature, the head's hidden size.", low=1)
-    subsets: int = setting("Attention maps of each attention of DSTA.", low=1)
+    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1, high=4096)
+    dim: int = setting(
+        "Channels of their last block: the feature, the head's hidden size.", low=1, high=16384
+    )
+    subsets: int = setting("Attention maps of each attention of DSTA.", low=1, high=64)
+    temporal: str = setting(
+        "What DSTA does over time: attention, or 7x1 convolutions as in HiCLR.", choices=TEMPORAL
+    )
+    dsta_channels: tuple[int, ...] = setting(
+        "Channels of each block of DSTA in place of those of model.width and model.dim; [] for these.",
+        low=1,
+        high=16384,
+    )
+    dsta_inner: tuple[int, ...] = setting(
+        "Channels of a query or key in each of model.dsta_channels.", low=1, high=4096
+    )
+    dsta_strides: tuple[int, ...] = setting("Temporal stride of each of model.dsta_channels.", low=1, high=64)
 
 
 class DSTA(Backbone):
@@ -137,20 +188,43 @@ class DSTA(Backbone):
         blocks: (in, out, inner, stride) of each block.
         subsets: Attention maps of each attention, S.
         form: Of the clips.
+        temporal: What blocks do over frames, one of `TEMPORAL`.
+
+    Raises:
+        SettingError: From `build`: ``model.dsta_channels``, ``_inner`` and ``_strides`` are not equally many.
     """
 
     settings = DSTASettings
 
     @classmethod
     def build(cls, settings: Any, form: Form) -> Self:
-        return cls(plan(settings.width, settings.dim), settings.subsets, form)
+        channels, inner, strides = settings.dsta_channels, settings.dsta_inner, settings.dsta_strides
+        blocks = plan(settings.width, settings.dim)
+        if channels or inner or strides:
+            blocks = blocks_of(channels, inner, strides)
+            if (settings.width, settings.dim) != (channels[0], channels[-1]):
+                raise SettingError(
+                    f"model.dsta_channels begins with {channels[0]} and ends with {channels[-1]}: set model.width and "
+                    "model.dim to these."
+                )
+        return cls(blocks, settings.subsets, form, settings.temporal)
 
-    def __init__(self, blocks: Sequence[tuple[int, int, int, int]], subsets: int, form: Form) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[tuple[int, int, int, int]],
+        subsets: int,
+        form: Form,
+        temporal: str = "attention",
+    ) -> None:
         super().__init__()
-        self.bodies = form.bodies
+        self.bodies, self.token_joints = form.bodies, form.joints
         self.feature_dim = self.head_dim = blocks[-1][1]
         self.input = Projection(3, blocks[0][0])
-        self.blocks = nn.ModuleList(Block(*block, subsets, form.joints) for block in blocks)
+        self.blocks = nn.ModuleList(Block(*block, subsets, form.joints, temporal) for block in blocks)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the projection of the coordinates, then each block."""
+        return [list(part.parameters()) for part in (self.input, *self.blocks)]
 
     def forward(self, x: Tensor) -> Tensor:
         h = x.permute(0, 4, 2, 3, 1).reshape(-1, x.shape[2], x.shape[3], x.shape[1])  # (N * M, T, V, 3)
@@ -163,16 +237,25 @@ class DSTA(Backbone):
         return tokens.mean(dim=1).view(-1, self.bodies, tokens.shape[2]).mean(dim=1)
 
 
+def blocks_of(
+    channels: Sequence[int], inner: Sequence[int], strides: Sequence[int]
+) -> list[tuple[int, int, int, int]]:
+    """Return (in, out, inner, stride) of blocks by their channels out, those of a query or key, and strides.
+
+    Raises:
+        SettingError: These are not equally many.
+    """
+    if not len(channels) == len(inner) == len(strides):
+        raise SettingError(
+            f"model.dsta_channels has {len(channels)} numbers, model.dsta_inner {len(inner)} and "
+            f"model.dsta_strides {len(strides)}: one each per block."
+        )
+    inputs = (channels[0], *channels[:-1])
+    return list(zip(inputs, channels, inner, strides, strict=True))
+
+
 def plan(width: int, dim: int) -> list[tuple[int, int, int, int]]:
     """Return (in, out, inner, stride) of the eight blocks: the paper's at width 64 and dim 256."""
-    w, inner = width, max(1, width // 4)
-    return [
-        (w, w, inner, 1),
-        (w, w, inner, 1),
-        (w, 2 * w, 2 * inner, 2),
-        (2 * w, 2 * w, 2 * inner, 1),
-        (2 * w, 4 * w, 4 * inner, 2),
-        (4 * w, 4 * w, 4 * inner, 1),
-        (4 * w, 4 * w, 4 * inner, 1),
-        (4 * w, dim, 4 * inner, 1),
-    ]
+    growth = (1, 1, 2, 2, 4, 4, 4, 4)
+    channels = [times * width for times in growth[:-1]] + [dim]
+    return blocks_of(channels, [times * max(1, width // 4) for times in growth], STRIDES)

@@ -155,8 +155,10 @@ class Block(nn.Module):
 class STGCNSettings:
     """What ST-GCN reads of ``model.*``."""
 
-    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1)
-    dim: int = setting("Channels of their last block: the feature, the head's hidden size.", low=1)
+    width: int = setting("Channels of the first blocks of ST-GCN and DSTA.", low=1, high=4096)
+    dim: int = setting(
+        "Channels of their last block: the feature, the head's hidden size.", low=1, high=16384
+    )
     dropout: float = setting("Dropout in ST-GCN blocks 2 to 10.", low=0, high=0.99)
 
 
@@ -182,7 +184,8 @@ class STGCN(Backbone):
 
     def __init__(self, width: int, dim: int, dropout: float, form: Form) -> None:
         super().__init__()
-        self.width, self.feature_dim, self.head_dim, self.bodies = width, dim, dim, form.bodies
+        self.width, self.feature_dim, self.head_dim = width, dim, dim
+        self.bodies, self.token_joints = form.bodies, form.joints
         self.register_buffer("graph", torch.from_numpy(form.skeleton.graph()))
         self.input_norm = BatchNorm(form.joints * 3)
         plan = (
@@ -200,6 +203,10 @@ class STGCN(Backbone):
             blocks.append(block)
             inputs = outputs
         self.blocks = nn.ModuleList(blocks)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the input norm, then each block."""
+        return [list(part.parameters()) for part in (self.input_norm, *self.blocks)]
 
     def reset(self) -> None:
         for block in self.blocks:

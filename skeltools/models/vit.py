@@ -76,7 +76,8 @@ class ViT(ExtentBackbone):
         super().__init__()
         check_heads("model.vit_heads", heads, "model.dim", dim)
         self.feature_dim = self.head_dim = dim
-        self.bodies, self.patch_frames, self.absent = form.bodies, patch, absent
+        self.bodies, self.token_joints = form.bodies, form.joints
+        self.patch_frames, self.absent = patch, absent
         steps = self._steps(form.frames)
         self.patch = nn.Conv2d(3, dim, (patch, 1), stride=(patch, 1))
         self.joint_position = nn.Parameter(torch.zeros(1, 1, form.joints, dim))
@@ -132,11 +133,16 @@ class ViT(ExtentBackbone):
     def pool(self, tokens: Tensor) -> Tensor:
         return tokens.reshape(-1, self.bodies, *tokens.shape[1:]).mean(dim=(1, 2))
 
-    def token_map(self, tokens: Tensor) -> Tensor:
-        """Return tokens (S, L, D) as (N, M, T / patch, V, D), for heads that read them joint by joint."""
-        joints = self.joint_position.shape[2]
-        steps = tokens.shape[1] // joints
-        return tokens.reshape(-1, self.bodies, steps, joints, tokens.shape[2])
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return patch map and positions, then each block; the last norm is in none."""
+        first = [*self.patch.parameters(), self.joint_position, self.time_position]
+        return [first, *(list(block.parameters()) for block in self.blocks)]
+
+    def set_drop_path(self, most: float) -> bool:
+        """Set the probability of each block's two branches: 0 in the first, `most` in the last."""
+        for place, block in enumerate(self.blocks):
+            cast(Block, block).drop_path = most * place / max(len(self.blocks) - 1, 1)
+        return True
 
 
 class Block(nn.Module):
@@ -146,18 +152,28 @@ class Block(nn.Module):
         dim: Channels.
         heads: Attention heads; divides `dim`.
         mlp: Hidden size of the MLP, in multiples of `dim`.
+
+    Attributes:
+        drop_path: Probability that a sequence skips a branch in training mode.
     """
 
     def __init__(self, dim: int, heads: int, mlp: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.drop_path = heads, 0.0
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.first, self.second = nn.Linear(dim, mlp * dim), nn.Linear(mlp * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attend(self.norm1(x))
-        return x + cast(Tensor, self.second(F.gelu(self.first(self.norm2(x)))))
+        x = x + self._kept(self.attend(self.norm1(x)))
+        return x + self._kept(self.second(F.gelu(self.first(self.norm2(x)))))
+
+    def _kept(self, branch: Tensor) -> Tensor:
+        """Return a branch (S, L, D), zero for some of the sequences in training, the others scaled in turn."""
+        if not (self.training and self.drop_path):
+            return branch
+        keep = 1 - self.drop_path
+        return branch * (torch.rand(len(branch), 1, 1, device=branch.device) < keep).to(branch.dtype) / keep
 
     def attend(self, x: Tensor) -> Tensor:
         """Return self-attention of (S, L, D), scaled by (D / heads)^-0.5."""

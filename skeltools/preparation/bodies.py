@@ -33,7 +33,7 @@ class Bodies(NamedTuple):
     """The bodies of a clip.
 
     Attributes:
-        raw: float32 (3, L, V, 2), metres; zeros where a body is not there.
+        raw: float32 (3, L, V, M), metres; zeros where a body is not there.
         there: bool (L, M), in which frames each body is there.
         alone: Whether the clip has one body only, which ``absent = copy`` then copies.
     """
@@ -78,7 +78,7 @@ def select(recording: Recording, how: str, gaps: str = "keep", bodies: int = 2) 
 
 def _bodies(raw: NDArray[np.float32]) -> Bodies:
     there = np.asarray(raw.any(axis=(0, 2)))
-    return Bodies(raw, there, not there[:, 1].any())
+    return Bodies(raw, there, not there[:, 1:].any())
 
 
 def _close(at: NDArray[np.int32], groups: list[NDArray[np.intp]]) -> tuple[int, NDArray[np.int32]]:

@@ -1,7 +1,7 @@
 """The chain from a recording to a clip ``(3, T, V, M)``.
 
 Its steps, in order: range, bodies (with gaps), most_frames and cut, pad, absent, length, span
-(`choose_frames` and `central`); centre, rotation to axes, resize, rotation by yaw (`finish`).
+(`choose_frames` and `central`); centre, rotation to axes, scale, resize, rotation by yaw (`finish`).
 
 The default is the chain behind the published numbers. Every step where other projects
 differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparation.recipes`.
@@ -71,8 +71,8 @@ class Chain:
     )
     length: str = setting(
         "L, the frames used from the front: as many as have joint 0 of the first body, as many as have any joint "
-        f"of it, as many as have any body, up to the last with any body, or {PADDED} however few there are.",
-        choices=("first-body", "first-person", "any-body", "last", "padded"),
+        f"of it, as many as have any body, up to the last with any body, {PADDED} however few there are, or all.",
+        choices=("first-body", "first-person", "any-body", "last", "padded", "all"),
     )
     span: float = setting("Central share of the L frames that is used.", above=0.0, high=1.0)
     centre: str = setting(
@@ -81,9 +81,14 @@ class Chain:
         choices=("frame", "person", "first", "none"),
     )
     centre_joint: int = setting("The centre joint, 0-based; -1 is the skeleton's own centre.", low=-1)
+    scale: str = setting(
+        "Metres stay, or each coordinate by itself is scaled to -1 to 1 over all frames and joints of the clip.",
+        choices=("none", "minmax"),
+    )
     resize: str = setting(
-        "Linear interpolation with half-pixel centres, or the middle frame of each of T equal segments.",
-        choices=("linear", "sample"),
+        "Linear interpolation with half-pixel centres, the middle frame of each of T equal segments, or the frames "
+        "floor(k (L - 1) / (T - 1)), k from 0 to T - 1.",
+        choices=("linear", "sample", "floor"),
     )
     frames: int = setting("T, frames a clip.", low=1, high=1000)
     rotation: str = setting(
@@ -125,6 +130,10 @@ class Chain:
         if self.centre_joint == -1 and len(skeleton.centre) == 1:
             return replace(self, centre_joint=skeleton.centre[0])
         return self
+
+
+LATER = {"chain.scale": "none"}
+"""Settings that files of earlier builds do not state, with what those builds did."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +181,9 @@ def stored(attributes: Mapping[str, Any]) -> Chain:
     Raises:
         SettingError: A setting is missing or does not fit.
     """
-    keys = [item.name for item in fields(Chain)]
-    return build(
-        _Schema, {f"chain.{key}": attributes[f"chain.{key}"] for key in keys if f"chain.{key}" in attributes}
-    ).chain
+    keys = [f"chain.{item.name}" for item in fields(Chain)]
+    there = {**LATER, **attributes}
+    return build(_Schema, {key: there[key] for key in keys if key in there}).chain
 
 
 @lru_cache(maxsize=16)
@@ -275,8 +283,8 @@ def apply(recording: Recording, chain: Chain, form: Form, labelled: bool = False
 
 _REFERENCE = {
     "range": "start-1..end", "zeros": "exclude", "bodies": "first", "gaps": "keep", "pad": "zeros",
-    "absent": "zeros", "length": "first-body", "span": 1.0, "centre": "frame", "resize": "linear",
-    "rotation": "yaw", "motion": "clip", "dtype": "float32",
+    "absent": "zeros", "length": "first-body", "span": 1.0, "centre": "frame", "scale": "none",
+    "resize": "linear", "rotation": "yaw", "motion": "clip", "dtype": "float32",
 }  # fmt: skip
 """The steps that are compiled; the other settings are arguments."""
 
@@ -384,7 +392,9 @@ def finish(used: Chosen, chain: Chain, form: Form) -> tuple[NDArray[Any], NDArra
         first = _centred(used.first, np.ones((1, 1), bool), used.first, chain, form.skeleton)
         clip = bodies.to_first_frame_axes(clip, form.skeleton, first)
     exact = clip.astype(np.float64, copy=False)
-    pick = resize if chain.resize == "linear" else sample
+    if chain.scale == "minmax":
+        exact = minmax(exact, used.there)
+    pick = _PICK[chain.resize]
     motion = None
     if chain.motion == "source":
         moved = np.zeros_like(exact)
@@ -426,7 +436,7 @@ def length_of(
         return int(raw[:, :, 0, 0].any(axis=0).sum())
     if how == "first-person":
         return int(raw[..., 0].any(axis=(0, 2)).sum())
-    if how == "padded":
+    if how in ("padded", "all"):
         return int(raw.shape[1])
     if there is None:
         there = np.asarray(raw.any(axis=(0, 2)))
@@ -500,6 +510,28 @@ def sample(clip: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
     middle = ((np.arange(frames) + 0.5) * clip.shape[1] / frames).astype(np.intp)
     taken: NDArray[np.float64] = clip.take(middle, axis=1)
     return taken
+
+
+def floor(clip: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """Take the frames floor(k (L - 1) / (T - 1)) of (3, L, V, M), k from 0 to T - 1 = `frames` - 1."""
+    at = np.arange(frames) * (clip.shape[1] - 1) // max(1, frames - 1)
+    taken: NDArray[np.float64] = clip.take(at, axis=1)
+    return taken
+
+
+_PICK = {"linear": resize, "sample": sample, "floor": floor}
+
+
+def minmax(clip: NDArray[np.float64], there: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Scale (3, L, V, M) so that each coordinate goes from -1 to 1 over all frames, joints and bodies.
+
+    A coordinate that never changes becomes 0. What is not there, by `there` (L, M), stays zero.
+    """
+    here = clip.transpose(0, 1, 3, 2)[:, there]  # (3, observations, V)
+    low, high = (edge(axis=(1, 2))[:, None, None, None] for edge in (here.min, here.max))
+    scaled = 2 * (clip - low) / np.where(high > low, high - low, 1.0) - (high > low)
+    found: NDArray[np.float64] = scaled * there[None, :, None]
+    return found
 
 
 def rotate(clip: NDArray[np.float64], skeleton: Skeleton) -> NDArray[np.float64]:

@@ -2,8 +2,9 @@
 
 Two kinds of numbers: a small set that ships with the package (made once in float64 on a CPU; weights and
 inputs come from counter-based draws, so only results are stored), and ``.npz`` files in the layout of
-``skeattnclr_tiny.npz``, ``backbone_*_tiny.npz`` and ``mamp_tiny.npz``, which hold weights, inputs and results of
-another implementation. Fields that a file lacks are skipped by name.
+``skeattnclr_tiny.npz``, ``backbone_*_tiny.npz``, ``mamp_tiny.npz`` and those of other projects' encoders (``x``,
+``init/``, ``eval/feature``), which hold weights, inputs and results of another implementation. Fields that a file
+lacks are skipped by name.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ from skeltools.models.contract import Backbone
 from skeltools.models.dsta import DSTA, plan
 from skeltools.models.heads import MLP
 from skeltools.models.stgcn import STGCN
-from skeltools.reference.names import translate, translate_backbone, translate_mamp, translate_neck
+from skeltools.reference import encoders
+from skeltools.reference.contract import Weights
+from skeltools.reference.mamp import translate as translate_mamp
+from skeltools.reference.skeattnclr import translate, translate_neck
+from skeltools.reference.weights import build, understand
 from skeltools.runs.settings import resolve_recipe
 from skeltools.skeletons import Form, load
 from skeltools.transforms import augment, partswap
@@ -161,7 +166,7 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
     """Recompute the numbers of one reference file.
 
     Raises:
-        DataError: The file is missing, not an ``.npz`` file, or of neither layout.
+        DataError: The file is missing, not an ``.npz`` file, or of no known layout.
     """
     want = _read(path)
     try:
@@ -169,6 +174,8 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
             return [
                 row for dtype in (torch.float32, torch.float64) for row in _check_mamp(want, device, dtype)
             ]
+        if "eval/feature" in want or "eval/joint/feature" in want:
+            return _check_project(want, path, device)
         if "hparams" in want:
             return [
                 row for dtype in (torch.float32, torch.float64) for row in _check_method(want, device, dtype)
@@ -179,7 +186,9 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
         raise DataError(f"{path} lacks {error}, which its layout cannot do without.") from None
     except (RuntimeError, ValueError, IndexError, DataError, SettingError) as error:
         raise DataError(f"{path}: {' '.join(str(error).split())}") from None
-    raise DataError(f"{path} is in neither known layout: no 'hparams', 'hparams/hidden' or 'hparams/blocks'.")
+    raise DataError(
+        f"{path} is in no known layout: no 'hparams', 'hparams/hidden', 'hparams/blocks' or 'eval/feature'."
+    )
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -351,16 +360,37 @@ def _logits(backbone: Backbone, x: Tensor, want: Mapping[str, Any], prefix: str)
         return backbone.features(x) @ weight.T + bias
 
 
+def _check_project(want: dict[str, Any], path: Path, device: torch.device) -> list[Row]:
+    """Features of the encoders of another project's file, in eval and training mode, in float64."""
+    entries = {
+        key.removeprefix("init/"): torch.from_numpy(value)
+        for key, value in want.items()
+        if key.startswith("init/")
+    }
+    found = understand(Weights(path, entries, {}))
+    x = torch.from_numpy(want["x"].astype(np.float64)).to(device)
+    table = _Table(want, torch.float64)
+    for stream in found.streams:
+        names = f"{stream}/feature" if len(found.streams) > 1 else "feature"
+        quiet = {"dropout": 0.0} if found.encoder.backbone == "stgcn" else {}
+        backbone = build(found, stream, **quiet).to(device=device, dtype=torch.float64)
+        with torch.no_grad():
+            for mode in ("eval", "train", "eval_after_train"):
+                features = backbone.train(mode == "train").features(to_stream(x, stream, KINECT.skeleton))
+                table.compare(f"{mode}/{names}", features, 1e-5, True)
+    return table.rows
+
+
 def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
     """One pass in training mode and one in eval mode after it, in float64."""
     number = {
         key.removeprefix("hparams/"): value for key, value in want.items() if key.startswith("hparams/")
     }
     if "hidden" in number:
-        kind, backbone = "bigru", BiGRU(int(number["hidden"]), int(number["layers"]), KINECT)
+        names, backbone = encoders.BIGRU, BiGRU(int(number["hidden"]), int(number["layers"]), KINECT)
     else:
         blocks = [(int(a), int(b), int(c), int(d)) for a, b, c, d in number["blocks"]]
-        kind, backbone = "dsta", DSTA(blocks, int(number["subsets"]), KINECT)  # type: ignore[assignment]
+        names, backbone = encoders.DSTA, DSTA(blocks, int(number["subsets"]), KINECT)  # type: ignore[assignment]
     neck = nn.ModuleDict(
         {
             "attention": AttentionMask(backbone.feature_dim, int(number["heads"]), 2.0),
@@ -371,7 +401,10 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
     def restart() -> None:
         backbone.load_state_dict(
             _initial(
-                want, "init/backbone.", lambda name: translate_backbone(name, kind), backbone.state_dict()
+                want,
+                "init/backbone.",
+                lambda name: (names.translate(name) or (None,))[0],
+                backbone.state_dict(),
             )
         )
         neck.load_state_dict(_initial(want, "init/neck.", translate_neck, neck.state_dict()))

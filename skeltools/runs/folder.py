@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
 from skeltools.files.texts import read_json
-from skeltools.files.writing import lock, write_text
+from skeltools.files.writing import exchange, lock, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +36,9 @@ VERSION = 1
 
 MOST_SEED = 2**32 - 1
 """Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
+
+IMPORTED = "query.backbone."
+"""What stands before the names of an imported encoder's weights in its checkpoint."""
 
 _OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard")
 
@@ -65,6 +68,8 @@ class Run:
         note: What a reader of results of it should know, which each record holds; empty for nothing.
         skeleton: Definition of the clips' skeleton, as `Skeleton.to_dict` gives it; empty for Kinect v2.
         bodies: M, the bodies a clip had room for.
+        source: Of an import, what its file was: project, name, digest, how a clip's feature is made, what was
+            left out.
     """
 
     path: Path
@@ -87,6 +92,7 @@ class Run:
     note: str = ""
     skeleton: Mapping[str, Any] = field(default_factory=dict)
     bodies: int = 2
+    source: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -204,10 +210,10 @@ class Run:
         if self.path.exists():
             for name in _OURS:  # run.json first: what is left of an old run never looks like a whole one
                 there = self.path / name
-                if there.is_dir():
+                if there.is_dir() and not there.is_symlink():
                     shutil.rmtree(there)
-                elif there.exists():
-                    there.unlink()
+                else:
+                    there.unlink(missing_ok=True)
         self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
         self.results_dir.mkdir(exist_ok=True)
         content = {"version": VERSION, "settings": self.flat}
@@ -318,12 +324,22 @@ class Run:
         from skeltools.models.contract import initialise
         from skeltools.models.encoder import FeatureEncoder
         from skeltools.models.registry import build_backbone
+        from skeltools.models.sizes import fits
 
+        fits(self._planned_encoder(), torch.device("cpu"))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             encoder = FeatureEncoder(build_backbone(self.settings.model, self.form))
             initialise(encoder)
         return encoder.to(device).eval()
+
+    def _planned_encoder(self) -> FeatureEncoder:
+        """Return the encoder of the settings on the meta device."""
+        from skeltools.models.encoder import FeatureEncoder
+        from skeltools.models.registry import build_backbone
+        from skeltools.models.sizes import on_meta
+
+        return on_meta(lambda: FeatureEncoder(build_backbone(self.settings.model, self.form)))
 
     def load_encoder(self, device: torch.device | str) -> FeatureEncoder:
         """Return the encoder of the last checkpoint, in eval mode.
@@ -332,20 +348,22 @@ class Run:
             RunError: There is no checkpoint, or its weights do not fit the settings.
         """
         from skeltools.methods.registry import encoder_prefix
+        from skeltools.models.sizes import differing
 
-        encoder = self.new_encoder(0, "cpu")
-        prefix = encoder_prefix(self.settings, self.form)
+        prefix = IMPORTED if self.kind == "import" else encoder_prefix(self.settings, self.form)
         state = {
             name.removeprefix(prefix): value
             for name, value in self._last.model.items()
             if name.startswith(prefix)
         }
-        try:
-            encoder.backbone.load_state_dict(state)
-        except RuntimeError as error:
+        problem = differing(self._planned_encoder().backbone, state)
+        if problem is not None:
             raise RunError(
-                f"{self.last_checkpoint()} does not fit the run's settings: {' '.join(str(error).split())}"
-            ) from None
+                f"{self.last_checkpoint()} does not fit the run's settings: {problem}. Take the run.json that was "
+                "written with it, or another checkpoint."
+            )
+        encoder = self.new_encoder(0, "cpu")
+        encoder.backbone.load_state_dict(state)
         return encoder.to(device).eval()
 
 
@@ -375,12 +393,12 @@ _NOT_COMPARED = (
 there are, not what is in them. Encoders never see ``/motion``: the motion stream is taken from the
 augmented clip."""
 
-_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2}
+_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2, "source": {}}
 """What runs of earlier versions do not store; they were of Kinect v2, two bodies."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
-    "command", "versions", "created", "note", "skeleton", "bodies",
+    "command", "versions", "created", "note", "skeleton", "bodies", "source",
 )  # fmt: skip
 
 
@@ -392,6 +410,7 @@ def _typed(name: str, value: Any) -> Any:
     """
     kind = {
         "seed": int, "frames": int, "bodies": int, "preparation": dict, "versions": dict, "skeleton": dict,
+        "source": dict,
     }.get(name, str)  # fmt: skip
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")
@@ -450,6 +469,25 @@ def check_free(path: str | Path, replace: bool) -> None:
         raise OutputError(f"{path} already exists. Use --resume to continue it or --replace to start again.")
 
 
+def put_in_place(staged: Path, path: Path) -> None:
+    """Let a new run take the place of what is at `path`, an old run or nothing; others' files there stay.
+
+    Args:
+        staged: The new run, made in `skeltools.files.writing.beside` of `path`.
+        path: The folder, which exists.
+
+    Raises:
+        OutputError: It cannot be written; the old run is as it was.
+    """
+    try:
+        exchange(path, staged)
+        for item in staged.iterdir():  # which is the old folder now
+            if not _is_ours(item):
+                item.rename(path / item.name)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Make a run folder where there is none, and keep other processes from training in it.
@@ -458,6 +496,7 @@ def held(path: Path) -> Iterator[None]:
         OutputError: Another process is at it, or the folder cannot be made.
     """
     try:
+        made = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDONLY) if os.name == "posix" else None
     except OSError as error:
@@ -469,5 +508,8 @@ def held(path: Path) -> Iterator[None]:
                     raise OutputError(f"Another process is training in {path}. Wait for it, or end it.")
         yield
     finally:
+        if made:  # and nothing was put there
+            with suppress(OSError):
+                path.rmdir()
         if handle is not None:
             os.close(handle)

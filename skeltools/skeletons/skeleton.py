@@ -112,6 +112,43 @@ class Skeleton:
         """Return `to_dict` as one line of JSON."""
         return json.dumps(self.to_dict())
 
+    def to_toml(self) -> str:
+        """Return the definition as a TOML file that `skeltools.skeletons.load` reads; joints by name."""
+        name = {joint: _quoted(text) for joint, text in enumerate(self.joints)}
+        lines = [f"{key} = {_quoted(getattr(self, key))}" for key in ("name", "title", "source")]
+        for key in ("joints", "parents", "mirror"):
+            values = range(self.num_joints) if key == "joints" else getattr(self, key)
+            lines += [f"{key} = [", *_wrapped([name[joint] for joint in values]), "]"]
+        lines.append(f"centre = [{', '.join(name[joint] for joint in self.centre)}]")
+        lines += [f"{key} = {name[getattr(self, key)]}" for key in _SINGLE]
+        lines += ["", "[parts]"]
+        for part, joints in self.parts.items():
+            lines += [f"{_quoted(part)} = [", *_wrapped([name[joint] for joint in joints]), "]"]
+        return "\n".join(lines) + "\n"
+
+    def tree(self) -> list[str]:
+        """Return the joints as lines of a tree: number, name, part, and what the joint serves as."""
+        part = {joint: name for name, joints in self.parts.items() for joint in joints}
+        roles = {joint: ["centre"] for joint in self.centre}
+        for key in _SINGLE:
+            roles.setdefault(getattr(self, key), []).append(key.replace("_", " "))
+        children: dict[int, list[int]] = {}
+        for joint, parent in self.bones:
+            children.setdefault(parent, []).append(joint)
+        lines = []
+        left = [(self.root, "", "")]  # joint, what stands before it, and before its children
+        while left:
+            joint, before, below = left.pop()
+            told = [part[joint], *(role for role in roles.get(joint, []) if role != self.joints[joint])]
+            lines.append(f"{before}{joint} {self.joints[joint]} ({', '.join(told)})")
+            hanging = children.get(joint, [])
+            left += [
+                (child, below + ("`-- " if last else "|-- "), below + ("    " if last else "|   "))
+                for child in reversed(hanging)
+                for last in (child == hanging[-1],)
+            ]
+        return lines
+
     @staticmethod
     def from_json(text: str, where: str) -> Skeleton:
         """Return the skeleton that `to_json` wrote.
@@ -238,6 +275,21 @@ class Form:
     def joints(self) -> int:
         """V."""
         return self.skeleton.num_joints
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a TOML string, which is JSON's but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _wrapped(items: list[str]) -> list[str]:
+    """Return items of a list, each followed by a comma, as indented lines of about 100 characters."""
+    lines = [" "]
+    for item in items:
+        if len(lines[-1]) + len(item) > 100:
+            lines.append(" ")
+        lines[-1] += f" {item},"
+    return lines
 
 
 _SINGLE = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")

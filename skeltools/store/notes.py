@@ -25,14 +25,20 @@ CLIP_NOTES = {
     "label-beyond": "{count} beyond the last frame of its video: cut there, {first} first. "
     "Use --long-labels exclude to leave such clips out.",
     "lines-dropped": "{count} fewer than 25 joints, so no frame: passed over, {first} first.",
+    "one-frame": "{count} of one frame, which is repeated: {first} first.",
+    "other-keys": "{count} in JSON files beside those that are read: passed over, {first} first.",
     "outsized": "{count} larger than 8 m in single frames: kept as they are, {first} first.",
+    "zero-joints": "{count} at the origin, so not seen: kept as zeros, {first} first.",
 }
 """Notes on single clips by kind, with places for the count and the first clip."""
 
 _NOUNS = {
     "label-beyond": ("label goes", "labels go"),
     "lines-dropped": ("line with", "lines with"),
+    "one-frame": ("clip is", "clips are"),
+    "other-keys": ("key", "keys"),
     "outsized": ("body is", "bodies are"),
+    "zero-joints": ("joint is", "joints are"),
 }
 
 

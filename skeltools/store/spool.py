@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
+import stat
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -26,8 +28,11 @@ from skeltools.store.layout import sha256
 
 HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"
 
-SPOOL_LAYOUT = 3
+SPOOL_LAYOUT = 4
 """Where things stand in the folder; a conversion interrupted under another layout has to start over."""
+
+DAMAGED = "handling of damaged files"
+"""Key of a header; a conversion that stopped at a damaged file may go on and leave such files out."""
 
 
 class Done(NamedTuple):
@@ -133,29 +138,29 @@ class Spool:
     Attributes:
         folder: The folder.
         results: What is finished.
+        stamps: What tells whether a raw file is still the one that was read, by its index.
     """
 
-    def __init__(self, folder: Path, results: Results, journal: BinaryIO) -> None:
+    def __init__(self, folder: Path, results: Results, stamps: Sequence[str], journal: BinaryIO) -> None:
         self.folder = folder
         self.results = results
+        self.stamps = stamps
         self._journal = journal
 
     @classmethod
-    def begin(cls, folder: Path, header: dict[str, Any], results: Results) -> Spool:
+    def begin(cls, folder: Path, header: dict[str, Any], results: Results, stamps: Sequence[str]) -> Spool:
         """Start afresh, removing what is there, with `results` that are empty.
 
         Raises:
             OutputError: Another process is at work there.
         """
         journal = _locked(folder)
-        for left in folder.iterdir():
-            if left.name != JOURNAL:  # which is locked, and keeps others out while the rest goes
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _empty(folder, JOURNAL)  # which is locked, and keeps others out while the rest goes
         journal.truncate(0)
         for name in (CLIPS, MOTION):
             (folder / name).touch()
         (folder / HEADER).write_text(json.dumps(header), encoding="utf-8")
-        return cls(folder, results, journal)
+        return cls(folder, results, stamps, journal)
 
     @classmethod
     def resume(
@@ -166,6 +171,7 @@ class Spool:
         raw_bytes: int,
         room: int,
         results: Results,
+        stamps: Sequence[str],
     ) -> Spool:
         """Continue: read the journal and add to `results` every one whose clips are what it says.
 
@@ -176,16 +182,26 @@ class Spool:
             raw_bytes: Bytes of an observed body, where recordings are kept.
             room: Bytes in front of the clips.
             results: Empty; gets what is finished.
+            stamps: Of the raw files; one that is another now is read again.
 
         Raises:
-            OutputError: The folder belongs to a conversion of another source or with other settings.
+            OutputError: The folder belongs to a conversion of another source or with other settings, or to no
+                conversion at all.
         """
+        check_ours(folder)
         try:
             found = json.loads((folder / HEADER).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return cls.begin(folder, header, results)  # killed before anything was done
-        if found != json.loads(json.dumps(header)):
-            differs = sorted(key for key in found.keys() | header.keys() if found.get(key) != header.get(key))
+            return cls.begin(folder, header, results, stamps)  # killed before anything was done
+        if not isinstance(found, dict):
+            raise _foreign(folder, f"its {HEADER} is no table")
+        wanted = json.loads(json.dumps(header))
+        differs = sorted(
+            key
+            for key in found.keys() | wanted.keys()
+            if found.get(key) != wanted.get(key) and not (key == DAMAGED and found.get(key) is False)
+        )
+        if differs:
             raise OutputError(
                 f"The interrupted conversion in {folder} was begun with different {', '.join(differs)}. "
                 "Use --replace to start over."
@@ -193,7 +209,7 @@ class Spool:
         journal = _locked(folder)
         if not (folder / HEADER).exists():  # another process finished it meanwhile
             journal.close()
-            return cls.begin(folder, header, results)
+            return cls.begin(folder, header, results, stamps)
         journal.seek(0)
         good = 0
         with (folder / CLIPS).open("rb") as clips:
@@ -202,19 +218,22 @@ class Spool:
                 if batch is None:
                     break
                 good += len(line)
-                for result in batch:
-                    if all(
-                        _intact(folder, clips, clip_bytes, raw_bytes, room, fate) for fate in result.fates
-                    ):
-                        with suppress(ValueError, IndexError):  # a damaged line: that file is read again
+                for result, stamp in batch:
+                    with suppress(
+                        ValueError, IndexError, TypeError
+                    ):  # a damaged line: the file is read again
+                        if stamps[result.unit] == stamp and all(
+                            _intact(folder, clips, clip_bytes, raw_bytes, room, fate) for fate in result.fates
+                        ):
                             results.add(result)
         journal.truncate(good)
         journal.seek(good)
-        return cls(folder, results, journal)
+        return cls(folder, results, stamps, journal)
 
     def add(self, batch: list[UnitResult]) -> None:
         """Record a finished batch, whose clips stand in the spool already."""
-        self._journal.write(json.dumps(batch, separators=(",", ":")).encode() + b"\n")
+        stamped = [(*result, self.stamps[result.unit]) for result in batch]
+        self._journal.write(json.dumps(stamped, separators=(",", ":")).encode() + b"\n")
         self._journal.flush()
         for result in batch:
             self.results.add(result)
@@ -233,24 +252,73 @@ class Spool:
         """Delete and let go, in this order: who waits for the lock finds another folder or none."""
         if os.name != "posix":
             self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _delete(self.folder)
         self.close()
 
 
 def forget(folder: Path) -> None:
     """Remove the folder of a conversion that finished and was ended before it could remove it."""
-    if not folder.is_dir():
+    if not os.path.lexists(folder):
         return
     journal = _locked(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    _delete(folder)
     journal.close()
+
+
+_NAMES = re.compile(r"header\.json|journal|clips|motion|raw\.\d+|head|other name", re.ASCII)
+"""What a conversion under way makes in its folder."""
+
+
+def check_ours(folder: Path) -> None:
+    """Refuse a folder that only has the name of a conversion under way: nothing in it may be touched.
+
+    Raises:
+        OutputError: It is a link or no folder, another user's, or holds what no conversion makes.
+    """
+    try:
+        about = folder.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(about.st_mode):
+        raise _foreign(folder, "it is a link" if stat.S_ISLNK(about.st_mode) else "it is no folder")
+    if hasattr(os, "geteuid") and about.st_uid != os.geteuid():
+        raise _foreign(folder, "it is another user's")
+    with os.scandir(folder) as found:
+        entries = {entry.name: entry.is_file(follow_symlinks=False) for entry in found}
+    for name, plain in sorted(entries.items()):
+        if not (plain and _NAMES.fullmatch(name)):
+            raise _foreign(folder, f"it holds '{name:.60}'")
+    if entries and JOURNAL not in entries:
+        raise _foreign(folder, "it has no journal")
+
+
+def _foreign(folder: Path, why: str) -> OutputError:
+    return OutputError(
+        f"{folder} has the name of a conversion under way and is none ({why}). Nothing was changed: move it "
+        "away, or give the output another name."
+    )
+
+
+def _empty(folder: Path, *keep: str) -> None:
+    """Remove what a conversion makes in its folder, the header last; all else stays."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name in (HEADER, JOURNAL)):
+        if path.name not in keep and _NAMES.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _delete(folder: Path) -> None:
+    """Remove the folder of a conversion, unless somebody else put something there."""
+    with suppress(OSError):
+        _empty(folder)
+        folder.rmdir()
 
 
 def _locked(folder: Path) -> BinaryIO:
     """Open the journal of a folder, both made when absent; refuse when another process has it open."""
     while True:
-        folder.mkdir(exist_ok=True)
+        check_ours(folder)
         try:
+            folder.mkdir(exist_ok=True)
             journal = (folder / JOURNAL).open("a+b")
         except FileNotFoundError:  # removed since by the process that finished
             continue
@@ -266,14 +334,14 @@ def _locked(folder: Path) -> BinaryIO:
         journal.close()
 
 
-def _read_line(line: bytes) -> list[UnitResult] | None:
-    """Return the batch of a journal line, or None when the line was cut off."""
+def _read_line(line: bytes) -> list[tuple[UnitResult, str]] | None:
+    """Return the batch of a journal line with the raw files' stamps, or None when the line was cut off."""
     if not line.endswith(b"\n"):
         return None
     try:
         return [
-            UnitResult(unit, source, tuple(_fate(fate) for fate in fates), tuple(copies))
-            for unit, source, fates, copies in json.loads(line)
+            (UnitResult(unit, source, tuple(_fate(fate) for fate in fates), tuple(copies)), stamp)
+            for unit, source, fates, copies, stamp in json.loads(line)
         ]
     except (ValueError, TypeError):
         return None

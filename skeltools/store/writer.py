@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import skeltools
 from skeltools.datasets import subsets
-from skeltools.datasets.registry import Dataset
+from skeltools.datasets.contract import TEST, TRAIN, Dataset
 from skeltools.errors import OutputError
 from skeltools.files.hdf5 import FORMAT
 from skeltools.files.writing import check_replaceable, no_room, replacing
@@ -58,7 +58,7 @@ class Contents:
         labels: N 0-based labels.
         columns: Further columns of N whole numbers or texts, by name.
         digests: uint8 (N, 32), SHA-256 of each clip's values.
-        train: For each split, N flags telling whether a clip is on the training side.
+        sides: For each split, the side of each clip, int8 (N,): `TRAIN`, `TEST` or `NEITHER` of the datasets' contract.
         excluded: (name, reason) of every clip left out.
         settings: How the clips were prepared, as far as that is known; stored as ``chain.*``.
         prep: Name of the preparation recipe; ``imported`` for arrays made elsewhere.
@@ -74,7 +74,7 @@ class Contents:
     labels: Sequence[int]
     columns: Mapping[str, Sequence[int] | Sequence[str] | NDArray[np.int64]]
     digests: NDArray[np.uint8]
-    train: Mapping[str, NDArray[np.bool_]]
+    sides: Mapping[str, NDArray[np.int8]]
     excluded: Sequence[tuple[str, str]]
     settings: Mapping[str, str | int | float]
     prep: str
@@ -299,8 +299,8 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
             file.create_dataset(column, data=np.asarray(values, "<i8"), shape=(rows,))
     file.create_dataset("digest", data=contents.digests, shape=(rows, 32))
     splits = {
-        split: {"train": np.flatnonzero(train), "test": np.flatnonzero(~train)}
-        for split, train in contents.train.items()
+        split: {"train": np.flatnonzero(sides == TRAIN), "test": np.flatnonzero(sides == TEST)}
+        for split, sides in contents.sides.items()
     }
     file.create_group("splits")
     for split, parts in splits.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,7 @@ from skeltools.environment import full_float32
 from skeltools.errors import DataError, RunError, counted
 from skeltools.methods.contract import Batch, Output
 from skeltools.methods.registry import find_method, make_method
+from skeltools.models.sizes import fits, on_meta
 from skeltools.progress import SILENT, Progress
 from skeltools.runs import board
 from skeltools.runs import checkpoint as checkpoints
@@ -35,6 +37,8 @@ from skeltools.training.timer import StepTimer
 from skeltools.transforms.draws import Draws, permutation, step_draws
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -54,6 +58,7 @@ class Trainer:
         progress: Receiver of progress.
         world: The processes of the run.
         workers: Processes that read clips where these do not fit the device.
+        publish: Called once the first step is done: puts a new run in its place and returns that.
 
     Raises:
         DataError: No such split, or fewer training clips than one batch.
@@ -71,9 +76,10 @@ class Trainer:
         progress: Progress = SILENT,
         world: World = World(),  # noqa: B008 (immutable)
         workers: int = 2,
+        publish: Callable[[], Path] | None = None,
     ) -> None:
         self.run, self.file, self.device, self.stop, self.progress = run, file, device, stop, progress
-        self.world, self.workers = world, workers
+        self.world, self.workers, self._publish = world, workers, publish
         self.settings: PretrainSettings = run.settings
         train = self.settings.train
         self.rows, self.steps_per_epoch = self.check(self.settings, file, run.split, run.seed)
@@ -86,7 +92,8 @@ class Trainer:
         self.epoch = self.batch = self.step = 0
         self.accuracy: float | None = None
         self._log = Log(run.log_path, run.checkpoints_dir, file.names)
-        if checkpoints.paths(run.checkpoints_dir):
+        new = self.world.share(publish is not None)
+        if not new and checkpoints.paths(run.checkpoints_dir):
             self._restore(checkpoints.load(checkpoints.paths(run.checkpoints_dir)[-1]))
         else:
             torch.manual_seed(run.seed + world.rank * 2**32)
@@ -99,7 +106,11 @@ class Trainer:
 
     @staticmethod
     def check(
-        settings: PretrainSettings, file: ClipFile, split: str, seed: int
+        settings: PretrainSettings,
+        file: ClipFile,
+        split: str,
+        seed: int,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (immutable)
     ) -> tuple[NDArray[np.int64], int]:
         """Check that settings and data fit, before anything is written.
 
@@ -108,7 +119,8 @@ class Trainer:
 
         Raises:
             DataError: No such split, or fewer training clips than one batch.
-            SettingError: Settings that do not fit together or the data, or a seed out of bounds.
+            SettingError: Settings that do not fit together or the data, need more memory than there is, or a seed
+                out of bounds.
         """
         check_seed(seed)
         rows, batch = file.rows(split, "train"), settings.train.batch_size
@@ -119,8 +131,8 @@ class Trainer:
             )
         if settings.train.tensorboard:
             board.check()
-        with torch.device("meta"):
-            method = find_method(settings.method).create(settings, file.form, "joint")
+        method = on_meta(lambda: find_method(settings.method).create(settings, file.form, "joint"))
+        fits(method, device, 3 if settings.train.optimizer == "adamw" else 2)
         method.check(batch)
         return rows, len(rows) // batch
 
@@ -292,8 +304,12 @@ class Trainer:
             {"lr": rate} | values,
             lambda: train.batch_size / timer.seconds(),
         )
-        if self.step % train.log_every == 0 or self.step == self.total_steps:
+        if self.step % train.log_every == 0 or self.step == self.total_steps or self._publish is not None:
             self._show(self._flush(), rate, values)
+        if self._publish is not None:  # it has started: every allocation was made, and the loss is finite
+            self.run = replace(self.run, path=self._publish())
+            self._log.path, self._log.folder = self.run.log_path, self.run.checkpoints_dir
+            self._publish = None
         self.progress.advance(train.batch_size)
 
     def _mean(self, found: list[Output]) -> Losses:

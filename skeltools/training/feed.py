@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from skeltools.environment import free_memory
 from skeltools.files.signals import blocked
 
 if TYPE_CHECKING:
@@ -111,15 +111,3 @@ def make_feed(file: ClipFile, rows: NDArray[np.int64], device: torch.device, kin
     if kind == "device":
         return DeviceFeed(file, rows, device)
     return StreamFeed(file, rows, device, workers)
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the bytes free on `device`; on the CPU what the system calls available."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    table = Path("/proc/meminfo")
-    if table.exists():
-        for line in table.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from skeltools.errors import RunError
+from skeltools.files.writing import beside
 from skeltools.progress import SILENT, Progress
-from skeltools.runs.folder import Run, check_free, held
+from skeltools.runs.folder import Run, check_free, held, put_in_place
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 from skeltools.training.distributed import World, joined
@@ -127,19 +128,27 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
         keep_freed_memory()
     with joined(device) as (world, device), stop_on_signals() as stop, ExitStack() as stack:
         if world.is_main:
-            run, file = _open(request, world, stack, progress)
-            world.share((run.path, file.path))
+            run, file, final = _open(request, world, device, stack, progress)
+            world.share((run.path, file.path, None if final is None else final.path))
         else:
-            path, data = world.share(None)
+            path, data, final = world.share(None)
             run, file = Run.open(path), ClipFile(data)
+            run = run if final is None else replace(run, path=final)
             progress = SILENT
         with file:
             trainer = Trainer(
-                run, file, device, stop=stop, progress=progress, world=world, workers=request.workers
+                run,
+                file,
+                device,
+                stop=stop,
+                progress=progress,
+                world=world,
+                workers=request.workers,
+                publish=final.publish if world.is_main and final is not None else None,
             )
             done = trainer.train()
     return Outcome(
-        path=run.path,
+        path=trainer.run.path,
         epoch=trainer.epoch,
         step=trainer.step,
         total=trainer.total_steps,
@@ -148,12 +157,32 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
     )
 
 
-def _open(request: Request, world: World, stack: ExitStack, progress: Progress) -> tuple[Run, ClipFile]:
+@dataclass(frozen=True)
+class _Final:
+    """Where a new run goes once its first step is done; until then it lies beside, and what is there stays.
+
+    Attributes:
+        path: The folder.
+        staged: The run's folder until then.
+    """
+
+    path: Path
+    staged: Path
+
+    def publish(self) -> Path:
+        """Put the run in its place, with what others laid into the old folder; return the place."""
+        put_in_place(self.staged, self.path)
+        return self.path
+
+
+def _open(
+    request: Request, world: World, device: torch.device, stack: ExitStack, progress: Progress
+) -> tuple[Run, ClipFile, _Final | None]:
     """Open or make the run, and hold its folder until `stack` ends."""
     if request.resume and (request.data / "run.json").exists():
         run = Run.open(request.data)
         stack.enter_context(held(run.path))
-        return run, _data_of(run)
+        return run, _data_of(run), None
     assert request.split is not None
     assert request.stream is not None
     assert request.out is not None
@@ -188,24 +217,26 @@ def _open(request: Request, world: World, stack: ExitStack, progress: Progress) 
                         f"Continue it with 'skeltools pretrain --resume {run.path}', or use --replace."
                     )
             stack.enter_context(held(run.path))
-            return run, _data_of(run, file)
-        Trainer.check(resolved.values, file, request.split, request.seed)
+            return run, _data_of(run, file), None
+        Trainer.check(resolved.values, file, request.split, request.seed, device)
         world.slice(resolved.values.train.batch_size)
         stack.enter_context(held(request.out))
+        check_free(request.out, request.replace)  # nobody has begun one meanwhile
+        final = _Final(request.out, stack.enter_context(beside(request.out)))
         run = Run.create(
-            request.out,
+            final.staged,
             resolved,
             file=file,
             split=request.split,
             stream=request.stream,
             seed=request.seed,
             command=request.command,
-            replace=request.replace,
         )
+        stack.enter_context(held(final.staged))
     except BaseException:
         file.close()
         raise
-    return run, file
+    return run, file, final
 
 
 def _data_of(run: Run, file: ClipFile | None = None) -> ClipFile:

@@ -26,12 +26,15 @@ def make_optimizer(train: TrainSettings, model: nn.Module) -> torch.optim.Optimi
     )
 
 
+def decays(name: str, weight: nn.Parameter) -> bool:
+    """Return whether a weight decays where not all do: none of one axis (norms) does, and no bias."""
+    return weight.dim() > 1 and not name.endswith(".bias")
+
+
 def weight_groups(train: TrainSettings, model: nn.Module) -> list[dict[str, Any]]:
     """Return the weights in groups, those that do not decay in one of their own."""
     weights = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    still = {name for name, weight in weights if weight.dim() == 1 or name.endswith(".bias")}
-    if train.decay_all:
-        still = set()
+    still = {name for name, weight in weights if not (train.decay_all or decays(name, weight))}
     groups: list[dict[str, Any]] = [{"params": [weight for name, weight in weights if name not in still]}]
     if still:
         groups.append({"params": [weight for name, weight in weights if name in still], "weight_decay": 0.0})

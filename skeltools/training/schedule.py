@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from typing import Protocol
 
-from skeltools.runs.settings import TrainSettings
+
+class Schedule(Protocol):
+    """The settings that decide the rate: those of pretraining, or of a protocol."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def lr_steps(self) -> tuple[int, ...]: ...
+    @property
+    def lr_gamma(self) -> float: ...
+    @property
+    def lr_min(self) -> float: ...
+    @property
+    def warmup(self) -> int: ...
+    @property
+    def warmup_from_zero(self) -> bool: ...
 
 
-def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:
+def learning_rate(settings: Schedule, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of a global step (from 0).
 
     ``step``: lr x lr_gamma for every epoch of lr_steps that is over. ``cosine``: from lr to lr_min over the

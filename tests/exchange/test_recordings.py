@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,12 @@ def test_raw_texts_are_of_kinect_and_told_by_their_content(tmp_path: Path) -> No
         ("gone.txt", None, "gone.txt: the file does not exist"),
         ("empty.txt", b"", "empty.txt is an empty file. Give an NTU .skeleton file"),
         ("page.txt", b"<!doctype html><html>", "page.txt is a web page, not the file that it offers."),
-        ("a.json", b'{"joints": []}', "a.json is a JSON file. Give an NTU .skeleton file"),
+        (
+            "a.json",
+            b'{"joints": []}',
+            "a.json: NW-UCLA's files are named aAA_sSS_eEE_vVV.json. Name it as its file_name says.",
+        ),
+        ("a01_s01_e00_v01.json", b"[1", "a01_s01_e00_v01.json, line 1: damaged JSON"),
         ("cut.txt", b"1 2 3\n", "cut.txt, line 1: 3 numbers in the row; expected 150."),
         ("head.npy", b"\x93NUMPY\x01\x00", "head.npy: not readable as a NumPy array (.npy) ("),
         (
@@ -211,3 +217,12 @@ def test_what_is_no_recording_is_one_line_that_names_the_file(
         read(path, KINECT)
     assert str(caught.value).startswith(f"{tmp_path}/{told}")
     assert "\n" not in str(caught.value)
+
+
+def test_nwucla_is_read_for_a_run_on_its_skeleton(tmp_path: Path) -> None:
+    points = _points(9, 1, 20)[:, 0]
+    path = tmp_path / "a01_s01_e00_v01.json"
+    content = {"file_name": path.stem, "label": 1, "skeletons": points.astype(float).tolist()}
+    path.write_text(json.dumps(content))
+    np.testing.assert_array_equal(read(path, TWENTY).recording.coords, points)
+    assert _error(path).startswith(f"{path}: its skeleton is kinect1 (20 joints), the run's kinect2 (25).")

@@ -476,6 +476,12 @@ def _unreadable_json(path: Path) -> list[str]:
     return []
 
 
+PRELOADED = (
+    "convert.pipeline", "convert.plan", "exchange.arrays", "training.launch", "training.engine", "synth.folder",
+)  # fmt: skip
+"""Modules that commands import when they run."""
+
+
 def preload() -> None:
     """Import what the commands import, so that a forked process starts at once."""
     import importlib

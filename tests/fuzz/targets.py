@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -306,7 +307,8 @@ def _weights_seeds() -> list[bytes]:
     aimclr, skeattnclr = (under(prefix, _whole_encoder()) for prefix in ("encoder_q.", "encoder_q.backbone."))
     made = []
     for state, kinds in (
-        (small, (True, False)), ({"x": torch.zeros(1)}, (True, False)), (aimclr, (True,)), (skeattnclr, (False,))
+        (small, (True, False)), ({"model": small, "args": Namespace(a=Namespace(b=[1]))}, (True, False)),
+        ({"x": torch.zeros(1)}, (True, False)), (aimclr, (True,)), (skeattnclr, (False,))
     ):  # fmt: skip
         for new in kinds:
             target = io.BytesIO()

@@ -16,7 +16,7 @@ from torch import Tensor
 from skeltools.errors import DataError, SettingError
 from skeltools.methods.contract import Batch
 from skeltools.methods.mamp import MAMP, masking_order
-from skeltools.reference.names import translate_mamp
+from skeltools.reference.mamp import translate as translate_mamp
 from skeltools.reference.selfcheck import check_file
 from skeltools.runs.settings import resolve_recipe
 from skeltools.skeletons import Form, load
