@@ -50,7 +50,7 @@ def test_its_recordings_are_predicted_over_time_with_picture_and_page(data: Path
     for command in (
         ["pretrain", data, "--split", "xview", "--stream", "joint", "--out", run, *words, "--epochs", 1,
          "--batch-size", 4],
-        ["eval", run, "--protocol", "linear", "--epochs", 2, "--quiet"],
+        ["eval", run, "--protocol", "linear", "--epochs", 2, "--set", "linear.lr=0.01", "--quiet"],
     ):  # fmt: skip
         result = invoke(*map(str, command))
         assert result.exit_code == 0, result.output
