@@ -41,7 +41,7 @@ COMMANDS = {
     "plot": "Draw clips, runs and results.",
     "page": "Write one self-contained HTML page of runs.",
     "features": "Write the encoder's features of every clip of a file.",
-    "predict": "Classify raw .skeleton files by a run's recorded linear classifier.",
+    "predict": "Classify recordings, whole or over time, by a run's recorded linear classifier.",
     "selfcheck": "Recompute reference numbers on this machine.",
     "demo": "Run the main job on synthetic data, end to end.",
 }

@@ -364,6 +364,9 @@ def embedding(
 @click.option(
     "--most", type=click.IntRange(min=1), default=500, show_default=True, help="Clips of a class averaged."
 )
+@click.option(
+    "--by-part", is_flag=True, help="Mean over the joints of each body part, as lines and a printed table."
+)
 @_camera
 @_RATE
 @_MISMATCH
@@ -378,6 +381,7 @@ def attention(
     split: str | None,
     part: str,
     most: int,
+    by_part: bool,
     view: str,
     azimuth: float | None,
     elevation: float | None,
@@ -389,15 +393,18 @@ def attention(
     """Draw what a run's attention mask holds salient, joint by joint over time.
 
     A heat map above a strip of the moving skeleton (.png, .svg, .pdf), or the skeleton moving in colours of
-    salience (.gif, .mp4). With --class, the mean over the clips of a class, as a heat map.
+    salience (.gif, .mp4). With --class, the mean over the clips of a class, as a heat map. With --by-part, the
+    mean over the joints of each part of the skeleton over time, and a table of it.
 
     \b
     Example:
       skeltools plot attention runs/joint ntu60.h5 S001C001P003R001A007
       skeltools plot attention runs/joint ntu60.h5 0 --out salience.gif
       skeltools plot attention runs/joint ntu60.h5 --class throw
+      skeltools plot attention runs/joint ntu60.h5 --class throw --by-part
     """
     from skeltools.analysis import salience
+    from skeltools.cli import _show as show
     from skeltools.cli._console import progress
     from skeltools.environment import pick_device
     from skeltools.errors import DataError
@@ -424,16 +431,20 @@ def attention(
             number = drawing.find_class(data, label)
             rows, title = drawing.of_class(data, number, _side(data, split or opened.split, part), most)
             word = data.classes[number]
-        path = out or Path(f"{style.file_name(word)}-attention.png")
-        kinds = style.FIGURES if which is None else (*animation.ANIMATIONS, *style.FIGURES)
+        path = out or Path(f"{style.file_name(word)}-{'parts' if by_part else 'attention'}.png")
+        kinds = style.FIGURES if which is None or by_part else (*animation.ANIMATIONS, *style.FIGURES)
         style.check_target(path, kinds, replace=replace)
         method = salience.load_method(opened, place)
         values = salience.of_clips(method, data, rows, opened.stream, device=place, progress=progress())
         shown = drawing.prepared(data, int(rows[0]), salience.to_frames(values, data.frames)[0])
-    if which is not None:
+    if which is not None and not by_part:
         _tell_flat([shown], camera)
     with style.styled():
-        if which is None:
+        if by_part:
+            own = drawing.of_parts(values, shown.skeleton)
+            style.save(drawing.parts(own, shown.skeleton, shown.clip.shape[1], title), path)
+            show.grids([drawing.part_table(own, shown.skeleton, title)])
+        elif which is None:
             style.save(drawing.mean(values, shown.skeleton, shown.clip.shape[1], title), path)
         elif path.suffix.lower() in animation.ANIMATIONS:
             clips.write_moving([shown], title, camera, path, rate)

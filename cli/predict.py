@@ -1,48 +1,166 @@
-"""``skeltools predict``: raw files to classes."""
+"""``skeltools predict``: recordings to classes, whole or over time."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from skeltools.cli import _options as options
 
+if TYPE_CHECKING:
+    from skeltools.analysis.timeline import Timeline
+    from skeltools.runs.folder import Run
+
+_TEXTS = (".csv", ".json")
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CLIP...")
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes a clip.")
-@options.device
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option(
+    "--window", type=click.IntRange(min=1), help="Frames of a window.  [default: the whole recording]"
+)
+@click.option(
+    "--stride", type=click.IntRange(min=1),
+    help="Frames from one window to the next.  [default: a quarter of the window]",
+)  # fmt: skip
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes of a window.")
+@click.option(
+    "--unit", type=click.Choice(["m", "cm", "mm"]),
+    help="Unit of the coordinates.  [default: that of the data the classifier was trained on]",
+)  # fmt: skip
+@click.option("--clip", metavar="NAME|INDEX", help="Recording of a file with several.")
+@click.option(
+    "--axes", metavar="TEXT", help="Order of an array's axes, such as TMVC.  [default: found from its shape]"
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Write every window to a .csv or .json file.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline: a .png, .svg or .pdf file.")
+@click.option("--page", type=click.Path(path_type=Path), help="Write the player with the timeline: .html.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print every window as CSV instead of a table.")
 @options.as_json
-def command(run: Path, clips: tuple[Path, ...], top: int, device: str, as_json: bool) -> None:
-    """Classify raw .skeleton files by a run's recorded linear classifier.
+@options.device
+@options.replace
+def command(
+    run: Path,
+    files: tuple[Path, ...],
+    window: int | None,
+    stride: int | None,
+    top: int,
+    unit: str | None,
+    clip: str | None,
+    axes: str | None,
+    out: Path | None,
+    plot: Path | None,
+    page: Path | None,
+    as_csv: bool,
+    as_json: bool,
+    device: str,
+    replace: bool,
+) -> None:
+    """Classify recordings, whole or over time, by a run's recorded linear classifier.
 
-    Needs a linear evaluation of the run's last checkpoint. Each clip is prepared as the classifier's data
-    was.
+    Needs a linear evaluation of the run's last checkpoint. FILE holds one recording of the run's skeleton: an
+    NTU .skeleton file, a PKU-MMD video or IntelliRehabDS recording (.txt), NW-UCLA's .json, an array (.npy, .npz)
+    or pyskl's annotations (.pkl). Each is prepared as the classifier's data was. With --window, a long one is
+    classified window by window, and the table shows which class each frame belongs to.
 
     \b
     Example:
       skeltools eval runs/joint --protocol linear
       skeltools predict runs/joint S001C001P001R001A010.skeleton
+      skeltools predict runs/pku 0002-L.txt --window 64 --stride 16 --plot timeline.png --page timeline.html
+      skeltools predict runs/pku 0002-L.txt --window 64 --stride 16 --out timeline.csv
     """
-    import json
-    from dataclasses import asdict
-
-    from skeltools.cli import _show as show
+    from skeltools.cli._console import err, progress
     from skeltools.environment import pick_device
-    from skeltools.protocols.running.prediction import predict
-    from skeltools.results.tables import Grid
+    from skeltools.exchange.recordings import AXES
+    from skeltools.page import document
+    from skeltools.plots import style
+    from skeltools.protocols.running.prediction import Source, predict
     from skeltools.runs.folder import Run
 
-    found = predict(Run.open(run), clips, pick_device(device), top)
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
-        return
-    grids = []
+    if window is None and stride is not None:
+        raise click.UsageError("--stride goes with --window. Give both.")
+    if window is not None and stride is not None and stride > window:
+        raise click.UsageError(
+            f"--stride {stride} is more than --window {window}: frames between windows would not be seen."
+        )
+    if axes is not None and axes not in AXES:
+        raise click.UsageError(f"Unknown --axes '{axes}'. Choose one of: {', '.join(AXES)}.")
+    if as_csv and as_json:
+        raise click.UsageError("Give either --csv or --json.")
+    if len(files) > 1 and (plot or page):
+        raise click.UsageError("--plot and --page show one recording. Give one FILE.")
+    for path, endings in ((out, _TEXTS), (plot, style.FIGURES), (page, document.ENDINGS)):
+        if path is not None:
+            style.check_target(path, endings, replace=replace)
+    if plot is not None:
+        style.need()
+    opened = Run.open(run)
+    found = predict(
+        opened,
+        files,
+        pick_device(device),
+        window=window or 0,
+        stride=(stride or max(1, window // 4)) if window else 0,
+        source=Source(unit, clip, axes),
+        progress=progress(),
+    )
     for one in found:
-        grid = Grid([one.path], [("class", False), ("score", True)])
-        for name, score in zip(one.classes, one.scores, strict=True):
-            grid.add([name, f"{score:.3f}"])
-        grids.append(grid)
-    show.grids(grids)
+        for note in one.notes:
+            err().print(f"Note: {one.title}: {note}.", markup=False)
+    _print(found, top, as_csv, as_json)
+    _write(found, top, out, plot, page, opened)
+
+
+def _print(found: Sequence[Timeline], top: int, as_csv: bool, as_json: bool) -> None:
+    from skeltools.cli import _show as show
+
+    if as_csv or as_json:
+        click.echo(_text(found, top, ".csv" if as_csv else ".json"), nl=False)
+        return
+    from skeltools.analysis import timeline
+
+    show.grids([timeline.grid(one, top) for one in found])
+
+
+def _text(found: Sequence[Timeline], top: int, kind: str) -> str:
+    import json
+
+    from skeltools.analysis import timeline
+    from skeltools.results.tables import to_csv
+
+    if kind == ".json":
+        return json.dumps([one.content(top) for one in found], indent=2) + "\n"
+    return to_csv(
+        timeline.header(min(top, len(found[0].classes))), [row for one in found for row in one.rows(top)]
+    )
+
+
+def _write(
+    found: Sequence[Timeline], top: int, out: Path | None, plot: Path | None, page: Path | None, run: Run
+) -> None:
+    """Write what was asked for and say so on stderr, so that a table on stdout stays one."""
+    from skeltools.cli._console import err
+    from skeltools.files.writing import write_text
+
+    if out is not None:
+        write_text(out, _text(found, top, out.suffix.lower()))
+    if plot is not None:
+        from skeltools.plots import style
+        from skeltools.plots import timeline as drawing
+
+        with style.styled():
+            style.save(drawing.draw(found[0]), plot)
+    if page is not None:
+        from skeltools.page import document
+        from skeltools.page import timeline as gathering
+
+        values = gathering.gather(found[0], run.form, run.path)
+        document.write(page, f"skeltools: {values['heading']}", values)
+    for path in (out, plot, page):
+        if path is not None:
+            err().print(f"Written: {path}", markup=False, soft_wrap=True)

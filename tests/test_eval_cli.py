@@ -324,7 +324,10 @@ def test_predict_says_what_it_lacks(place: Path, tmp_path: Path) -> None:
     )
     np.savez(side, **{**arrays, "weight": arrays["weight"][:, :5]})
     assert "takes features of 5 numbers, the encoder gives 16." in _error("predict", run, raw)
-    assert "expected a raw NTU file named *.skeleton" in _error("predict", run, place / "ntu60.h5")
+    assert _error("predict", run, place / "ntu60.h5") == (
+        f"{place / 'ntu60.h5'} is a file that skeltools converted. Its clips are prepared; a protocol's record holds "
+        "their scores. Give a recording."
+    )
 
 
 @pytest.fixture

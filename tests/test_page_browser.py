@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from plotting import ELEVEN, HOSTILE, invoke, make_run, moving, renamed, run_of
+from timelines import make_timeline
 
+from skeltools.page import document, timeline
 from skeltools.skeletons import Form, load
 from skeltools.store import ClipFile
 
@@ -390,3 +392,33 @@ def test_hostile_names_are_shown_as_text(
     assert set(HOSTILE[:4]) <= set(page.texts("#classes td bdi"))
     page.resize(360, 800)
     assert page.js("return document.documentElement.scrollWidth") <= 360
+
+
+def test_the_timeline_and_the_player_follow_each_other(driver: Any, tmp_path: Path) -> None:
+    found = make_timeline()
+    values = timeline.gather(found, Form(load("kinect2"), 2, 64), Path("runs/joint"))
+    document.write(tmp_path / "t.html", "timeline", values)
+    page = Page(driver).open(tmp_path / "t.html")
+    assert page.texts("h2") == ["Recording", "Frames by class", "The recording"]
+    assert page.texts(".about .score bdi") == ["class 0", "class 1", "class 2"]
+    strip = "#player canvas.timeline"
+    before = page.pixels(strip)
+    page.press(strip, Keys.END)
+    assert page.one(strip).get_attribute("data-frame") == "199"
+    assert page.one("#player canvas").get_attribute("data-frame") == "199"
+    assert page.pixels(strip) != before
+    _, y = page.middle(strip)
+    left, width = page.js(
+        "const box = document.querySelector(arguments[0]).getBoundingClientRect(); return [box.x, box.width]",
+        strip,
+    )
+    label = min(190, width * 0.32)
+    at = left + label + 0.3525 * (width - label - 2)
+    page.mouse("mousePressed", at, y, button="left", clickCount=1)
+    page.mouse("mouseReleased", at, y, button="left", clickCount=1)
+    assert page.one("#player canvas").get_attribute("data-frame") == "70"
+    assert "window of frames 60 to 79: all-zero: nobody" in page.texts(".about p")
+    page.press("#player canvas", ".")
+    assert page.one(strip).get_attribute("data-frame") == "71"
+    assert page.faults() == []
+    assert page.requests() == [(tmp_path / "t.html").resolve().as_uri()]

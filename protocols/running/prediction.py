@@ -1,8 +1,9 @@
-"""From a raw file to classes, by a recorded linear classifier."""
+"""From a recording to classes over time, by a recorded linear classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,64 +12,160 @@ import torch
 from torch import Tensor
 
 from skeltools.analysis.features import state_digest
-from skeltools.errors import FormatError, RunError
-from skeltools.formats import ntu
+from skeltools.analysis.timeline import Timeline, cut, windows
+from skeltools.errors import FormatError, RunError, SettingError, counted
+from skeltools.exchange.recordings import Found, read
 from skeltools.preparation import chain as preparation
+from skeltools.preparation.chain import Chain
+from skeltools.progress import SILENT, Progress
 from skeltools.results import record as results
 from skeltools.results.record import Record
 from skeltools.runs.folder import Run
 from skeltools.skeletons import Form
 from skeltools.transforms.streams import to_stream
 
+BATCH = 64
+"""Windows that pass through the encoder at once."""
+
+LONG = 300
+"""A recording of more frames is longer than any clip of NTU; as one clip it is worth a word."""
+
 
 @dataclass(frozen=True)
-class Prediction:
-    """What one clip was taken for.
+class Source:
+    """How recordings are read; see `skeltools.exchange.recordings.read`.
 
     Attributes:
-        path: The raw file.
-        classes: Class names, the best first.
-        scores: Their softmax scores, which add up to 1 over all classes.
+        unit: Unit of the coordinates; None for the one that the classifier's data were read in.
+        clip: Which recording of a file with several.
+        axes: The order of an array's axes.
     """
 
-    path: str
-    classes: list[str]
-    scores: list[float]
+    unit: str | None = None
+    clip: str | None = None
+    axes: str | None = None
 
 
-@torch.no_grad()
-def predict(run: Run, paths: Sequence[Path], device: torch.device, top: int = 5) -> list[Prediction]:
-    """Classify raw NTU ``.skeleton`` files.
+def predict(
+    run: Run,
+    paths: Sequence[Path],
+    device: torch.device,
+    *,
+    window: int = 0,
+    stride: int = 0,
+    source: Source = Source(),
+    progress: Progress = SILENT,
+) -> list[Timeline]:
+    """Classify recordings, whole or window by window.
 
-    Each is prepared as the clips of the classifier were, passed through the run's encoder, and scored by the
-    linear classifier that the last linear evaluation of this checkpoint recorded.
+    Each window is prepared as the clips of the classifier were, passed through the run's encoder, and scored by
+    the linear classifier that the last linear evaluation of this checkpoint recorded. Memory holds a recording,
+    `BATCH` prepared windows and the scores.
 
     Args:
         run: The run.
-        paths: Raw files.
+        paths: Files with a recording each.
         device: Where to compute.
-        top: Classes a clip.
+        window: Frames of a window; 0 takes a recording as one clip.
+        stride: Frames from one window to the next.
+        source: How the files are read.
+        progress: Receiver of progress.
 
     Raises:
-        FormatError: A file is not a ``.skeleton`` file, or holds no clip that can be prepared.
+        FormatError: A file is damaged, does not suit the run, or no clip can be made of it.
+        SourceError: A file is of no kind that holds a recording.
+        SettingError: The preparation would cut windows of so many frames, or the stride does not suit.
         RunError: The run has no classifier of its last checkpoint, or it does not fit.
     """
     encoder = run.load_encoder(device)
     record = _record(run, state_digest(encoder))
     weight, bias, classes = _classifier(record)
-    clips = torch.stack([_clip(path, record, run.form) for path in paths]).to(device)
-    features = encoder(to_stream(clips, record.stream, run.form.skeleton)).float().cpu()
-    if features.shape[1] != weight.shape[1]:
-        raise RunError(
-            f"{record.scores}: the classifier takes features of {weight.shape[1]} numbers, the encoder gives "
-            f"{features.shape[1]}. Run the protocol again: skeltools eval {run.path} --protocol linear"
+    chain = preparation.stored(record.preparation)
+    if 0 < chain.most_frames < window:
+        raise SettingError(
+            f"--window {window} is more than the {chain.most_frames} frames that the run's preparation keeps of a "
+            f"clip. Choose at most --window {chain.most_frames}."
         )
-    scores = (features @ weight.T + bias).softmax(dim=1)
-    best = scores.topk(min(top, len(classes)), dim=1)
-    return [
-        Prediction(str(path), [classes[index] for index in indices], values)
-        for path, values, indices in zip(paths, best.values.tolist(), best.indices.tolist(), strict=True)
-    ]
+
+    def score(clips: Tensor) -> Tensor:
+        stream = to_stream(clips.to(device), record.stream, run.form.skeleton)
+        features: Tensor = encoder(stream).float().cpu()
+        if features.shape[1] != weight.shape[1]:
+            raise RunError(
+                f"{record.scores}: the classifier takes features of {weight.shape[1]} numbers, the encoder gives "
+                f"{features.shape[1]}. Run the protocol again: skeltools eval {run.path} --protocol linear"
+            )
+        return (features @ weight.T + bias).softmax(dim=1)
+
+    unit = source.unit or str(record.preparation.get("chain.unit", "m"))
+    made = []
+    for path in paths:
+        found = read(path, run.form, unit=unit, clip=source.clip, axes=source.axes)
+        made.append(_timeline(found, chain, run.form, score, classes, (window, stride), progress))
+    return made
+
+
+@torch.no_grad()
+def _timeline(
+    found: Found,
+    chain: Chain,
+    form: Form,
+    score: Callable[[Tensor], Tensor],
+    classes: list[str],
+    asked: tuple[int, int],
+    progress: Progress,
+) -> Timeline:
+    """Score the windows of a recording, `BATCH` at a time."""
+    bounds = windows(found.recording.frames, *asked)
+    scores = np.full((len(bounds), len(classes)), np.nan, np.float32)
+    used, gaps = [0] * len(bounds), [""] * len(bounds)
+    progress.start("Windows", len(bounds), "windows")
+    try:
+        for begin in range(0, len(bounds), BATCH):
+            rows, clips = [], []
+            for row in range(begin, min(begin + BATCH, len(bounds))):
+                made = preparation.apply(cut(found.recording, *bounds[row]), chain, form)
+                if isinstance(made, str):
+                    gaps[row] = made
+                    continue
+                used[row] = made.length
+                rows.append(row)
+                clips.append(np.asarray(made.clip, np.float32))
+            if rows:
+                scores[rows] = score(torch.from_numpy(np.stack(clips))).numpy()
+            progress.advance(min(BATCH, len(bounds) - begin))
+    finally:
+        progress.finish()
+    if all(gaps):  # an empty recording has no window
+        raise FormatError(found.path, f"no clip can be made of it ({gaps[0] if gaps else preparation.EMPTY})")
+    if not np.isfinite(scores[[row for row, gap in enumerate(gaps) if not gap]]).all():
+        raise RunError(f"The classifier's scores of {found.path} are not finite. Run the protocol again.")
+    return Timeline(
+        path=str(found.path),
+        clip=found.clip,
+        recording=found.recording,
+        length=asked[0],
+        stride=asked[1],
+        classes=classes,
+        bounds=bounds,
+        used=used,
+        gaps=gaps,
+        scores=scores,
+        notes=(*found.notes, *_notes(found.recording.frames, asked[0], chain, gaps)),
+    )
+
+
+def _notes(frames: int, window: int, chain: Chain, gaps: list[str]) -> Iterator[str]:
+    """Say what the user may not expect of the windows."""
+    if window > frames:
+        yield f"{counted(frames, 'frame')}, fewer than --window {window}: it is one window of them all"
+    kept = min(frames, chain.most_frames or frames)
+    if not window and (kept < frames or frames > LONG):
+        which = f"the {chain.cut} {kept:,} of " if kept < frames else ""
+        yield f"{which}{counted(frames, 'frame')} taken as one clip. For classes over time: --window 64 --stride 16"
+    reasons = Counter(gap for gap in gaps if gap)
+    for reason, count in sorted(reasons.items()):
+        yield f"{count:,} of {counted(len(gaps), 'window')} without a class ({reason})"
 
 
 def _record(run: Run, digest: str) -> Record:
@@ -97,26 +194,3 @@ def _classifier(record: Record) -> tuple[Tensor, Tensor, list[str]]:
             "classes. Run the protocol again."
         )
     return torch.from_numpy(side.weight), torch.from_numpy(side.bias), side.classes
-
-
-def _clip(path: Path, record: Record, form: Form) -> Tensor:
-    """Read and prepare one raw file, float32 (3, T, V, M)."""
-    if path.suffix != ntu.SUFFIX:
-        raise FormatError(path, f"expected a raw NTU file named *{ntu.SUFFIX}")
-    if not path.exists():
-        raise FormatError(path, "the file does not exist")
-    if not path.is_file():
-        raise FormatError(path, "it is not a file")
-    recording = ntu.read(path.read_bytes(), str(path))
-    joints = recording.coords.shape[1]
-    if joints != form.joints:
-        skeleton = form.skeleton
-        raise FormatError(
-            path,
-            f"it has {joints} joints per body, but the run was trained on {skeleton.name} clips of {form.joints}. "
-            "Predict NTU files by a run of an NTU data set.",
-        )
-    made = preparation.apply(recording, preparation.stored(record.preparation), form)
-    if isinstance(made, str):
-        raise FormatError(path, f"no clip can be made of it ({made})")
-    return torch.from_numpy(np.asarray(made.clip, np.float32))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from skeltools.methods.contract import Method
     from skeltools.runs.folder import Run
-    from skeltools.skeletons import Form
+    from skeltools.skeletons import Form, Skeleton
     from skeltools.store import ClipFile
 
 
@@ -132,6 +132,17 @@ def grid(salience: NDArray[np.float32], clips: int, form: Form) -> NDArray[np.fl
         )
     found = salience.reshape(clips, sequences // clips, -1, joints).transpose(0, 2, 3, 1)
     return np.broadcast_to(found, (clips, found.shape[1], form.joints, form.bodies)).copy()
+
+
+def by_part(salience: NDArray[np.float32], skeleton: Skeleton) -> NDArray[np.float32]:
+    """Return the mean over the joints of each part, float32 (n, T', P, M), parts in the skeleton's order.
+
+    Args:
+        salience: (n, T', V, M), NaN for an absent body, which stays NaN.
+        skeleton: Of V joints and P parts.
+    """
+    means = [salience[:, :, list(joints)].mean(axis=2) for joints in skeleton.parts.values()]
+    return np.stack(means, axis=2)
 
 
 def to_frames(salience: NDArray[np.float32], frames: int) -> NDArray[np.float32]:

@@ -47,10 +47,14 @@ class Pool:
             made = pack(file, row)
             if self.size + len(made["data"]) > BUDGET:
                 return None
-            self.places[key] = len(self.packed)
-            self.packed.append({"skeleton": self._skeleton(file.form.skeleton)} | made)
-            self.size += len(made["data"])
+            self.places[key] = self.hold(file.form.skeleton, made)
         return self.places[key]
+
+    def hold(self, skeleton: Skeleton, made: dict[str, Any]) -> int:
+        """Add a packed clip of a skeleton, whatever room is left, and return its place."""
+        self.packed.append({"skeleton": self._skeleton(skeleton)} | made)
+        self.size += len(made["data"])
+        return len(self.packed) - 1
 
     def _skeleton(self, skeleton: Skeleton) -> int:
         if skeleton not in self.skeletons:
@@ -77,29 +81,36 @@ def describe(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def pack(file: ClipFile, row: int) -> dict[str, Any]:
-    """Return a clip as a page holds it.
+    """Return a clip as a page holds it, as `pack_points` gives it, with its name and class.
 
-    ``data`` is base64 of int16 (frames, bodies, V, 3), little-endian, in steps of ``unit`` metres: one
-    millimetre, or more where a coordinate is beyond 32 metres. A body that is absent in a frame is zeros. Bodies
-    that were centred on themselves are set apart by ``apart`` metres, otherwise 0. ``flat`` says whether the
-    clip is 2-D.
+    Bodies that were centred on themselves are set apart by ``apart`` metres, otherwise 0.
     """
     clip = file.clips([row])[0]
     centre = str(file.attrs.get("chain.centre", ""))
     label = int(file.labels[row])
-    step = thinning(file.frames)
-    moved = apart(clip, centre)[:, ::step]
-    count = max(bodies(clip), default=0) + 1
-    values = np.nan_to_num(moved[..., :count], posinf=0.0, neginf=0.0)
-    unit = max(0.001, float(np.abs(values).max()) / 32767)
-    packed = (values * (1 / unit)).round().transpose(1, 3, 2, 0).astype("<i2")
+    moved = apart(clip, centre)[:, :: thinning(file.frames)]
     return {
         "name": file.names[row],
         "label": label,
         "class": file.classes[label] if 0 <= label < len(file.classes) else None,
+    } | pack_points(moved, APART if is_set_apart(clip, centre) else 0, max(bodies(clip), default=0) + 1)
+
+
+def pack_points(clip: NDArray[Any], moved: float, count: int | None = None) -> dict[str, Any]:
+    """Return (3, frames, V, M) of at most `count` bodies, those up to the last that is there, as a page holds it.
+
+    ``data`` is base64 of int16 (frames, bodies, V, 3), little-endian, in steps of ``unit`` metres: one
+    millimetre, or more where a coordinate is beyond 32 metres. A body that is absent in a frame is zeros.
+    ``flat`` says whether the clip is 2-D, ``apart`` how far its bodies were `moved` apart, metres.
+    """
+    count = max(bodies(clip), default=0) + 1 if count is None else count
+    values = np.nan_to_num(clip[..., :count], posinf=0.0, neginf=0.0)
+    unit = max(0.001, float(np.abs(values).max()) / 32767)
+    packed = (values * (1 / unit)).round().transpose(1, 3, 2, 0).astype("<i2")
+    return {
         "frames": int(packed.shape[0]),
         "bodies": count,
-        "apart": APART if is_set_apart(clip, centre) else 0,
+        "apart": moved,
         "flat": is_flat(clip),
         "unit": unit,
         "data": base64.b64encode(packed.tobytes()).decode("ascii"),

@@ -18,7 +18,16 @@ from skeltools.files.texts import printable
 from skeltools.files.writing import write_text
 from skeltools.plots import palette
 
-SCRIPTS = ("base.js", "tables.js", "lines.js", "matrix.js", "scatter.js", "player.js", "main.js")
+SCRIPTS = (
+    "base.js",
+    "tables.js",
+    "lines.js",
+    "matrix.js",
+    "scatter.js",
+    "timeline.js",
+    "player.js",
+    "main.js",
+)
 """The script, in the order it runs."""
 
 STYLE = "page.css"

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from skeltools.analysis import embedding
 from skeltools.errors import DataError, did_you_mean
-from skeltools.plots import style
+from skeltools.plots import palette, style
 from skeltools.plots.camera import Camera, apart
 from skeltools.plots.clip import Panel
 from skeltools.plots.skeletons import Drawn, salience_map, salience_range, scene, spread
+from skeltools.results.tables import Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,6 +132,81 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
     for axes, frame in zip(lower.subplots(1, len(picks), squeeze=False)[0], picks, strict=True):
         Drawn(axes, made, 76).show(frame)
         axes.set_xlabel(f"frame {frame}", fontsize=7, labelpad=1)
+    return figure
+
+
+def of_parts(values: NDArray[np.float32], skeleton: Skeleton) -> list[tuple[str, NDArray[np.float32]]]:
+    """Return (heading, salience (T', P)) to show by part: of one clip each body's, of several their mean.
+
+    Args:
+        values: (n, T', V, M), NaN for an absent body.
+        skeleton: Of V joints and P parts.
+
+    Raises:
+        DataError: No clip has a body.
+    """
+    from skeltools.analysis.salience import by_part
+
+    found = by_part(values, skeleton)
+    bodies = [body for body in range(found.shape[3]) if np.isfinite(found[..., body]).any()]
+    if not bodies:
+        raise DataError("No clip has a body, so there is no salience to show.")
+    if len(found) == 1:
+        return [("" if len(bodies) == 1 else f"body {body + 1}", found[0, ..., body]) for body in bodies]
+    return [("", np.nanmean(found, axis=(0, 3)))]
+
+
+def part_table(shown: list[tuple[str, NDArray[np.float32]]], skeleton: Skeleton, title: str) -> Grid:
+    """Return the mean, least and most salience over time of each part, as `of_parts` gives it."""
+    grid = Grid(
+        title.split("\n"),
+        [("part", False), ("joints", True), ("mean", True), ("least", True), ("most", True)],
+    )
+    for heading, values in shown:
+        for place, (part, joints) in enumerate(skeleton.parts.items()):
+            own = values[:, place]
+            name = f"{heading}, {part}" if heading else part
+            numbers = [f"{value:.4f}" for value in (own.mean(), own.min(), own.max())]
+            grid.add([name, str(len(joints)), *numbers], new_section=place == 0)
+    return grid
+
+
+def parts(
+    shown: list[tuple[str, NDArray[np.float32]]], skeleton: Skeleton, frames: int, title: str
+) -> Figure:
+    """Draw salience by part: over time, and beside it the mean over time.
+
+    Args:
+        shown: What `of_parts` gave.
+        skeleton: Of P parts.
+        frames: Frames of a clip, T.
+        title: Title; lines.
+    """
+    colours = palette.of_parts(skeleton.parts)
+    tall = max(2.2, 0.5 + 0.24 * len(colours))
+    figure = style.figure(8.6, tall * len(shown) + 0.9)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    grid = figure.subplots(len(shown), 2, squeeze=False, width_ratios=[2.2, 1], sharex="col")
+    for (over, beside), (heading, values) in zip(grid, shown, strict=True):
+        edges = np.arange(len(values) + 1) * frames / len(values)
+        for place, colour in enumerate(colours.values()):
+            over.stairs(values[:, place], edges, baseline=None, color=colour, lw=1.8)
+        over.set_title(heading)
+        over.set_xlim(0, frames)
+        over.set_ylabel("salience")
+        over.grid(True)
+        means = values.mean(axis=0)
+        for place, colour in enumerate(colours.values()):
+            beside.plot(means[place], place, "o", ms=7, color=colour)
+        beside.set_yticks(range(len(means)), [style.plain(part, 24) for part in colours])
+        beside.set_ylim(len(means) - 0.5, -0.5)
+        beside.tick_params(axis="y", length=0)
+        beside.set_xlim(*salience_range(values))
+        beside.locator_params(axis="x", nbins=4)
+        beside.grid(True)
+        beside.set_axisbelow(True)
+    grid[-1, 0].set_xlabel("frame")
+    grid[-1, 1].set_xlabel("mean over time")
     return figure
 
 

@@ -4,7 +4,7 @@ const main = document.getElementById("main");
 const contents = document.getElementById("contents");
 
 document.getElementById("heading").textContent = values.heading;
-document.getElementById("made").textContent = `skeltools ${values.version}, ${values.kind === "run" ? `${values.runs.length} ${values.runs.length > 1 ? "runs" : "run"}` : "a data file"}`;
+document.getElementById("made").textContent = `skeltools ${values.version}, ${{ view: "a data file", timeline: "classes over time" }[values.kind] ?? `${values.runs.length} ${values.runs.length > 1 ? "runs" : "run"}`}`;
 document.getElementById("theme").addEventListener("click", () => {
   const dark = colour("--page") !== "#ffffff";
   document.documentElement.dataset.theme = dark ? "light" : "dark";
@@ -51,7 +51,7 @@ if (values.runs.length > 1) {
   section("run", "Run", make("div", { class: "bar" }, choice.element), make("p", { class: "quiet", textContent: "What follows is of this run." }));
 }
 
-follow("player", "Clips", {
+follow("player", values.kind === "timeline" ? "Recording" : "Clips", {
   fits: (run) => run.player && run.player.clips.length,
   make: (run) => {
     player = clipPlayer(run);
@@ -79,6 +79,10 @@ follow("embedding", "Features", {
   }),
 });
 follow("curves", "Curves", { fits: (run) => run.curves, make: (run) => curveCharts(run.curves) });
+if (values.kind === "timeline") {
+  section("stretches", "Frames by class", ...values.tables.map(sortableTable));
+  section("about", "The recording", factTable(values.facts));
+}
 if (values.kind === "view") {
   section("classes", "Classes", ...values.tables.map(sortableTable));
   section("about", "The file", factTable(values.facts));

@@ -53,7 +53,7 @@ function room(clip) {
 }
 
 /**
- * @param run {classes, player: {clips: [{clip, guess, salience}], salience: [low, high], result}}
+ * @param run {classes, player: {clips: [{clip, guess, salience}], salience: [low, high], result, timeline}}
  */
 function clipPlayer(run) {
   const { clips: entries } = run.player;
@@ -170,9 +170,10 @@ function clipPlayer(run) {
     const count = clip().frames;
     frame = ((to % count) + count) % count;
     scrub.value = frame;
-    clock.textContent = `${frame + 1} / ${count}`;
+    clock.textContent = track ? `frame ${frame * run.player.timeline.step}` : `${frame + 1} / ${count}`;
     canvas.dataset.frame = frame;
     redraw();
+    if (track) describeWindow(track.mark(frame));
   }
 
   function setPlaying(on) {
@@ -244,8 +245,20 @@ function clipPlayer(run) {
   }
 
   const about = make("div", { class: "about" });
+  const track = run.player.timeline ? timelineStrip(run.player.timeline, classes, (to) => setFrame(to)) : null;
+  const scoreBar = ([guess, share]) => {
+    const bar = make("i");
+    bar.style.width = `${Math.round(100 * share)}%`;
+    return make("div", { class: "score" }, named(className(classes, guess)), make("b", {}, bar), make("u", { textContent: percent(share) }));
+  };
+
+  function describeWindow([start, stop, best, gap]) {
+    const which = `window of frames ${start} to ${stop - 1}`;
+    about.replaceChildren(make("p", {}, named(clip().name)), make("p", { class: "quiet", textContent: gap ? `${which}: ${gap}` : which }), ...best.map(scoreBar));
+  }
 
   function describe() {
+    if (track) return; // it describes the window at each frame
     const entry = entries[now];
     const label = labelOf(entry);
     const parts = [make("p", {}, named(clip().name)), make("p", {}, "class: ", named(className(classes, label)))];
@@ -253,11 +266,7 @@ function clipPlayer(run) {
       const wrong = isWrong(entry);
       const verdict = make("span", { class: wrong ? "wrong" : "right", textContent: wrong ? "wrong: " : "right: " });
       parts.push(make("p", {}, verdict, named(className(classes, entry.guess[0][0]))));
-      for (const [guess, share] of entry.guess) {
-        const bar = make("i");
-        bar.style.width = `${Math.round(100 * share)}%`;
-        parts.push(make("div", { class: "score" }, named(className(classes, guess)), make("b", {}, bar), make("u", { textContent: percent(share) })));
-      }
+      parts.push(...entry.guess.map(scoreBar));
       if (run.player.result) parts.push(make("p", { class: "quiet", textContent: run.player.result }));
     }
     about.replaceChildren(...parts);
@@ -343,18 +352,12 @@ function clipPlayer(run) {
       {},
       canvas,
       make("div", { class: "bar" }, play, scrub, clock, pace.element),
+      track && track.element,
       make("div", { class: "bar" }, ...views, smaller, bigger, paintChoice),
       paintBar,
       hint,
     ),
-    make(
-      "div",
-      {},
-      make("div", { class: "bar" }, hasGuess ? mistakes : null, byClass.element, search, cellNote),
-      count,
-      list,
-      about,
-    ),
+    make("div", {}, ...(track ? [] : [make("div", { class: "bar" }, hasGuess ? mistakes : null, byClass.element, search, cellNote), count, list]), about),
   );
   refilter();
   look(azimuth, elevation);
