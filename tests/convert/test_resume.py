@@ -298,7 +298,7 @@ class Killing:
 
     def __init__(self, source: Path, raw: bool) -> None:
         self._order = {"source": str(source), "raw": raw}
-        words = [sys.executable, str(Path(__file__).with_name("killing.py"))]
+        words = [sys.executable, str(Path(__file__).parents[1] / "killing.py")]
         self._process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,

@@ -19,7 +19,7 @@ from skeltools.runs import checkpoint
 from skeltools.runs import folder as runs
 from skeltools.store import ClipFile, layout
 
-FORMATS = Path(__file__).parent / "fixtures" / "formats"
+FORMATS = Path(__file__).parents[1] / "fixtures" / "formats"
 CLIPS = sorted(path.name.removesuffix(".gz") for path in FORMATS.glob("clips-*.h5.gz"))
 RUNS = sorted(path.stem for path in FORMATS.glob("run-*.zip"))
 RESUMED = sorted(path.stem for path in FORMATS.glob("resume-*.zip"))

@@ -1,7 +1,7 @@
 """The same commands twice, in two folders and two processes: what they write is the same to the bit.
 
 Python's hash seed differs between the two, so that no order may hang on a set of texts. The first converts
-with one worker and the second with two; `tests/test_convert_resume.py` has more on workers.
+with one worker and the second with two; `tests/convert/test_resume.py` has more on workers.
 """
 
 from __future__ import annotations

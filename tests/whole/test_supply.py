@@ -11,7 +11,7 @@ import pytest
 packaging = pytest.importorskip("packaging.requirements", reason="packaging is not installed")
 Requirement = packaging.Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def canonical(name: str) -> str:

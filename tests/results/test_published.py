@@ -6,7 +6,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from test_results_report import BASE
+from recorded import BASE
 
 from skeltools.results import published, report
 from skeltools.results import record as results

@@ -23,7 +23,7 @@ from skeltools.cli._options import SEED, FiniteRange
 from skeltools.cli.main import COMMANDS, main
 from skeltools.errors import DataError
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_results_report import BASE
+from recorded import BASE
 
 from skeltools.errors import RunError
 from skeltools.results import compare as comparison

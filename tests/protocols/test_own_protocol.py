@@ -13,7 +13,7 @@ from clipfiles import make_clips
 
 from skeltools.cli.main import main
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 WORDS = ("eval", "--encoder", "encoder:build", "--data", "clips.h5", "--device", "cpu", "--protocol")
 HEAD = """
 import json, torch, numpy as np

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from protocol_stubs import MemoryFile, settings, task
-from test_results_report import BASE
+from recorded import BASE
 
 from skeltools.errors import RunError
 from skeltools.protocols import ensemble

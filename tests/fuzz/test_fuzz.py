@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+
 from fuzz.mutate import mutate
 from fuzz.targets import TARGETS, _h5_seed
 from fuzz.worker import case, seeds
-
 from skeltools.cli.main import main
 from skeltools.errors import DataError, FormatError, RunError, SettingError, SkeltoolsError, SourceError
 from skeltools.files import pickles
@@ -30,7 +30,7 @@ from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 
 CASES = {"hdf5": 40, "7z": 40}
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = Path(__file__).parents[1] / "corpus"
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from skeltools.cli.main import main
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 TINY = (
     "--set",
     "model.width=4",

@@ -25,7 +25,7 @@ from skeltools.runs.settings import resolve_recipe
 from skeltools.settings import packaged_recipes
 from skeltools.transforms.draws import Draws, step_draws
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "method.py"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "method.py"
 SMALL = (*TINY, "model.gru_hidden=8", "model.gru_layers=1", "model.subsets=2")
 KINDS = [(name, ()) for name in METHODS] + [("skeattnclr", ("loss.local=false",))]
 """Methods, with settings that make another class of one."""
