@@ -186,3 +186,17 @@ def test_noise_is_neither_trained_on_nor_evaluated(whole: Path, tmp_path: Path) 
         open_clips(path, "xsub")
     with pytest.raises(DataError, match="does not match"):
         ClipDataset(path, "xsub")[0]
+
+
+@pytest.mark.parametrize("words", [{"chunks": True}, {"compression": "gzip"}, {"fletcher32": True}, {"shuffle": True}])
+@pytest.mark.parametrize("name", ["clips", "label"])
+def test_chunks_and_filters_are_refused(whole: Path, tmp_path: Path, name: str, words: dict[str, object]) -> None:
+    """No file of ours has them: a chunk could inflate past its size, and reading row by row unpacks it each time."""
+
+    def change(file: h5py.File) -> None:
+        values = file[name][:]
+        del file[name]
+        file.create_dataset(name, data=values, **words)
+
+    with pytest.raises(DataError, match="is stored in chunks or through a filter"):
+        ClipFile(changed(whole, tmp_path, change))
