@@ -17,7 +17,7 @@ from skeltools.cli import _options as options
 def command(
     file: Path,
     out: Path,
-    prep: str,
+    prep: str | None,
     frames: int | None,
     dtype: str | None,
     overrides: tuple[str, ...],
@@ -40,10 +40,12 @@ def command(
     progress = console.progress()
     try:
         with ClipFile(file) as opened:
+            prep = prep or preparation.usual(opened.dataset)
             chosen = preparation.choose(
                 prep,
                 dataset=opened.dataset.name,
                 skeleton=opened.form.skeleton,
+                dimensions=opened.form.dimensions,
                 overrides=overrides,
                 options={"chain.frames": frames, "chain.dtype": dtype},
             )

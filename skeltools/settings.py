@@ -390,7 +390,7 @@ def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any
                 raise SettingError(
                     f"Setting '{key}' ({where}) must be greater than {above}, not {_shown(value)}."
                 )
-            if high is not None and not number <= high:
+            if not number <= high:
                 raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
     return fitted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 import zipfile
@@ -30,7 +31,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         raise ValueError(f"version {version} of NumPy's format")
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which would run code")
-    if dtype.kind not in "biufcSU" or len(shape) > 32 or not all(0 <= size < 1 << 62 for size in shape):
+    if dtype.kind not in "biufcSU" or len(shape) > 32 or not all(map(_is_size, shape)):
         raise ValueError(f"its type is {dtype!s:.60}, its shape {shape!s:.60}")
     return shape, fortran, dtype
 
@@ -59,7 +60,35 @@ def open_array(path: Path) -> NDArray[Any]:
     return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _is_size(size: Any) -> bool:
+    """Tell whether a number of a shape is one; NumPy's reader takes True and False for numbers."""
+    return not isinstance(size, bool) and 0 <= size < 1 << 62
+
+
+def array_of(data: bytes) -> NDArray[Any]:
+    """Return the array of the content of a .npy file.
+
+    Raises:
+        ValueError: It is no .npy file of numbers or texts, or shorter than its header says.
+    """
+    file = io.BytesIO(data)
+    try:
+        shape, fortran, dtype = _header(file)
+    except ValueError:
+        raise
+    except Exception as error:  # as in `open_array`
+        raise ValueError(f"its header is damaged ({type(error).__name__})") from None
+    need, held = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
+    if need > held:
+        raise ValueError(f"its header claims {need:,} bytes, {held:,} are there")
+    if need == 0:
+        return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
+    return np.frombuffer(data, dtype, math.prod(shape), file.tell()).reshape(
+        shape, order="F" if fortran else "C"
+    )
+
+
+def read_arrays(path: Path | BinaryIO) -> dict[str, NDArray[Any]]:
     """Read every array of an .npz file.
 
     Raises:
