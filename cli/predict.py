@@ -36,6 +36,11 @@ _TEXTS = (".csv", ".json")
 @click.option(
     "--axes", metavar="TEXT", help="Order of an array's axes, such as TMVC.  [default: found from its shape]"
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Descriptor (.toml) of data of your own, which FILE is of.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write every window to a .csv or .json file.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline: a .png, .svg or .pdf file.")
 @click.option("--page", type=click.Path(path_type=Path), help="Write the player with the timeline: .html.")
@@ -52,6 +57,7 @@ def command(
     unit: str | None,
     clip: str | None,
     axes: str | None,
+    data: Path | None,
     out: Path | None,
     plot: Path | None,
     page: Path | None,
@@ -64,8 +70,9 @@ def command(
 
     Needs a linear evaluation of the run's last checkpoint. FILE holds one recording of the run's skeleton: an
     NTU .skeleton file, a PKU-MMD video or IntelliRehabDS recording (.txt), NW-UCLA's .json, an array (.npy, .npz)
-    or pyskl's annotations (.pkl). Each is prepared as the classifier's data was. With --window, a long one is
-    classified window by window, and the table shows which class each frame belongs to.
+    or pyskl's annotations (.pkl); with --data, a file of data of your own. Each is prepared as the classifier's
+    data was. With --window, a long one is classified window by window, and the table shows which class each frame
+    belongs to.
 
     \b
     Example:
@@ -75,6 +82,7 @@ def command(
       skeltools predict runs/pku 0002-L.txt --window 64 --stride 16 --out timeline.csv
     """
     from skeltools.cli._console import err, progress
+    from skeltools.datasets import descriptor
     from skeltools.environment import pick_device
     from skeltools.exchange.recordings import AXES
     from skeltools.page import document
@@ -90,6 +98,8 @@ def command(
         )
     if axes is not None and axes not in AXES:
         raise click.UsageError(f"Unknown --axes '{axes}'. Choose one of: {', '.join(AXES)}.")
+    if data is not None and (unit or axes):
+        raise click.UsageError("The descriptor says unit and axes. Leave --unit and --axes out.")
     if as_csv and as_json:
         raise click.UsageError("Give either --csv or --json.")
     if len(files) > 1 and (plot or page):
@@ -106,7 +116,7 @@ def command(
         pick_device(device),
         window=window or 0,
         stride=(stride or max(1, window // 4)) if window else 0,
-        source=Source(unit, clip, axes),
+        source=Source(unit, clip, axes, None if data is None else descriptor.read(data)),
         progress=progress(),
     )
     for one in found:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from skeltools.analysis.features import state_digest
 from skeltools.analysis.timeline import Timeline, cut, windows
+from skeltools.datasets.descriptor import Descriptor
 from skeltools.errors import FormatError, RunError, SettingError, counted
-from skeltools.exchange.recordings import Found, read
+from skeltools.exchange.recordings import Found, read, read_own
 from skeltools.preparation import chain as preparation
 from skeltools.preparation.chain import Chain
 from skeltools.progress import SILENT, Progress
@@ -33,17 +34,25 @@ LONG = 300
 
 @dataclass(frozen=True)
 class Source:
-    """How recordings are read; see `skeltools.exchange.recordings.read`.
+    """How recordings are read; see `skeltools.exchange.recordings`.
 
     Attributes:
         unit: Unit of the coordinates; None for the one that the classifier's data were read in.
         clip: Which recording of a file with several.
         axes: The order of an array's axes.
+        data: Descriptor of data of one's own, whose readers then read the files.
     """
 
     unit: str | None = None
     clip: str | None = None
     axes: str | None = None
+    data: Descriptor | None = None
+
+    def read(self, path: Path, form: Form, unit: str) -> Found:
+        """Read one recording, in `unit` where no other is named."""
+        if self.data is not None:
+            return read_own(path, form, self.data, clip=self.clip)
+        return read(path, form, unit=self.unit or unit, clip=self.clip, axes=self.axes)
 
 
 def predict(
@@ -97,10 +106,10 @@ def predict(
             )
         return (features @ weight.T + bias).softmax(dim=1)
 
-    unit = source.unit or str(record.preparation.get("chain.unit", "m"))
+    unit = str(record.preparation.get("chain.unit", "m"))
     made = []
     for path in paths:
-        found = read(path, run.form, unit=unit, clip=source.clip, axes=source.axes)
+        found = source.read(path, run.form, unit)
         made.append(_timeline(found, chain, run.form, score, classes, (window, stride), progress))
     return made
 

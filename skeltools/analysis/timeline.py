@@ -225,7 +225,7 @@ def grid(found: Timeline, top: int) -> Grid:
             made.add([found.classes[label], f"{score:.3f}"])
         return made
     made = Grid(
-        [f"{found.title}, {counted(found.frames, 'frame')}, {counted(len(found.bounds), 'window')}"],
+        [found.title, f"{counted(found.frames, 'frame')}, {counted(len(found.bounds), 'window')}"],
         [("from", True), ("to", True), ("class", False), ("score", True)],
     )
     for one in found.stretches():

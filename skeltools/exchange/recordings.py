@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.datasets import nwucla as nwucla_names
+from skeltools.datasets.descriptor import Descriptor
 from skeltools.errors import FormatError, SourceError, counted, did_you_mean
 from skeltools.files import kinds, pickles
 from skeltools.files.arrays import open_array
 from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
-from skeltools.formats import irds, ntu, nwucla, pku
+from skeltools.formats import irds, ntu, nwucla, own, pku
 from skeltools.formats.recording import Recording
+from skeltools.formats.sources import list_entries
 from skeltools.skeletons import Form, Skeleton, load, plausible
 
 AXES = ("TVC", "TMVC", "MTVC", "CTV", "CTVM", "TF")
@@ -82,18 +84,54 @@ def read(
         SourceError: It is of no kind that holds a recording, or `clip` is needed or unknown.
     """
     path = Path(path)
+    if form.dimensions == 2:
+        raise FormatError(path, "the run's clips are 2-D. Name the descriptor of the data: --data mine.toml")
     name, recording, notes = _recording(path, form, clip, axes)
     coords = plausible.in_metres(recording.coords, unit)
     fault, _ = plausible.judge(coords, recording.frame, recording.slot, unit)
     if fault is not None:
         raise FormatError(path, fault)
-    most = int(recording.slot.max(initial=-1)) + 1
-    if most > form.bodies:
-        notes += (f"up to {most} bodies in a frame; clips of the run have room for {form.bodies}",)
     moved = Recording(
         recording.frames, coords, recording.frame, recording.slot, recording.ids, recording.notes
     )
-    return Found(path, name, moved, notes)
+    return Found(path, name, moved, (*notes, *_crowded(moved, form)))
+
+
+def read_own(path: str | Path, form: Form, how: Descriptor, *, clip: str | None = None) -> Found:
+    """Read one recording of data of one's own.
+
+    Args:
+        path: A file, or a folder of OpenPose's file per frame.
+        form: What the clips of the run look like.
+        how: What the data are.
+        clip: Which recording of a source with several: its name or its place from 0.
+
+    Raises:
+        FormatError: The file is damaged, or has another skeleton or number of dimensions than the run.
+        SourceError: There is no recording in it, or `clip` is needed or unknown.
+    """
+    path = Path(path)
+    _same_skeleton(path, how.skeleton, form.skeleton)
+    if how.dimensions != form.dimensions:
+        raise FormatError(path, f"its recordings are {how.dimensions}-D, the run's {form.dimensions}-D.")
+    if not path.exists():
+        raise FormatError(path, "the file does not exist")
+    found = own.find(list_entries([path]))
+    for _, error in found.damaged:
+        raise error
+    name, chosen = _pick(path, [(one.stem, one) for one in found.clips], clip)
+    parts = [(part.read(), part.path) for part in chosen.parts]
+    (made,) = own.read(chosen.entry.read(), chosen.entry.path, how, [chosen.member], parts)
+    if isinstance(made, FormatError):
+        raise made
+    return Found(path, name if len(found.clips) > 1 else "", made, _crowded(made, form))
+
+
+def _crowded(recording: Recording, form: Form) -> tuple[str, ...]:
+    most = int(recording.slot.max(initial=-1)) + 1
+    if most <= form.bodies:
+        return ()
+    return (f"up to {most} bodies in a frame; clips of the run have room for {form.bodies}",)
 
 
 def _recording(
@@ -103,8 +141,7 @@ def _recording(
         kind = kinds.tell(path)
         if kind in (Kind.NPY, Kind.NPZ, Kind.PICKLE):
             name, values, order, notes = _array(path, kind, form, clip)
-            recording, told = _columns(path, values, axes or order, form)
-            return name, recording, notes + told
+            return name, _columns(path, values, axes or order, form), notes
         texts = (Kind.TEXT, Kind.BOM, Kind.UTF16, Kind.JSON)
         if kind in texts or (path.suffix == ntu.SUFFIX and kind not in (Kind.FOLDER, Kind.SPECIAL)):
             return "", *_text(path, path.read_bytes(), form)
@@ -223,15 +260,13 @@ def _pick(path: Path, items: Sequence[tuple[str, Any]], clip: str | None) -> tup
     )
 
 
-def _columns(
-    path: Path, values: NDArray[Any], axes: str | None, form: Form
-) -> tuple[Recording, tuple[str, ...]]:
+def _columns(path: Path, values: NDArray[Any], axes: str | None, form: Form) -> Recording:
     """Return the recording of an array of numbers."""
     if values.dtype.kind not in "fiu":
         raise FormatError(path, f"the array has type {values.dtype}; expected float32 or other numbers.")
     if values.ndim == 5:
         raise FormatError(path, _PREPARED)
-    order, notes = (axes, ()) if axes else _order(path, values.shape, form)
+    order = axes or _order(path, values.shape, form)
     if not _fits(values.shape, order, form):
         raise FormatError(path, f"{_shape(values.shape)} is not {_told(order, form)}.")
     if order == "TF":
@@ -243,10 +278,7 @@ def _columns(
     with np.errstate(over="ignore"):
         values = values.astype(np.float32)
     _check_finite(path, values)
-    if values.shape[3] == 2:
-        values = np.concatenate([values, np.zeros_like(values[..., :1])], axis=3)
-        notes += ("2-D coordinates: every z is 0",)
-    return Recording.from_columns(values), notes
+    return Recording.from_columns(values)
 
 
 def _check_finite(path: Path, values: NDArray[np.float32]) -> None:
@@ -270,18 +302,16 @@ def _fits(shape: tuple[int, ...], axes: str, form: Form, most: int | None = None
         width = 3 * form.joints
         return size["F"] % width == 0 and (most is None or size["F"] <= most * width)
     bodies = size.get("M", 1)
-    return size["V"] == form.joints and size["C"] in (2, 3) and (most is None or bodies <= most)
+    return size["V"] == form.joints and size["C"] == 3 and (most is None or bodies <= most)
 
 
-def _order(path: Path, shape: tuple[int, ...], form: Form) -> tuple[str, tuple[str, ...]]:
-    """Return the only order of axes that a shape can have, one in 3-D before those in 2-D, and what to say of it."""
+def _order(path: Path, shape: tuple[int, ...], form: Form) -> str:
+    """Return the only order of axes that a shape can have."""
     found = [axes for axes in AXES if _fits(shape, axes, form, MOST_BODIES)]
-    deep = [axes for axes in found if "C" not in axes or shape[axes.index("C")] == 3] or found
-    if len(deep) == 1:
-        others = " or ".join(f"--axes {axes}" for axes in found if axes not in deep)
-        return deep[0], (f"read as {deep[0]}; in 2-D it could be {others}",) if others else ()
-    if deep:
-        choices = " or ".join(f"--axes {axes}" for axes in deep)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        choices = " or ".join(f"--axes {axes}" for axes in found)
         raise FormatError(path, f"{_shape(shape)} can be read in several ways. Choose: {choices}")
     raise FormatError(
         path,
@@ -295,5 +325,5 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _told(axes: str, form: Form) -> str:
-    width = {"V": str(form.joints), "C": "3 or 2", "F": f"M * {3 * form.joints}"}
+    width = {"V": str(form.joints), "C": "3", "F": f"M * {3 * form.joints}"}
     return f"({', '.join(width.get(axis, axis) for axis in axes)})"

@@ -13,6 +13,8 @@ from skeltools.files.texts import printable
 from skeltools.page.clips import BUDGET, Pool, pack_points
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from skeltools.analysis.timeline import Timeline
     from skeltools.skeletons import Form
 
@@ -30,7 +32,7 @@ def gather(found: Timeline, form: Form, run: Path) -> dict[str, Any]:
         form: Skeleton of the recording, and how many of its bodies are shown.
         run: The run, for the facts.
     """
-    clip = found.recording.first(form.bodies)
+    clip = _points(found, form)
     step = thinning(found.frames, form)
     pool = Pool()
     place = pool.hold(form.skeleton, {"name": Path(found.path).name, "label": GAP, "class": None}
@@ -54,6 +56,19 @@ def gather(found: Timeline, form: Form, run: Path) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _points(found: Timeline, form: Form) -> NDArray[np.float32]:
+    """Return the recording (3, L, V, M); key points of an image in its plane, four metres wide or high."""
+    clip = found.recording.first(form.bodies)
+    if form.dimensions == 2:
+        there = clip[:2].any(axis=0)
+        clip[2] = 0
+        if there.any():
+            low, high = clip[:2, there].min(axis=1), clip[:2, there].max(axis=1)
+            middle = ((low + high) / 2)[:, None, None, None]
+            clip[:2] = (clip[:2] - middle) * (4 / max(float((high - low).max()), 1e-6)) * there
+    return clip
 
 
 def thinning(frames: int, form: Form) -> int:

@@ -63,23 +63,6 @@ def test_any_order_of_axes_gives_the_same_recording(
         np.testing.assert_array_equal(found.first(bodies), points.transpose(3, 0, 2, 1))
 
 
-def test_flat_coordinates_get_a_z_of_zero_and_it_is_said(tmp_path: Path) -> None:
-    points = _points(12, 1)[..., :2]
-    found = read(_save(tmp_path / "flat.npy", points), KINECT)
-    assert found.notes == ("2-D coordinates: every z is 0",)
-    np.testing.assert_array_equal(found.recording.coords[..., :2], points[:, 0])
-    assert not found.recording.coords[..., 2].any()
-
-
-def test_an_order_in_3d_comes_before_one_in_2d_and_it_is_said(tmp_path: Path) -> None:
-    points = _points(12, 2)
-    for order, other in (("MTVC", "CTVM"), ("CTVM", "MTVC")):
-        made = points.transpose(["TMVC".index(axis) for axis in order])
-        found = read(_save(tmp_path / f"{order}.npy", made), KINECT)
-        assert found.notes == (f"read as {order}; in 2-D it could be --axes {other}",)
-        np.testing.assert_array_equal(found.recording.first(2), points.transpose(3, 0, 2, 1))
-
-
 def test_a_shape_of_several_readings_asks_for_the_axes(tmp_path: Path) -> None:
     path = _save(tmp_path / "few.npy", _points(4, 3))
     assert _error(path) == (
@@ -94,7 +77,7 @@ def test_a_shape_of_several_readings_asks_for_the_axes(tmp_path: Path) -> None:
     [
         (
             np.zeros((9, 20, 3)),
-            "an array of shape (9, 20, 3) is no recording of kinect2: expected (T, 25, 3 or 2)",
+            "an array of shape (9, 20, 3) is no recording of kinect2: expected (T, 25, 3)",
         ),
         (np.zeros((9, 25, 3), complex), "the array has type complex128; expected float32 or other numbers."),
         (np.zeros((5, 3, 64, 25, 2)), "it holds prepared clips, and preparing them twice changes them."),
@@ -118,7 +101,7 @@ def test_a_unit_is_put_into_metres(tmp_path: Path) -> None:
 
 def test_the_axes_that_are_named_must_fit(tmp_path: Path) -> None:
     path = _save(tmp_path / "a.npy", _points(9, 1)[:, 0])
-    assert _error(path, axes="TMVC") == (f"{path}: an array of shape (9, 25, 3) is not (T, M, 25, 3 or 2).")
+    assert _error(path, axes="TMVC") == (f"{path}: an array of shape (9, 25, 3) is not (T, M, 25, 3).")
 
 
 def _annotations(count: int) -> dict[str, Any]:
