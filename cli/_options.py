@@ -68,10 +68,9 @@ def preparation(function: F) -> F:
     """Add what says how clips are prepared: ``--prep``, ``--frames``, ``--dtype`` and ``--set``."""
     prep = click.option(
         "--prep",
-        default="skeattnclr",
-        show_default=True,
         metavar="NAME",
-        help="Preparation: skeattnclr, aimclr, ctrgcn, cmd, or a TOML file.",
+        help="Preparation: skeattnclr, aimclr, ctrgcn, cmd, anyskeleton, keypoints2d, or a TOML file.  [default: "
+        "skeattnclr; of other skeletons than Kinect v2 anyskeleton, of 2-D key points keypoints2d]",
     )
     frames = click.option(
         "--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the preparation's]"

@@ -38,7 +38,7 @@ def command(
     dataset: str,
     sources: tuple[Path, ...],
     out: Path,
-    prep: str,
+    prep: str | None,
     frames: int | None,
     dtype: str | None,
     overrides: tuple[str, ...],
@@ -53,7 +53,8 @@ def command(
 ) -> None:
     """Convert raw skeleton files into one verified HDF5 file.
 
-    DATASET is ntu60, ntu120, pku1, pku2, irds or nwucla. SOURCE is a folder, nested as it may be, a .zip or .7z
+    DATASET is ntu60, ntu120, pku1, pku2, irds or nwucla; or the descriptor of data of your own, a TOML file
+    (docs/your-data.md; 'skeltools describe' writes a first one). SOURCE is a folder, nested as it may be, a .zip or .7z
     archive, which is read in place, a raw file, or @FILE with one path a line; give as many as there are.
     NTU takes .skeleton files; PKU-MMD a folder 'skeleton', a folder 'label' and the split files. Clips left
     out and files passed over are listed in the output with their reasons; what else was decided is noted.
@@ -66,23 +67,28 @@ def command(
       skeltools convert pku2 pku-mmd-2/ pku2.h5
       skeltools convert ntu60 raw/ other.h5 --prep ctrgcn --set chain.bodies=first
       skeltools convert ntu60 in-millimetres/ ntu60.h5 --unit mm
+      skeltools convert mine.toml recordings/ mine.h5
     """
     from skeltools.cli import _console as console
     from skeltools.convert.pipeline import convert
     from skeltools.convert.plan import Reading
+    from skeltools.datasets import descriptor
     from skeltools.datasets import registry as datasets
     from skeltools.preparation import chain as preparation
 
     progress = console.progress()
+    found = descriptor.read(dataset).dataset() if dataset.endswith(".toml") else datasets.get(dataset)
+    prep = prep or preparation.usual(found)
     try:
         summary = convert(
-            datasets.get(dataset),
+            found,
             sources,
             out,
             prep=preparation.choose(
                 prep,
-                dataset=dataset,
-                skeleton=datasets.get(dataset).skeleton,
+                dataset=found.name,
+                skeleton=found.skeleton,
+                dimensions=found.dimensions,
                 overrides=overrides,
                 options={"chain.frames": frames, "chain.dtype": dtype},
             ),

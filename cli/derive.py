@@ -34,7 +34,7 @@ def command(
     context: click.Context,
     file: Path,
     out: Path,
-    prep: str,
+    prep: str | None,
     frames: int | None,
     dtype: str | None,
     overrides: tuple[str, ...],
@@ -81,10 +81,12 @@ def command(
                 )
                 prep = str(opened.attrs.get("prep", "unknown"))
             else:
+                prep = prep or preparation.usual(opened.dataset)
                 chosen = preparation.choose(
                     prep,
                     dataset=opened.dataset.name,
                     skeleton=joints.target,
+                    dimensions=opened.form.dimensions,
                     overrides=overrides,
                     options={"chain.frames": frames, "chain.dtype": dtype},
                 )

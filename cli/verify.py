@@ -45,7 +45,7 @@ def command(file: Path, near_duplicates: bool, threshold: float, as_json: bool) 
     progress = console.progress()
     pairs: dict[str, list[Pair]] = {}
     try:
-        with ClipFile(file) as opened:
+        with ClipFile(file, checked=False) as opened:
             found = verify(opened, progress)
             if near_duplicates and not found.faults:
                 pairs = {split: find(opened, split, threshold, progress) for split in opened.splits}

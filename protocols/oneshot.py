@@ -31,6 +31,11 @@ class Oneshot(Protocol):
                 f"{task.file.path} lacks {len(missing)} of the {len(dataset.exemplars)} one-shot exemplars, "
                 f"such as {missing[0]}. Convert the whole dataset"
             )
+        if not len(rows(task)[1]):
+            return (
+                f"{task.file.path} holds no clip of the novel classes but the one-shot exemplars. Convert the whole "
+                "dataset"
+            )
         return None
 
     def run(self, task: Task, settings: NoSettings) -> list[Outcome]:

@@ -233,7 +233,12 @@ def _assemble(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
         kwargs[item.name] = (
             _assemble(typing.cast(Any, kind), flat, key + ".") if is_dataclass(kind) else flat[key]
         )
-    return schema(**kwargs)
+    try:
+        return schema(**kwargs)
+    except SettingError as error:
+        if prefix in str(error):
+            raise
+        raise SettingError(f"Settings {prefix}*: {error}") from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -386,12 +391,12 @@ def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             if low is not None and not number >= low:
                 raise SettingError(f"Setting '{key}' ({where}) must be at least {low}, not {_shown(value)}.")
-            if high is not None and not number <= high:
-                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
             if above is not None and not number > above:
                 raise SettingError(
                     f"Setting '{key}' ({where}) must be greater than {above}, not {_shown(value)}."
                 )
+            if not number <= high:
+                raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
     return fitted
 
 

@@ -8,7 +8,11 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("skeltools", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("skeltools")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

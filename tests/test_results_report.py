@@ -310,7 +310,7 @@ GRID = tables.Grid(
 
 def test_markdown() -> None:
     assert tables.to_markdown(GRID) == (
-        "**A & B**\n\n| what | 50 % |\n| --- | ---: |\n| a\\|b_c | 1 ± 2 |\n| [red]d | <3 |\n\na note  \n"
+        "**A & B**\n\n| what | 50 % |\n| --- | ---: |\n| a\\|b_c | 1 ± 2 |\n| \\[red\\]d | &lt;3 |\n\na note  \n"
     )
     two = replace(GRID, title=["linear, knn", "a.h5: 2 clips"])
     assert tables.to_markdown(two).startswith("**linear, knn; a.h5: 2 clips**\n\n")
@@ -319,7 +319,7 @@ def test_markdown() -> None:
 def test_latex() -> None:
     assert tables.to_latex(GRID).splitlines() == [
         "% A & B", "% a note", r"\begin{tabular}{lr}", r"\toprule", r"what & 50 \% \\", r"\midrule",
-        r"a|b\_c & 1 $\pm$ 2 \\", r"\midrule", r"[red]d & \textless{}3 \\", r"\bottomrule", r"\end{tabular}",
+        r"a|b\_c & 1 $\pm$ 2 \\", r"\midrule", r"{}[red]d & \textless{}3 \\", r"\bottomrule", r"\end{tabular}",
     ]  # fmt: skip
 
 

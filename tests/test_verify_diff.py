@@ -20,6 +20,7 @@ from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile
+from skeltools.store.writer import seal
 
 
 def run(*args: object) -> Result:
@@ -183,6 +184,7 @@ def test_derive_refusals(converted: Path, raw: Path, tmp_path: Path) -> None:
     )
     with h5py.File(pku, "r+") as file:
         del file["raw/id"]
+        seal(file)
     result = run("derive", pku, tmp_path / "d.h5")
     assert (result.exit_code, result.stderr) == (
         2,

@@ -68,12 +68,14 @@ class Clips:
 
     def batch(self, index: Tensor) -> Tensor:
         """Return the clips at places `index` (b,) int64 of the rows, float32 (b, 3, T, V, M)."""
-        rows = self._rows[index.cpu().numpy()]
-        x = self._held[index.to(self._device)] if self._held is not None else self._read(rows)
+        if self._held is not None:
+            x = self._held[index.to(self._device)]
+        else:
+            x = self._read(self._rows[index.cpu().numpy()])
         if not self._view.operations:
             return x
-        draws = Draws(self._seed, self.epoch, torch.from_numpy(rows).to(self._device), "protocol/")
-        return self._streamed(self._view(x, draws))
+        rows = torch.from_numpy(self._rows)[index.cpu()].to(self._device)
+        return self._streamed(self._view(x, Draws(self._seed, self.epoch, rows, "protocol/")))
 
     def _read(self, rows: NDArray[np.int64]) -> Tensor:
         """Return clips as they are held: of the stream, or joints where views are made of them."""

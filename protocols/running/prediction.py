@@ -107,8 +107,16 @@ def _clip(path: Path, record: Record, form: Form) -> Tensor:
         raise FormatError(path, "the file does not exist")
     if not path.is_file():
         raise FormatError(path, "it is not a file")
-    data = path.read_bytes()
-    made = preparation.apply(ntu.read(data, str(path)), preparation.stored(record.preparation), form)
+    recording = ntu.read(path.read_bytes(), str(path))
+    joints = recording.coords.shape[1]
+    if joints != form.joints:
+        skeleton = form.skeleton
+        raise FormatError(
+            path,
+            f"it has {joints} joints per body, but the run was trained on {skeleton.name} clips of {form.joints}. "
+            "Predict NTU files by a run of an NTU data set.",
+        )
+    made = preparation.apply(recording, preparation.stored(record.preparation), form)
     if isinstance(made, str):
         raise FormatError(path, f"no clip can be made of it ({made})")
     return torch.from_numpy(np.asarray(made.clip, np.float32))

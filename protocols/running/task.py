@@ -231,7 +231,8 @@ class Task:
             {
                 "encoder": before,
                 "code": self.subject.code,
-                "data": self.file.digest,
+                "data": self.file.digest_of(rows),
+                "skeleton": self.file.form.skeleton.to_json(),
                 "stream": self.stream,
                 "device": self.device.type,
             },
@@ -239,6 +240,7 @@ class Task:
         )
         found = self.cache.load(name)
         if found is not None:
+            self.file.confirm(rows)  # they are not read for their features
             self.features_from = "cached" if self.features_from == "none" else self.features_from
             return found
         features = self._extract(self._frozen, rows, part)

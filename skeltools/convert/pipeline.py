@@ -31,11 +31,11 @@ from skeltools.convert.plan import (
 )
 from skeltools.datasets import registry as datasets
 from skeltools.datasets.contract import NEITHER, TEST, TRAIN, Dataset
-from skeltools.errors import FormatError, OutputError, SkeltoolsError, SourceError
+from skeltools.errors import FormatError, OutputError, SettingError, SkeltoolsError, SourceError
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, list_entries, stream
-from skeltools.preparation.chain import BASE, LATER, Chain, apply, choose
+from skeltools.preparation.chain import BASE, LATER, Chain, apply, choose, usual
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved
 from skeltools.skeletons import Form, plausible
@@ -114,6 +114,7 @@ class Job:
         skip: Record damaged files instead of raising.
         keep_raw: Keep raw recordings.
         reading: How raw files are read.
+        definition: Of data of one's own, as `Dataset.definition` gives it.
     """
 
     dataset: str
@@ -124,11 +125,17 @@ class Job:
     skip: bool
     keep_raw: bool
     reading: Reading = METRES
+    definition: str | None = None
+
+    @property
+    def made(self) -> Dataset:
+        """The dataset, in whichever process."""
+        return datasets.of_file(self.dataset, self.definition)
 
     @property
     def form(self) -> Form:
         """What the clips look like."""
-        return datasets.get(self.dataset).form(self.chain.frames)
+        return self.made.form(self.chain.frames)
 
     @property
     def clip_bytes(self) -> int:
@@ -170,7 +177,8 @@ def convert(
     however often the conversion was interrupted and resumed.
 
     Args:
-        dataset: What the source holds, from `skeltools.datasets.registry.get`.
+        dataset: What the source holds, from `skeltools.datasets.registry.get`, or
+            `skeltools.datasets.descriptor.read(PATH).dataset()` for data of one's own.
         source: One or several folders, archives or files (see `skeltools.formats.sources.list_entries`).
         out: The file to write. It appears under this name only when it is complete.
         prep: How to prepare the clips, from `skeltools.preparation.chain.choose` with the dataset's name; the
@@ -194,7 +202,9 @@ def convert(
     plausible.check_unit(reading.unit)
     out = Path(out)
     sources = [Path(source)] if isinstance(source, (str, Path)) else [Path(item) for item in source]
-    chain = (prep or choose(skeleton=dataset.skeleton, options={"chain.frames": frames})).values
+    chain = (prep or _usual(dataset, frames)).values
+    if dataset.own is not None and reading.unit != "m":
+        raise SettingError(f"The unit of {dataset.name} stands in its descriptor. Leave --unit out.")
     folder = folder_of(out)
     if resume and out.is_file() and not replace:
         summary = _finished(out, dataset, {**chain.settings(), **reading.settings()}, progress)
@@ -214,7 +224,9 @@ def convert(
     if compiled and not backend.available():
         progress.message("Numba is not installed: using the plain parser, which is about ten times slower.")
     room = room_in_front(len(plan.names))
-    job = Job(dataset.name, chain, folder, room, compiled, skip_damaged, keep_raw, reading)
+    job = Job(
+        dataset.name, chain, folder, room, compiled, skip_damaged, keep_raw, reading, dataset.definition
+    )
     header = _header(job, plan)
     results = Results(len(plan.units), len(plan.names), keep_raw)
     stamps = [_stamp(unit) for unit in plan.units]
@@ -262,6 +274,15 @@ def convert(
     )
 
 
+def _usual(dataset: Dataset, frames: int | None) -> Resolved[Chain]:
+    return choose(
+        usual(dataset),
+        skeleton=dataset.skeleton,
+        dimensions=dataset.dimensions,
+        options={"chain.frames": frames},
+    )
+
+
 def _finished(
     out: Path, dataset: Dataset, settings: dict[str, str | int | float], progress: Progress
 ) -> Summary:
@@ -269,6 +290,7 @@ def _finished(
     with ClipFile(out) as file:
         wanted = {
             "dataset": dataset.name,
+            **({} if dataset.definition is None else {"definition": dataset.definition}),
             **{f"chain.{key}": value for key, value in asdict(METRES).items()},
             **{f"chain.{key}": value for key, value in settings.items()},
         }
@@ -314,6 +336,8 @@ def _header(job: Job, plan: Plan) -> dict[str, Any]:
     for unit in plan.units:
         copies = [copy.path for copy in unit.copies]
         listing.update(repr((unit.entry.path, unit.spans, copies)).encode())
+        if unit.parts:
+            listing.update(repr([part.path for part in unit.parts]).encode())
     listing.update(repr((plan.names, plan.labels, plan.small, sorted(plan.train.items()))).encode())
     return {
         "dataset": job.dataset,
@@ -322,12 +346,13 @@ def _header(job: Job, plan: Plan) -> dict[str, Any]:
         DAMAGED: job.skip,
         "layout": SPOOL_LAYOUT,
         "source": listing.hexdigest(),
+        **({} if job.definition is None else {"descriptor": job.definition}),
     }
 
 
 def _stamp(unit: Unit) -> str:
     """Return what differs when a raw file or a copy of it is another one than before."""
-    files = [(entry.path, entry.size, entry.stamp) for entry in (unit.entry, *unit.copies)]
+    files = [(entry.path, entry.size, entry.stamp) for entry in (unit.entry, *unit.copies, *unit.parts)]
     return sha256(repr(files).encode())[:16]
 
 
@@ -341,7 +366,7 @@ def _work_off(job: Job, plan: Plan, spool: Spool, workers: int, progress: Progre
     if len(left) < len(units):
         progress.message(f"Resuming: {len(plan.names) - clips:,} of {len(plan.names):,} clips are done.")
     progress.start("converting", clips)
-    size = sum(units[index].entry.size for index in map(int, left))
+    size = sum(units[index].size for index in map(int, left))
     workers = min(workers, len(left), max(1, size // _WORKER_BYTES))
     try:
         for results in pool.run(_batches(units, left), make_worker, (job,), workers):
@@ -358,7 +383,7 @@ def _batches(units: Sequence[Unit], left: NDArray[np.intp]) -> Iterator[list[Wor
     for work in _works(units, left):
         batch.append(work)
         clips += len(work.unit.spans)
-        size += work.unit.entry.size
+        size += work.unit.size
         if clips >= _BATCH_CLIPS or size >= _BATCH_BYTES:
             yield batch
             batch, clips, size = [], 0, 0
@@ -380,10 +405,8 @@ def _works(units: Sequence[Unit], left: NDArray[np.intp]) -> Iterator[Work]:
 
 def make_worker(job: Job) -> Callable[[list[Work]], list[UnitResult]]:
     """Return the function that does a batch in this process."""
-    from skeltools.datasets import registry as datasets
-
     backend.use_compiled(job.compiled)
-    worker = _Worker(job, datasets.get(job.dataset))
+    worker = _Worker(job, job.made)
     return worker
 
 
@@ -414,8 +437,9 @@ class _Worker:
         for place, entry in enumerate(files):
             try:
                 data = entry.read() if place or work.data is None else work.data
+                parts = [(part.read(), part.path) for part in unit.parts]
                 recordings = read_unit(
-                    self._dataset, unit._replace(entry=entry), data, self._job.reading.unit
+                    self._dataset, unit._replace(entry=entry), data, self._job.reading.unit, parts
                 )
             except FormatError as error:
                 if not self._job.skip:
@@ -425,11 +449,16 @@ class _Worker:
             fates = tuple(map(partial(self._fate, entry), unit.spans, recordings))
             copies = [f"{told}; {entry.inside} is used" for told in damages]
             copies += [duplicate(copy, entry, data) for copy in files[place + 1 :]]
-            return UnitResult(work.number, sha256(data), fates, tuple(copies))
+            digest = sha256(b"".join([data, *(content for content, _ in parts)]) if parts else data)
+            return UnitResult(work.number, digest, fates, tuple(copies))
         lost = tuple(Left(span.clip, damages[0]) for span in unit.spans)
         return UnitResult(work.number, sha256(b""), lost, tuple(damages[1:]))
 
-    def _fate(self, entry: Entry, span: Span, recording: Recording) -> Done | Left:
+    def _fate(self, entry: Entry, span: Span, recording: Recording | FormatError) -> Done | Left:
+        if isinstance(recording, FormatError):
+            if not self._job.skip:
+                raise recording
+            return Left(span.clip, damage(entry, recording))
         beyond = any(kind == "label-beyond" for kind, _ in recording.notes)
         if beyond and self._job.reading.long_labels == "exclude":
             video = span.start + recording.frames
@@ -442,10 +471,12 @@ class _Worker:
             return Left(span.clip, f"implausible: {entry.inside}: {error.problem}")
 
     def _clip(self, clip: int, recording: Recording, path: str) -> Done | Left:
-        unit = self._job.reading.unit
-        fault, large = plausible.judge(recording.coords, recording.frame, recording.slot, unit)
-        if fault is not None:
-            raise FormatError(path, fault)
+        large = 0
+        if self._dataset.own is None:  # whose readers judge in the descriptor's own words
+            unit = self._job.reading.unit
+            fault, large = plausible.judge(recording.coords, recording.frame, recording.slot, unit)
+            if fault is not None:
+                raise FormatError(path, fault)
         found = apply(recording, self._job.chain, self._form, self._dataset.format == "pku")
         if isinstance(found, str):
             return Left(clip, found)
@@ -477,8 +508,6 @@ class _Worker:
 
 def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Contents, NDArray[np.intp]]:
     """Put the results of all units into name order; return the file's contents and each row's clip."""
-    from skeltools.datasets import registry as datasets
-
     results = spool.results
     excluded = [
         *plan.excluded,
@@ -499,7 +528,7 @@ def _gather(job: Job, plan: Plan, spool: Spool, prep_name: str) -> tuple[Content
     for column, values in plan.columns.items():
         columns[column] = [values[row] for row in places]  # type: ignore[assignment]
     contents = Contents(
-        dataset=datasets.get(job.dataset),
+        dataset=job.made,
         names=[plan.names[row] for row in places],
         labels=[plan.labels[row] for row in places],
         columns=columns,

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, overload
 
+from skeltools.convert import own
 from skeltools.datasets.contract import Dataset, Naming
 from skeltools.errors import FormatError, SourceError
 from skeltools.formats import irds, ntu, nwucla, pku
+from skeltools.formats.own import read as read_own
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, read_all
 from skeltools.preparation.chain import Chain
@@ -34,11 +36,24 @@ class Span(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """One raw file to read, the clips it holds, and further files of its name, in the order of the source."""
+    """One raw file to read, the clips it holds, and further files of its name, in the order of the source.
+
+    Attributes:
+        entry: The file.
+        spans: Its clips.
+        copies: Further files of its name.
+        parts: Further files of its one clip, where each holds a frame.
+    """
 
     entry: Entry
     spans: tuple[Span, ...]
     copies: tuple[Entry, ...] = ()
+    parts: tuple[Entry, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes to read."""
+        return self.entry.size + sum(part.size for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -89,8 +104,8 @@ class Plan:
 
 
 @dataclass
-class _Task:
-    """What a planner works on, and what it has left out so far."""
+class Task:
+    """What a planner works on, what it has left out so far, and splits that files of one's own state."""
 
     dataset: Dataset
     entries: list[Entry]
@@ -100,6 +115,7 @@ class _Task:
     excluded: list[Excluded] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
+    stated: dict[str, dict[str, set[str]]] = field(default_factory=dict)
 
     def pass_over(self, entries: Iterable[Entry], clip: Callable[[str], bool], wanted: str) -> None:
         """Record files that are not read: those under a clip's name look like clips.
@@ -160,11 +176,19 @@ def make_plan(dataset: Dataset, entries: list[Entry], source: str, chain: Chain,
         SourceError: There is no raw file of the dataset's format.
         FormatError: A file name, label file or split file is faulty.
     """
-    task = _Task(dataset, entries, source, chain, skip)
+    task = Task(dataset, entries, source, chain, skip)
+    if dataset.own is not None:
+        return own.plan(task, dataset.own)
     return _plan_named(task) if dataset.namings else _plan_pku(task)
 
 
-def read_unit(dataset: Dataset, unit: Unit, data: bytes, coordinates: str = "m") -> list[Recording]:
+def read_unit(
+    dataset: Dataset,
+    unit: Unit,
+    data: bytes,
+    coordinates: str = "m",
+    parts: Sequence[tuple[bytes, str]] = (),
+) -> Iterable[Recording | FormatError]:
     """Parse a raw file and return the recording of each of its clips, in metres.
 
     Args:
@@ -172,17 +196,24 @@ def read_unit(dataset: Dataset, unit: Unit, data: bytes, coordinates: str = "m")
         unit: The file and its clips.
         data: Its content.
         coordinates: The unit of its coordinates.
+        parts: Content and place of each of the unit's parts.
+
+    Returns:
+        Them one by one; of data of one's own the fault of a clip in its place.
 
     Raises:
         FormatError: The file is not what its format says, with the line.
     """
+    if dataset.own is not None:
+        members = [span.start for span in unit.spans]
+        return read_own(data, unit.entry.path, dataset.own, members, parts)
     recordings = _READERS[dataset.format](unit, data)
     if coordinates == "m":
         return recordings
     return [replace(found, coords=plausible.in_metres(found.coords, coordinates)) for found in recordings]
 
 
-def _plan_named(task: _Task) -> Plan:
+def _plan_named(task: Task) -> Plan:
     """Plan files of one clip each, whose names say what they are."""
     naming, dataset = _naming(task), task.dataset
     kept: dict[str, Entry] = {}
@@ -218,7 +249,7 @@ def _plan_named(task: _Task) -> Plan:
     )
 
 
-def _naming(task: _Task) -> Naming:
+def _naming(task: Task) -> Naming:
     """Return how the source's files are called, of the ways that the dataset knows."""
     dataset, source = task.dataset, task.source
     ours = [item for item in dataset.namings if any(entry.suffix == item.suffix for entry in task.entries)]
@@ -318,7 +349,7 @@ _Files = dict[str, list[Entry]]
 """Files by the name they stand for, those of one name in the order of the source."""
 
 
-def _sort_pku(task: _Task) -> tuple[_Files, _Files, _Files]:
+def _sort_pku(task: Task) -> tuple[_Files, _Files, _Files]:
     """Return skeleton files and label files by video, and split files by split."""
     skeletons: _Files = {}
     labels: _Files = {}
@@ -359,7 +390,7 @@ def _sort_pku(task: _Task) -> tuple[_Files, _Files, _Files]:
     return skeletons, labels, split_files
 
 
-def _refuse_other_part(task: _Task, strange: list[Entry], alone: bool) -> None:
+def _refuse_other_part(task: Task, strange: list[Entry], alone: bool) -> None:
     """Refuse files whose names are those of the other part of PKU-MMD; skip them only beside this part's."""
     other = next((name for name in pku.PARTS if name != task.dataset.name), "")
     for entry in strange:
@@ -370,7 +401,7 @@ def _refuse_other_part(task: _Task, strange: list[Entry], alone: bool) -> None:
         task.excluded.append(Excluded(entry.stem, f"outside: {entry.inside}: {problem}"))
 
 
-def _plan_pku(task: _Task) -> Plan:
+def _plan_pku(task: Task) -> Plan:
     dataset = task.dataset
     skeletons, labels, split_files = _sort_pku(task)
     for video in sorted(labels.keys() - skeletons.keys()):
@@ -424,7 +455,7 @@ def _plan_pku(task: _Task) -> Plan:
     )
 
 
-def _actions(task: _Task, files: list[Entry], contents: Mapping[Entry, bytes]) -> list[pku.Action]:
+def _actions(task: Task, files: list[Entry], contents: Mapping[Entry, bytes]) -> list[pku.Action]:
     """Return the actions of a video's label file, or of the first of its copies that can be read."""
     first: FormatError | None = None
     for place, entry in enumerate(files):
@@ -448,7 +479,7 @@ def _actions(task: _Task, files: list[Entry], contents: Mapping[Entry, bytes]) -
 
 
 def _side(
-    task: _Task, files: list[Entry], contents: Mapping[Entry, bytes], videos: Iterable[str], split: str
+    task: Task, files: list[Entry], contents: Mapping[Entry, bytes], videos: Iterable[str], split: str
 ) -> tuple[set[str], list[Note]]:
     """Return what `_training_videos` does of a split file, or of the first of its copies that can be read."""
     for place, entry in enumerate(files):
@@ -471,7 +502,7 @@ def _kind(entry: Entry) -> str:
 
 
 def _training_videos(
-    task: _Task, entry: Entry, content: bytes, videos: Iterable[str], split: str
+    task: Task, entry: Entry, content: bytes, videos: Iterable[str], split: str
 ) -> tuple[set[str], list[Note]]:
     """Return the training videos a split file names, and notes; all other videos are on the test side."""
     if task.chain.split_names == "comma-space":

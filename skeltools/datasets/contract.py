@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skeltools.skeletons import Form, Skeleton, load
+
+if TYPE_CHECKING:
+    from skeltools.datasets.descriptor import Descriptor
 
 STREAMS: tuple[str, ...] = ("joint", "motion", "bone")
 """The streams of a clip, all derived from the stored joint coordinates."""
@@ -68,6 +71,8 @@ class Dataset:
         counts: Official clips (train, test) per split once incomplete clips are left out.
         exemplars: For one-shot recognition, the one known clip of each novel class, as the dataset's authors
             define them; empty where they define none.
+        dimensions: 3, or 2 for key points of an image.
+        own: The descriptor of data of one's own, which their file holds; None for the packaged ones.
     """
 
     name: str
@@ -87,15 +92,26 @@ class Dataset:
     split_files: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     exemplars: tuple[str, ...] = ()
+    dimensions: int = 3
+    own: Descriptor | None = None
 
     @property
     def skeleton(self) -> Skeleton:
         """The skeleton of its clips."""
-        return load(self.skeleton_name)
+        return load(self.skeleton_name) if self.own is None else self.own.skeleton
+
+    @property
+    def definition(self) -> str | None:
+        """What a converted file says of data of one's own, as JSON; None for the packaged datasets."""
+        return None if self.own is None else self.own.to_json()
+
+    def leaves_out(self, split: str) -> bool:
+        """Tell whether a split may leave clips out; those that files of one's own state may."""
+        return split in self.partial or (self.own is not None and not self.own.splits)
 
     def form(self, frames: int) -> Form:
         """Return what its clips look like with T = `frames`."""
-        return Form(self.skeleton, self.bodies, frames)
+        return Form(self.skeleton, self.bodies, frames, self.dimensions)
 
 
 @cache

@@ -6,7 +6,7 @@ new, one reader in `skeltools.formats`.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from skeltools.datasets import irds, ntu, nwucla, pku
 from skeltools.datasets.contract import PARTITIONS, STREAMS, Dataset, Naming
@@ -21,6 +21,7 @@ __all__ = [
     "NtuName",
     "get",
     "incomplete_ntu_clips",
+    "of_file",
     "parse_ntu_name",
     "registry",
 ]
@@ -43,3 +44,19 @@ def get(name: str) -> Dataset:
         hint = did_you_mean(name, known)
         raise SettingError(f"Unknown dataset '{name}'. Choose one of: {', '.join(known)}.{hint}")
     return known[name]
+
+
+@lru_cache(maxsize=8)
+def of_file(name: str, definition: str | None) -> Dataset:
+    """Return the dataset that a converted file states: a packaged one by name, one's own by its definition.
+
+    Args:
+        name: Its name.
+        definition: What `Descriptor.to_json` wrote; None for a packaged one.
+
+    Raises:
+        SettingError: There is no such dataset, or the definition is none.
+    """
+    from skeltools.datasets import descriptor
+
+    return get(name) if definition is None else descriptor.from_json(definition, "its definition").dataset()

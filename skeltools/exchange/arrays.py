@@ -21,6 +21,7 @@ from skeltools.exchange.shared import Arrays, Reading, checked
 from skeltools.files import kinds
 from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
+from skeltools.files.reading import open_regular
 from skeltools.files.writing import replacing
 from skeltools.preparation.chain import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
@@ -97,7 +98,12 @@ def import_arrays(
     check_output(out, replace, Path(source), *beside)
     arrays = read_arrays(source, chain, unit=unit, labels=labels, dataset=dataset, known=known, form=form)
     base = form or dataset.form(arrays.frames)
-    form = Form(arrays.skeleton or base.skeleton, base.bodies, arrays.frames)
+    form = Form(
+        arrays.skeleton or base.skeleton,
+        base.bodies,
+        arrays.frames,
+        2 if arrays.skeleton else base.dimensions,
+    )
     _check_labels(dataset, Path(source), arrays)
     _check_sides(dataset, Path(source), arrays)
     dtype = np.dtype(arrays.dtype).newbyteorder("<")
@@ -318,7 +324,7 @@ def _check_sides(dataset: Dataset, source: Path, arrays: Arrays) -> None:
     for split in arrays.train:
         both = arrays.train[split] & arrays.test[split]
         missing = set(arrays.names) - arrays.train[split] - arrays.test[split]
-        missing = set() if split in dataset.partial else missing
+        missing = set() if dataset.leaves_out(split) else missing
         if both or missing:
             name = min(both or missing)
             where = "both sides" if both else "neither side"
@@ -330,7 +336,7 @@ def _digest_of(source: Path) -> str:
     files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
     total = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         inside = path.relative_to(source).as_posix() if path != source else path.name
         total.update(f"{inside}\0{content}\n".encode())

@@ -408,13 +408,15 @@ def _recordings(
     contents = read_all([unit.entry for unit in units])
     for unit in units:
         try:
-            read = read_unit(dataset, unit, contents[unit.entry])
+            read = list(read_unit(dataset, unit, contents[unit.entry]))
         except FormatError:
             if there(unit):
                 raise
             continue
         for span, recording in zip(unit.spans, read, strict=True):
             name = plan.names[span.clip]
+            if isinstance(recording, FormatError):
+                continue
             if isinstance(
                 choose_frames(recording, strict, dataset.form(strict.frames), dataset.format == "pku"), str
             ):

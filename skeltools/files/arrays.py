@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import sys
@@ -13,6 +14,8 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skeltools.files.reading import open_regular
 
 _MAPPED = 1 << 26
 """Arrays of an archive that take as many bytes or more, and are not packed, are mapped, not read (64 MiB)."""
@@ -36,7 +39,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         raise ValueError(f"version {version} of NumPy's format")
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which would run code")
-    if dtype.kind not in "biufcSU" or len(shape) > 32 or not all(0 <= size < 1 << 62 for size in shape):
+    if dtype.kind not in "biufcSU" or len(shape) > 32 or not all(map(_is_size, shape)):
         raise ValueError(f"its type is {dtype!s:.60}, its shape {shape!s:.60}")
     return shape, fortran, dtype
 
@@ -49,7 +52,7 @@ def open_array(path: Path) -> NDArray[Any]:
         ValueError: It is no .npy file of numbers or texts, or shorter than its header says.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             shape, fortran, dtype = _header(file)
             start = file.tell()
             held = path.stat().st_size - start
@@ -65,7 +68,35 @@ def open_array(path: Path) -> NDArray[Any]:
     return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _is_size(size: Any) -> bool:
+    """Tell whether a number of a shape is one; NumPy's reader takes True and False for numbers."""
+    return not isinstance(size, bool) and 0 <= size < 1 << 62
+
+
+def array_of(data: bytes) -> NDArray[Any]:
+    """Return the array of the content of a .npy file.
+
+    Raises:
+        ValueError: It is no .npy file of numbers or texts, or shorter than its header says.
+    """
+    file = io.BytesIO(data)
+    try:
+        shape, fortran, dtype = _header(file)
+    except ValueError:
+        raise
+    except Exception as error:  # as in `open_array`
+        raise ValueError(f"its header is damaged ({type(error).__name__})") from None
+    need, held = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
+    if need > held:
+        raise ValueError(f"its header claims {need:,} bytes, {held:,} are there")
+    if need == 0:
+        return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
+    return np.frombuffer(data, dtype, math.prod(shape), file.tell()).reshape(
+        shape, order="F" if fortran else "C"
+    )
+
+
+def read_arrays(path: Path | BinaryIO) -> dict[str, NDArray[Any]]:
     """Read every array of an .npz file.
 
     Raises:
@@ -73,10 +104,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         ValueError: It is damaged, holds anything but arrays of numbers and texts, or unpacks to too much.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as source, zipfile.ZipFile(source) as archive:
             members = archive.infolist()
             if len(members) > _MEMBERS or sum(item.file_size for item in members) > _UNPACKED:
                 raise ValueError("it holds too much")
+            _check_members(members)
             return {item.filename.removesuffix(".npy"): _member(archive, item, path) for item in members}
     except (OSError, ValueError):
         raise
@@ -85,7 +117,18 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(f"{told:.200}") from None
 
 
-def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
+    """Refuse members that share bytes: a small file would unpack to as many copies as it has entries."""
+    if len({item.filename for item in members}) != len(members):
+        raise ValueError("two members have one name")
+    end = 0
+    for item in sorted(members, key=lambda item: item.header_offset):
+        if item.header_offset < end:
+            raise ValueError(f"{item.filename!r:.60} overlaps another member")
+        end = item.header_offset + 30 + len(item.filename.encode()) + item.compress_size
+
+
+def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, path: Path | BinaryIO) -> NDArray[Any]:
     if item.file_size > _RATIO * (item.compress_size + 1):
         raise ValueError(f"{item.filename!r:.60} claims more than it can hold")
     with archive.open(item) as stream:
@@ -93,7 +136,8 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, path: Path) -> NDAr
         need = math.prod(shape) * dtype.itemsize
         if need > item.file_size:
             raise ValueError(f"{item.filename!r:.60} claims {need:,} bytes, {item.file_size:,} are there")
-        if item.compress_type == zipfile.ZIP_STORED and need >= _MAPPED and dtype.kind in "biufc":
+        stored = item.compress_type == zipfile.ZIP_STORED
+        if isinstance(path, Path) and stored and need >= _MAPPED and dtype.kind in "biufc":
             while stream.read(1 << 24):  # to its end, where the checksum is compared
                 pass
             return _mapped(path, item, shape, fortran, dtype, need)
@@ -111,7 +155,7 @@ def _mapped(
     path: Path, item: zipfile.ZipInfo, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any], need: int
 ) -> NDArray[Any]:
     """Map an array that lies unpacked in an archive; its values are the last of its member."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(item.header_offset + 26)  # the lengths of name and extra field in the member's own header
         name, extra = struct.unpack("<HH", file.read(4))
     start = item.header_offset + 30 + name + extra + item.file_size - need

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from skeltools.files.reading import open_regular
+
 FORMAT = "skeltools clips"
 """What a converted file calls its format, in its root attribute ``format``."""
 
@@ -61,7 +63,7 @@ def check(file: h5py.File, path: Path) -> None:
 def _heaps(path: Path, large: list[tuple[int, int]], length: int) -> None:
     """Look at the heaps of texts outside large datasets: HDF5 runs for ever through some damaged ones."""
     start = 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for offset, size in [*large, (length, 0)]:
             while start < offset:
                 file.seek(start)

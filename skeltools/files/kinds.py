@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
+from skeltools.files.reading import open_regular
+
 HEAD = 4096
 """Bytes from which a kind is told."""
 
@@ -107,7 +109,7 @@ def tell(path: str | Path) -> Kind:
         return Kind.FOLDER
     if not stat.S_ISREG(state.st_mode):
         return Kind.SPECIAL
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         kind = of(file.read(HEAD))
     return Kind.OURS if kind is Kind.HDF5 and _is_ours(path) else kind
 

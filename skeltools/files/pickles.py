@@ -19,6 +19,7 @@ import numpy as np
 from skeltools.errors import FormatError, SourceError
 from skeltools.files import kinds
 from skeltools.files.kinds import Kind
+from skeltools.files.reading import open_regular
 
 _KINDS = "biufSU"
 """Kinds of NumPy types that are taken: truth values, numbers and texts; no objects, no records."""
@@ -146,9 +147,10 @@ _CALLED = set(_ALLOWED.values()) - {_ndarray}
 class Clipped(io.BufferedReader):
     """An open file that never reserves more than is left of it, whatever number it is asked for."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path), 1 << 16)
-        self._length = path.stat().st_size
+    def __init__(self, source: Path | bytes) -> None:
+        raw: Any = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source, 0)
+        super().__init__(raw, 1 << 16)
+        self._length = len(source) if isinstance(source, bytes) else source.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return at most `size` bytes."""
@@ -345,17 +347,39 @@ def load(path: Path) -> Any:
     """
     try:
         kind = kinds.tell(path)
-        if kind not in (Kind.PICKLE, Kind.UNKNOWN, Kind.TEXT):
+        if kind not in _PICKLES:
             raise FormatError(path, f"not a pickle{kinds.but(kind, _REMEDY, _REMEDIES)}")
         with Clipped(path) as file:
-            found = _Loader(file, path.stat().st_size).load()
+            return _values(file, path.stat().st_size, path)
+    except FileNotFoundError:
+        raise SourceError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise FormatError(path, f"the pickle cannot be read ({type(error).__name__}).") from None
+
+
+def loads(data: bytes, path: str) -> Any:
+    """Read the content of a pickle, as `load` does.
+
+    Raises:
+        FormatError: As `load`.
+    """
+    kind = kinds.of(data[: kinds.HEAD])
+    if kind not in _PICKLES:
+        raise FormatError(path, f"not a pickle{kinds.but(kind, _REMEDY, _REMEDIES)}")
+    with Clipped(data) as file:
+        return _values(file, len(data), path)
+
+
+_PICKLES = (Kind.PICKLE, Kind.UNKNOWN, Kind.TEXT)
+
+
+def _values(file: Clipped, length: int, path: Path | str) -> Any:
+    """Return what a pickle holds."""
+    try:
+        found = _Loader(file, length).load()
         if isinstance(found, (_Type, _Array)) or callable(found):
             _refuse("it holds a type, not values")
         return found
-    except FileNotFoundError:
-        raise SourceError(f"{path} does not exist.") from None
-    except FormatError:
-        raise
     except pickle.UnpicklingError as error:
         told = " ".join(str(error).split())
         raise FormatError(

@@ -14,11 +14,12 @@ import io
 import math
 import pickle
 import re
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ from skeltools.errors import RunError
 from skeltools.files import kinds, safetensors
 from skeltools.files.kinds import Kind
 from skeltools.files.pickles import Clipped, Machine
+from skeltools.files.reading import open_regular
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MEMBERS = 100_000
@@ -203,7 +205,8 @@ class _Reader(Machine):
 def _check_zip(path: Path) -> bool:
     """Check a zip archive; tell whether its pickle holds an ``argparse.Namespace``."""
     length = path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as source, zipfile.ZipFile(source) as archive:
+        _check_table(source, length)
         members = archive.infolist()
         if len(members) > _MEMBERS:
             _refuse(f"{len(members):,} members")
@@ -229,6 +232,36 @@ def _check_zip(path: Path) -> bool:
         if held < need:
             _refuse(f"storage '{storage.key:.40}' of {need:,} bytes, {max(held, 0):,} are there")
     return reader.options
+
+
+def _check_table(file: BinaryIO, length: int) -> None:
+    """Refuse a table of members that readers could look for in different places.
+
+    It must end where its end record begins, which must be the last thing in the file.
+    """
+    end = length - _END.size
+    file.seek(max(end, 0))
+    record = file.read()
+    if end < 0 or record[:4] != b"PK\x05\x06" or len(record) != _END.size:
+        _refuse("no table of members at its end")
+    *_, size, offset, comment = _END.unpack(record)
+    file.seek(max(end - _LOCATOR.size, 0))
+    locator = file.read(_LOCATOR.size)
+    if locator[:4] == b"PK\x06\x07":
+        end = _LOCATOR.unpack(locator)[2]
+        file.seek(max(min(end, length), 0))
+        large = file.read(_END64.size)
+        if end + _END64.size + _LOCATOR.size + _END.size != length or large[:4] != b"PK\x06\x06":
+            _refuse("a table of members that is not at its end")
+        *_, size64, offset64 = _END64.unpack(large)
+        if size not in (size64, 0xFFFFFFFF) or offset not in (offset64, 0xFFFFFFFF):
+            _refuse("two tables of members")
+        size, offset = size64, offset64
+    if comment or offset + size != end:
+        _refuse("a table of members that does not end where it should")
+
+
+_END, _END64, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
 
 
 def _begins(file: Any, length: int) -> bool:
@@ -315,7 +348,7 @@ def load(path: Path, what: str, remedy: str) -> Any:
             return safetensors.read(path)
         if kind not in (Kind.TORCH, Kind.ZIP, Kind.PICKLE, Kind.UNKNOWN):
             raise RunError(f"{path} is not a readable {what}{kinds.but(kind, remedy, _REMEDIES)}")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(4)
         if (_check_zip if start == b"PK\x03\x04" else _check_rows)(path):
             torch.serialization.add_safe_globals([argparse.Namespace])

@@ -9,6 +9,7 @@ from typing import Any
 
 from skeltools.files import kinds
 from skeltools.files.kinds import Kind
+from skeltools.files.reading import open_regular
 
 LARGEST = 1 << 26
 """Most bytes of a JSON record (64 MiB)."""
@@ -76,7 +77,7 @@ def read_text(path: Path, largest: int) -> str:
     kind = kinds.tell(path)
     if kind not in (Kind.TEXT, Kind.BOM, Kind.JSON, Kind.EMPTY, Kind.UNKNOWN):
         raise ValueError(f"it is {kinds.described(kind)}".rstrip("."))
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = file.read(largest + 1)
     if len(data) > largest:
         raise ValueError(f"it is larger than {largest:,} bytes")

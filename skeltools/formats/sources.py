@@ -17,6 +17,7 @@ from typing import Any
 
 from skeltools.errors import FormatError, SourceError
 from skeltools.files import kinds
+from skeltools.files.reading import open_regular, read_regular
 
 LARGEST = 1 << 28
 """No raw file is larger than this many bytes (256 MiB); a larger member of an archive is refused."""
@@ -96,7 +97,7 @@ class Entry:
             SourceError: It cannot be read.
         """
         try:
-            with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 (faster than Path.read_bytes)
+            with open_regular(self.path, 0) as file:
                 return file.read()
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}.") from None
@@ -133,7 +134,7 @@ class ZipEntry(Entry):
             SourceError: It cannot be read.
         """
         try:
-            with open(self.archive, "rb", buffering=0) as file:  # noqa: PTH123
+            with open_regular(self.archive, 0) as file:
                 file.seek(self.header)
                 head = file.read(30)
                 if len(head) < 30 or head[:4] != b"PK\x03\x04":
@@ -215,7 +216,7 @@ def _file(path: Path) -> Entry:
 def _listed(source: Path) -> list[Entry]:
     path = Path(str(source)[1:])
     try:
-        lines = kinds.decode(path.read_bytes()).splitlines()
+        lines = kinds.decode(read_regular(path)).splitlines()
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist. Give a text file with one path a line after @.") from None
     except ValueError as error:
@@ -293,7 +294,7 @@ class _Bounded(io.BufferedReader):
 
 def _zip(source: Path) -> list[Entry]:
     try:
-        with _Bounded(io.FileIO(source)) as file, zipfile.ZipFile(file) as archive:
+        with _Bounded(open_regular(source, 0)) as file, zipfile.ZipFile(file) as archive:
             members = [item for item in archive.infolist() if not item.is_dir()]
     # zipfile raises nearly anything on damaged input, struct.error and UnicodeDecodeError among it
     except Exception as error:
@@ -361,7 +362,7 @@ def _open_seven_zip(source: str | Path, use: Callable[[Any], Any]) -> Any:
     py7zr = _py7zr(source)
     try:
         # Handed over as an open file, so that py7zr reads its blocks one after another, without threads.
-        with open(source, "rb") as file, py7zr.SevenZipFile(file, "r") as archive:  # noqa: PTH123
+        with open_regular(source) as file, py7zr.SevenZipFile(file, "r") as archive:
             if archive.needs_password():
                 raise SourceError(f"{source} is encrypted. Unpack it and give the folder.")
             return use(archive)

@@ -95,6 +95,10 @@ class Method(nn.Module):
     def __init__(self, settings: Any, form: Form, stream: str) -> None:
         super().__init__()
 
+    def notice(self) -> str:
+        """Return what the user should know before training begins, in one line; empty where there is nothing."""
+        return ""
+
     def check(self, batch: int) -> None:
         """Check that batches of `batch` clips can be trained on, before anything is written.
 

@@ -99,7 +99,7 @@ class SkeletonCLR(Method):
         super().__init__(settings, form, stream)
         self.temperature, self.momentum = settings.loss.temperature, settings.queue.momentum
         self.form, self.stream = form, stream
-        self.pipeline = augment.parse(settings.augment.view, form.skeleton)
+        self.pipeline = augment.parse(settings.augment.view, form.skeleton, form.dimensions)
         backbone = build_backbone(settings.model, form)
         self.query = Branch(
             backbone, self.make_mask(settings, backbone.feature_dim), settings.model.embedding
@@ -115,6 +115,10 @@ class SkeletonCLR(Method):
     @classmethod
     def validate(cls, settings: Any) -> None:
         augment.parse(settings.augment.view)
+
+    def notice(self) -> str:
+        told = self.pipeline.in_plane()
+        return f"2-D clips are augmented in their plane: {told}." if told else ""
 
     def make_mask(self, settings: Any, channels: int) -> nn.Module | None:
         """Return the attention mask of a branch; None here."""

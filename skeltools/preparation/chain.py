@@ -1,7 +1,8 @@
 """The chain from a recording to a clip ``(3, T, V, M)``.
 
 Its steps, in order: range, bodies (with gaps), most_frames and cut, pad, absent, length, span
-(`choose_frames` and `central`); centre, rotation to axes, scale, resize, rotation by yaw (`finish`).
+(`choose_frames` and `central`); centre, rotation to axes, scale, resize, rotation by yaw (`finish`). Of 2-D key
+points the score comes first; scaled by the torso, centre and scale are one step.
 
 The default is the chain behind the published numbers. Every step where other projects
 differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparation.recipes`.
@@ -17,10 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.datasets.contract import Dataset
 from skeltools.errors import SettingError
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
-from skeltools.preparation import bodies
+from skeltools.preparation import bodies, torso
 from skeltools.settings import Resolved, build, resolve, setting
 from skeltools.skeletons import Form, Skeleton, load
 
@@ -82,9 +84,12 @@ class Chain:
     )
     centre_joint: int = setting("The centre joint, 0-based; -1 is the skeleton's own centre.", low=-1)
     scale: str = setting(
-        "Metres stay, or each coordinate by itself is scaled to -1 to 1 over all frames and joints of the clip.",
-        choices=("none", "minmax"),
+        "Metres stay; each coordinate by itself is scaled to -1 to 1 over all frames and joints of the clip; or the "
+        "clip is divided by the torso, mid-shoulders to mid-hips, the median of a body's frames, where joints that are "
+        "not there stay zero. 2-D key points ask for the last.",
+        choices=("none", "minmax", "torso"),
     )
+    score: float = setting("Of 2-D key points: a joint with a score below this is absent.", low=0.0)
     resize: str = setting(
         "Linear interpolation with half-pixel centres, the middle frame of each of T equal segments, or the frames "
         "floor(k (L - 1) / (T - 1)), k from 0 to T - 1.",
@@ -111,12 +116,23 @@ class Chain:
         """Return the bytes of one stored clip."""
         return 3 * self.frames * form.joints * form.bodies * np.dtype(self.dtype).itemsize
 
-    def of(self, skeleton: Skeleton) -> Chain:
+    def of(self, skeleton: Skeleton, dimensions: int = 3) -> Chain:
         """Return the chain for clips of a skeleton: where its centre is one joint, by its number.
 
         Raises:
-            SettingError: It has no such joint, or a step is defined for Kinect v2 alone.
+            SettingError: It has no such joint, a step is defined for Kinect v2 alone, or for other clips than those of
+                `dimensions`.
         """
+        flat = dimensions == 2
+        if flat and (self.scale != "torso" or self.rotation != "none"):
+            key = "rotation=none" if self.scale == "torso" else "scale=torso"
+            raise SettingError(f"2-D key points need chain.{key}. Take --prep keypoints2d, which has it.")
+        if self.scale == "torso" and (
+            self.centre != "frame" or self.rotation == "axes" or self.motion != "clip"
+        ):
+            raise SettingError(
+                "chain.scale=torso goes with chain.centre=frame, chain.motion=clip and a rotation of yaw or none."
+            )
         if self.centre_joint >= skeleton.num_joints:
             raise SettingError(
                 f"chain.centre_joint {self.centre_joint} is no joint of the skeleton {skeleton.name}, which has "
@@ -132,7 +148,7 @@ class Chain:
         return self
 
 
-LATER = {"chain.scale": "none"}
+LATER = {"chain.scale": "none", "chain.score": 0.0}
 """Settings that files of earlier builds do not state, with what those builds did."""
 
 
@@ -146,15 +162,18 @@ def choose(
     *,
     dataset: str = "",
     skeleton: Skeleton | None = None,
+    dimensions: int = 3,
     overrides: Iterable[str] = (),
     options: Mapping[str, Any] | None = None,
 ) -> Resolved[Chain]:
     """Resolve a preparation recipe.
 
     Args:
-        prep: Name of a packaged recipe (skeattnclr, aimclr, ctrgcn, cmd) or path of a TOML file.
+        prep: Name of a packaged recipe (skeattnclr, aimclr, ctrgcn, cmd, anyskeleton, keypoints2d) or path of a TOML
+            file.
         dataset: Name of the dataset, for what a recipe says of some datasets alone (``[[when]]``).
         skeleton: That of the dataset; Kinect v2 when None.
+        dimensions: 3, or 2 for key points.
         overrides: ``chain.key=value`` texts.
         options: Values by dotted key that came from short options; None is skipped.
 
@@ -170,9 +189,16 @@ def choose(
         options=options,
         package=PACKAGE,
     )
-    chain = found.values.chain.of(skeleton or load("kinect2"))
+    chain = found.values.chain.of(skeleton or load("kinect2"), dimensions)
     flat = {f"chain.{key}": value for key, value in chain.settings().items()}
     return Resolved(chain, flat, found.origin, found.title)
+
+
+def usual(dataset: Dataset) -> str:
+    """Return the preparation that the clips of a dataset get where none is asked for."""
+    if dataset.dimensions == 2:
+        return "keypoints2d"
+    return BASE if dataset.own is None or dataset.skeleton == load("kinect2") else "anyskeleton"
 
 
 def stored(attributes: Mapping[str, Any]) -> Chain:
@@ -265,7 +291,7 @@ def apply(recording: Recording, chain: Chain, form: Form, labelled: bool = False
     Returns:
         The prepared clip, or the reason (code, colon, details) for leaving it out.
     """
-    if backend.compiled() and _is_reference(chain):
+    if backend.compiled() and _is_reference(chain):  # which no chain of 2-D key points is
         return _apply_compiled(recording, chain, form)
     chosen = choose_frames(recording, chain, form, labelled)
     if isinstance(chosen, str):
@@ -277,7 +303,7 @@ def apply(recording: Recording, chain: Chain, form: Form, labelled: bool = False
         frames=recording.frames - int(labelled and chain.range == "start..end"),
         length=chosen.length,
         bodies=int(chosen.raw[..., 0].any()) + chosen.others,
-        gaps=missing_frames(chosen.raw),
+        gaps=missing_frames(chosen.raw, chain.length),
     )
 
 
@@ -325,8 +351,11 @@ def _apply_compiled(recording: Recording, chain: Chain, form: Form) -> Prepared 
 EMPTY = "empty: no frames"
 ALL_ZERO = "all-zero: no body has a position in any frame"
 UNTRACKED = "untracked: joint 0 of the first body has no position in any frame"
+UNSEEN = "untracked: the first body has no position in any frame that is used"
+NO_TORSO = "no-torso: no frame shows both shoulders and both hips, by which the clip is scaled"
 OF_CHAIN = frozenset(
-    reason.partition(":")[0] for reason in (EMPTY, ALL_ZERO, UNTRACKED, bodies.TOO_SHORT, bodies.TOO_LONG)
+    reason.partition(":")[0]
+    for reason in (EMPTY, ALL_ZERO, UNTRACKED, NO_TORSO, bodies.TOO_SHORT, bodies.TOO_LONG)
 )
 """Codes of the reasons for which the chain leaves a clip out."""
 
@@ -339,6 +368,8 @@ def choose_frames(recording: Recording, chain: Chain, form: Form, labelled: bool
     """
     if labelled and chain.range == "start..end":
         recording = recording.without_first_frame()
+    if form.dimensions == 2:
+        recording = torso.keypoints(recording, chain.score)
     if recording.frames == 0:
         return EMPTY
     found = bodies.select(recording, chain.bodies, chain.gaps, form.bodies)
@@ -364,8 +395,11 @@ def choose_frames(recording: Recording, chain: Chain, form: Form, labelled: bool
     length = length_of(raw, chain.length, there) if there.any() else 0
     centred = chain.centre != "first" or raw[..., 0].any()
     if chain.zeros == "exclude" and not (length and centred):
-        return UNTRACKED
-    return Chosen.of(raw, there, length, others)
+        return UNTRACKED if chain.length == "first-body" else UNSEEN
+    chosen = Chosen.of(raw, there, length, others)
+    if chain.scale == "torso" and length and not torso.lengths(central(chosen, chain).raw, form.skeleton)[0]:
+        return NO_TORSO
+    return chosen
 
 
 def central(chosen: Chosen, chain: Chain) -> Chosen:
@@ -387,6 +421,8 @@ def finish(used: Chosen, chain: Chain, form: Form) -> tuple[NDArray[Any], NDArra
         return zeros, zeros if chain.motion == "source" else None
     if not used.others and chain.absent == "zeros":  # the other bodies are zero and stay so
         used = used._replace(raw=used.raw[..., :1], there=used.there[:, :1])
+    if chain.scale == "torso":
+        return _stored(_by_torso(used, chain, form), dtype, form.bodies), None
     clip = _centred(used.raw, used.there, used.first, chain, form.skeleton)
     if chain.rotation == "axes":
         first = _centred(used.first, np.ones((1, 1), bool), used.first, chain, form.skeleton)
@@ -407,6 +443,21 @@ def finish(used: Chosen, chain: Chain, form: Form) -> tuple[NDArray[Any], NDArra
         if motion is not None:
             motion = _turn(motion, cosine, sine)
     return _stored(exact, dtype, form.bodies), None if motion is None else _stored(motion, dtype, form.bodies)
+
+
+def _by_torso(used: Chosen, chain: Chain, form: Form) -> NDArray[np.float64]:
+    """Return the frames that are used in torsos, float64 (3, T, V, M)."""
+    skeleton = form.skeleton
+    joints = list(skeleton.centre) if chain.centre_joint < 0 else [chain.centre_joint]
+    clip, there = torso.scaled(used.raw, skeleton, joints)
+    if chain.resize == "linear":
+        clip = torso.resize(clip, there, chain.frames)
+    else:
+        clip = _PICK[chain.resize](clip, chain.frames)
+    if chain.rotation == "yaw":
+        shown = clip.any(axis=0)
+        clip = rotate(clip, skeleton) * shown
+    return clip
 
 
 def window(raw: NDArray[np.float32], chain: Chain) -> NDArray[np.float32]:
@@ -446,9 +497,13 @@ def length_of(
     return int(np.flatnonzero(any_body)[-1]) + 1 if any_body.any() else 0
 
 
-def missing_frames(raw: NDArray[np.float32]) -> int:
-    """Return how many frames between the first and the last with a first body have none."""
-    present = np.flatnonzero(raw[:, :, 0, 0].any(axis=0))
+def missing_frames(raw: NDArray[np.float32], how: str = "first-body") -> int:
+    """Return how many frames between the first and the last with a first body have none.
+
+    It is there where it has joint 0, or with `how` = ``first-person`` where it has any joint.
+    """
+    first = raw[..., 0] if how == "first-person" else raw[:, :, :1, 0]
+    present = np.flatnonzero(first.any(axis=(0, 2)))
     return 0 if len(present) == 0 else int(present[-1] - present[0] + 1 - len(present))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from skeltools.reference.aimclr import LEFT, QUERY
-from skeltools.reference.contract import Project, Weights
+from skeltools.reference.contract import AIMCLR_FRAMES, Project, Weights
 from skeltools.reference.encoders import STGCN
 
 
@@ -19,7 +19,7 @@ PROJECT = Project(
     title="ActCLR",
     encoders=(STGCN,),
     prefixes=QUERY,
-    frames=50,
+    frames=AIMCLR_FRAMES,
     preparation="aimclr",
     left=LEFT,
     tells=_tells,

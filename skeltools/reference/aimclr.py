@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skeltools.reference.contract import Project
+from skeltools.reference.contract import AIMCLR_FRAMES, Project
 from skeltools.reference.encoders import STGCN
 
 QUERY = {"encoder_q.": "joint"}
@@ -16,7 +16,7 @@ PROJECT = Project(
     title="AimCLR family",
     encoders=(STGCN,),
     prefixes=QUERY,
-    frames=50,
+    frames=AIMCLR_FRAMES,
     preparation="aimclr",
     left=LEFT,
 )

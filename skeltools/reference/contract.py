@@ -16,6 +16,9 @@ from torch import Tensor
 
 from skeltools.errors import RunError
 
+AIMCLR_FRAMES = 50
+"""Frames per clip of AimCLR, and of those that take its data."""
+
 WIDEST = 4096
 """Most channels an encoder is read with; the projects use 16 to 2,048."""
 

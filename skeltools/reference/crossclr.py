@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skeltools.reference.contract import Project
+from skeltools.reference.contract import AIMCLR_FRAMES, Project
 from skeltools.reference.encoders import STGCN
 
 THREE = {"encoder_q.": "joint", "encoder_q_motion.": "motion", "encoder_q_bone.": "bone"}
@@ -15,7 +15,7 @@ PROJECT = Project(
     title="CrosSCLR",
     encoders=(STGCN,),
     prefixes=THREE,
-    frames=50,
+    frames=AIMCLR_FRAMES,
     preparation="aimclr",
     left=LEFT,
     tells=lambda weights, prefix: any(name.startswith("encoder_q_motion.") for name in weights.entries),

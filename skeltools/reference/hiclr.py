@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skeltools.reference.aimclr import LEFT, QUERY
-from skeltools.reference.contract import Project, same
+from skeltools.reference.contract import AIMCLR_FRAMES, Project, same
 from skeltools.reference.encoders import DSTA_CONVOLUTION, STGCN
 
 _EDGES = tuple(
@@ -17,7 +17,7 @@ PROJECT = Project(
     title="HiCLR",
     encoders=(replace(STGCN, names=STGCN.names + _EDGES), DSTA_CONVOLUTION),
     prefixes=QUERY,
-    frames=50,
+    frames=AIMCLR_FRAMES,
     preparation="aimclr",
     left=LEFT + "|mask_param",
     tells=lambda weights, prefix: (

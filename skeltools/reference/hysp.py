@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skeltools.reference.contract import Project
+from skeltools.reference.contract import AIMCLR_FRAMES, Project
 from skeltools.reference.encoders import STGCN
 
 PROJECT = Project(
@@ -10,7 +10,7 @@ PROJECT = Project(
     title="HYSP",
     encoders=(STGCN,),
     prefixes={"online_encoder.": "joint"},
-    frames=50,
+    frames=AIMCLR_FRAMES,
     preparation="aimclr",
     left=r"online_encoder\.fc\..*|online_(projector|predictor)\..*|target_(encoder|projector)\..*",
 )

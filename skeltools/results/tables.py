@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from skeltools.files.texts import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,17 +71,40 @@ def to_rich(grid: Grid) -> Table:
     return table
 
 
+_LINE_ENDS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+
+
+def _flat(text: str) -> str:
+    """Return a text on one line, without characters that a program could act on. Every format begins with it."""
+    return printable(_LINE_ENDS.sub(" ", text)).replace("\t", " ")
+
+
+_MARKDOWN = {
+    "\\": "\\\\", "|": "\\|", "<": "&lt;", ">": "&gt;", "[": "\\[", "]": "\\]", "`": "\\`",
+}  # fmt: skip
+
+
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+"""Where Markdown would read a character's name; anywhere else it shows the sign as it stands."""
+
+
+def markdown_text(text: str) -> str:
+    """Return a text that Markdown shows as it stands: no HTML, no link, no cell's end."""
+    plain = _ENTITY.sub("&amp;", _flat(text))
+    return "".join(_MARKDOWN.get(char, char) for char in plain)
+
+
 def to_markdown(grid: Grid) -> str:
     """Return a grid as a GitHub table."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(cells) + " |"
 
-    lines = ["**" + "; ".join(grid.title) + "**", ""]
-    lines += [line([heading for heading, _ in grid.columns])]
+    lines = ["**" + "; ".join(map(markdown_text, grid.title)) + "**", ""]
+    lines += [line([markdown_text(heading) for heading, _ in grid.columns])]
     lines += [line(["---:" if right else "---" for _, right in grid.columns])]
-    lines += [line(row) for row in grid.rows]
-    lines += ["", *(f"{note}  " for note in grid.notes)] if grid.notes else []
+    lines += [line([markdown_text(cell) for cell in row]) for row in grid.rows]
+    lines += ["", *(f"{markdown_text(note)}  " for note in grid.notes)] if grid.notes else []
     return "\n".join(lines) + "\n"
 
 
@@ -91,26 +117,46 @@ _LATEX = {
 
 def latex_text(text: str) -> str:
     """Return a text with LaTeX's special characters escaped."""
-    return "".join(_LATEX.get(char, char) for char in text)
+    return "".join(_LATEX.get(char, char) for char in _flat(text))
 
 
 def to_latex(grid: Grid) -> str:
     """Return a grid as a ``tabular`` of the booktabs package; title and notes are comments."""
     spec = "".join("r" if right else "l" for _, right in grid.columns)
-    lines = [f"% {text}" for text in (*grid.title, *grid.notes)]
+    lines = [f"% {_flat(text)}" for text in (*grid.title, *grid.notes)]
     lines += [f"\\begin{{tabular}}{{{spec}}}", "\\toprule"]
-    lines += [" & ".join(latex_text(heading) for heading, _ in grid.columns) + r" \\", "\\midrule"]
+    lines += [_latex_row([heading for heading, _ in grid.columns]), "\\midrule"]
     for place, row in enumerate(grid.rows):
         if place in grid.breaks:
             lines.append("\\midrule")
-        lines.append(" & ".join(latex_text(cell) for cell in row) + r" \\")
+        lines.append(_latex_row(row))
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
+def _latex_row(cells: Sequence[str]) -> str:
+    line = " & ".join(map(latex_text, cells)) + r" \\"
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line  # which the line's end before would take
+
+
 def to_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as CSV with a header; None is an empty cell."""
+    """Return rows as CSV with a header; None is an empty cell, and no text is a spreadsheet's formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
+    writer.writerow([_csv_cell(cell) for cell in header])
+    writer.writerows([[_csv_cell(cell) for cell in row] for row in rows])
     return text.getvalue()
+
+
+def _csv_cell(cell: object) -> object:
+    if cell is None:
+        return ""
+    if not isinstance(cell, str):
+        return cell
+    flat = _flat(cell)
+    return f"'{flat}" if flat.lstrip().startswith(_FORMULA) and not _NUMBER.fullmatch(flat) else flat
+
+
+_FORMULA = ("=", "+", "-", "@", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for a formula's beginning, in full width too."""
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Checkpoint:
         versions: Versions of skeltools and the libraries.
         data_digest: Content digest of the training data.
         monitor: The kNN monitor's last top-1 accuracy, or None.
+        identity: What else makes the run this one, such as split, stream, seed and when it was created; empty in
+            checkpoints of earlier versions.
     """
 
     epoch: int
@@ -44,6 +46,7 @@ class Checkpoint:
     versions: dict[str, str]
     data_digest: str
     monitor: float | None
+    identity: dict[str, Any] = field(default_factory=dict)
 
 
 def paths(folder: Path) -> list[Path]:
@@ -87,9 +90,54 @@ def load(path: Path) -> Checkpoint:
     content = weights.load(path, "checkpoint", "Use an earlier one, or start the run again.")
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise RunError(f"{path} is not a checkpoint of version {VERSION} of skeltools.")
-    names = {field.name for field in fields(Checkpoint)}
+    names = {item.name for item in fields(Checkpoint)}
+    content.setdefault("identity", {})
     if content.keys() - {"version"} != names:
         raise RunError(
             f"{path} lacks {', '.join(sorted(names - content.keys())) or 'nothing, but has too much'}."
         )
+    for name, right in _TYPES.items():
+        if not right(content[name]):
+            raise RunError(
+                f"{path}: its '{name}' is not what a checkpoint holds ({_told(content[name])}). Use an earlier one, or "
+                "start the run again."
+            )
     return Checkpoint(**{name: content[name] for name in names})
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 48
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(key, str) and isinstance(item, torch.Tensor) for key, item in value.items()
+    )
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+_TYPES = {
+    "epoch": _is_count,
+    "batch": _is_count,
+    "step": _is_count,
+    "model": _is_state,
+    "optimizer": _is_table,
+    "rng": lambda value: _is_state(value) and all(state.dtype == torch.uint8 for state in value.values()),
+    "settings": _is_table,
+    "versions": _is_table,
+    "data_digest": lambda value: isinstance(value, str),
+    "monitor": lambda value: value is None or (isinstance(value, float) and 0 <= value <= 1),
+    "identity": _is_table,
+}
+"""What each entry of a checkpoint is; torch loads whatever a file holds."""
+
+
+def _told(value: Any) -> str:
+    return (
+        f"{type(value).__name__} {value}"[:60]
+        if isinstance(value, (int, float, str))
+        else type(value).__name__
+    )

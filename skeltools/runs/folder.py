@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
+from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import exchange, lock, write_text
 
@@ -70,6 +71,7 @@ class Run:
         bodies: M, the bodies a clip had room for.
         source: Of an import, what its file was: project, name, digest, how a clip's feature is made, what was
             left out.
+        dimensions: 3, or 2 for clips of key points.
     """
 
     path: Path
@@ -93,6 +95,7 @@ class Run:
     skeleton: Mapping[str, Any] = field(default_factory=dict)
     bodies: int = 2
     source: dict[str, Any] = field(default_factory=dict)
+    dimensions: int = 3
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -192,6 +195,7 @@ class Run:
             frames=file.frames,
             skeleton=file.form.skeleton.to_dict(),
             bodies=file.form.bodies,
+            dimensions=file.form.dimensions,
             preparation=preparation_of(file.attrs),
             command=command,
             versions=library_versions(),
@@ -256,6 +260,11 @@ class Run:
                 f"{self.path} needs clips of the skeleton {mine.skeleton.name} ({mine.joints} joints), {file.path} "
                 f"has {theirs.skeleton.name} ({theirs.joints}). Convert or derive the clips to {mine.skeleton.name}."
             )
+        if mine.dimensions != theirs.dimensions:
+            return (
+                f"{self.path} needs {mine.dimensions}-D clips, those of {file.path} are {theirs.dimensions}-D. Convert "
+                "a source of the other kind."
+            )
         if mine.bodies != theirs.bodies:
             return (
                 f"{self.path} needs clips with room for {mine.bodies} bodies, {file.path} has room for "
@@ -297,7 +306,38 @@ class Run:
     def _last(self) -> Checkpoint:
         from skeltools.runs import checkpoint
 
-        return checkpoint.load(self.last_checkpoint())
+        path = self.last_checkpoint()
+        found = checkpoint.load(path)
+        self.check_checkpoint(found, path)
+        return found
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes the run this one beside its settings and its data; a checkpoint holds it too."""
+        return {
+            name: getattr(self, name) for name in ("split", "stream", "seed", "frames", "bodies", "created")
+        }
+
+    def check_checkpoint(self, saved: Checkpoint, path: Path) -> None:
+        """Compare ``run.json`` with a checkpoint, which holds the settings that it was trained with.
+
+        Raises:
+            RunError: They differ; the message names the first field that does.
+        """
+        mine = {key: list(value) if isinstance(value, tuple) else value for key, value in self.flat.items()}
+        theirs = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in saved.settings.items()
+        }
+        pairs = [(key, mine[key], theirs[key]) for key in mine if key in theirs]
+        pairs += [(key, value, saved.identity.get(key, value)) for key, value in self.identity.items()]
+        if saved.data_digest:
+            pairs.append(("digest", self.digest, saved.data_digest))
+        for key, value, other in pairs:
+            if value != other or isinstance(value, bool) != isinstance(other, bool):
+                raise RunError(
+                    f"{self.path / 'run.json'} has {key} {value!s:.80}, {path} was trained with {other!s:.80}. One of "
+                    "them was changed or is of another run: put the original back."
+                )
 
     @property
     def epoch(self) -> int:
@@ -306,7 +346,7 @@ class Run:
 
     def checkpoint_digest(self) -> str:
         """Return the SHA-256 of the last checkpoint's file, hex."""
-        with self.last_checkpoint().open("rb") as file:
+        with open_regular(self.last_checkpoint()) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
@@ -315,7 +355,7 @@ class Run:
         from skeltools.skeletons import Form, Skeleton, load
 
         skeleton = Skeleton.from_dict(self.skeleton, str(self.path)) if self.skeleton else load("kinect2")
-        return Form(skeleton, self.bodies, self.frames)
+        return Form(skeleton, self.bodies, self.frames, self.dimensions)
 
     def new_encoder(self, seed: int, device: torch.device | str) -> FeatureEncoder:
         """Return an untrained encoder of the same architecture, in eval mode; a function of `seed`."""
@@ -393,12 +433,12 @@ _NOT_COMPARED = (
 there are, not what is in them. Encoders never see ``/motion``: the motion stream is taken from the
 augmented clip."""
 
-_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2, "source": {}}
+_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2, "source": {}, "dimensions": 3}
 """What runs of earlier versions do not store; they were of Kinect v2, two bodies."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
-    "command", "versions", "created", "note", "skeleton", "bodies", "source",
+    "command", "versions", "created", "note", "skeleton", "bodies", "source", "dimensions",
 )  # fmt: skip
 
 
@@ -409,8 +449,8 @@ def _typed(name: str, value: Any) -> Any:
         TypeError: It is not.
     """
     kind = {
-        "seed": int, "frames": int, "bodies": int, "preparation": dict, "versions": dict, "skeleton": dict,
-        "source": dict,
+        "seed": int, "frames": int, "bodies": int, "dimensions": int, "preparation": dict, "versions": dict,
+        "skeleton": dict, "source": dict,
     }.get(name, str)  # fmt: skip
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")

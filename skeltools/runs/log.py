@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skeltools.errors import RunError
+from skeltools.files.reading import read_regular
 from skeltools.files.writing import write_text
 from skeltools.runs import checkpoint
 
@@ -61,10 +62,10 @@ def read(path: Path) -> Curves:
     import numpy as np
 
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(path).decode().splitlines()
     except FileNotFoundError:
         raise RunError(f"{path} does not exist, so there is nothing to draw: the run has no log.") from None
-    except UnicodeDecodeError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path} cannot be read: {error}.") from None
     steps, checks = [], []
     for number, line in enumerate(lines, start=1):
@@ -133,9 +134,17 @@ class Log:
 
     def rewind(self, step: int) -> None:
         """Drop lines of later steps than `step`, left by a run that went on after its last checkpoint."""
-        if not self.path.exists():
+        try:
+            lines = read_regular(self.path).decode().splitlines()
+        except FileNotFoundError:
+            if step:
+                raise RunError(
+                    f"{self.path} is missing, and the run is at step {step}: its log is lost. Put it back, or put an "
+                    "empty file there to go on without the lines so far."
+                ) from None
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.path} cannot be read: {error}.") from None
         kept = [line for line in lines if _step_of(line) <= step]
         if kept != lines:
             write_text(self.path, "".join(f"{line}\n" for line in kept))

@@ -23,6 +23,9 @@ MOST_SIZE = 8.0
 MOST_SCALED = 25.0
 """Clips that somebody prepared may be scaled by a short bone, so that a body has this many units at most."""
 
+MOST_TORSOS = 12.0
+"""A person of more than this many torsos is odd: three to four are usual."""
+
 MOST_COORDINATE = 10_000.0
 """No coordinate of a recording is beyond this many metres; those of clips so stay finite in float16."""
 

@@ -265,11 +265,13 @@ class Form:
         skeleton: Of V joints.
         bodies: M.
         frames: T.
+        dimensions: 3, or 2 for key points of an image: (x, y, 0).
     """
 
     skeleton: Skeleton
     bodies: int
     frames: int
+    dimensions: int = 3
 
     @property
     def joints(self) -> int:

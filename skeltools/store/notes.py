@@ -22,6 +22,7 @@ class Note(NamedTuple):
 
 
 CLIP_NOTES = {
+    "crowded": "{count} more bodies than a clip holds, of which chain.bodies chooses: {first} first.",
     "label-beyond": "{count} beyond the last frame of its video: cut there, {first} first. "
     "Use --long-labels exclude to leave such clips out.",
     "lines-dropped": "{count} fewer than 25 joints, so no frame: passed over, {first} first.",
@@ -33,6 +34,7 @@ CLIP_NOTES = {
 """Notes on single clips by kind, with places for the count and the first clip."""
 
 _NOUNS = {
+    "crowded": ("frame with", "frames with"),
     "label-beyond": ("label goes", "labels go"),
     "lines-dropped": ("line with", "lines with"),
     "one-frame": ("clip is", "clips are"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +22,22 @@ from skeltools.files.kinds import Kind
 from skeltools.formats.recording import Recording
 from skeltools.skeletons import Form, Skeleton
 from skeltools.store import notes
-from skeltools.store.layout import READABLE
+from skeltools.store.layout import (
+    MOTION_DIGEST,
+    RAW_DIGEST,
+    READABLE,
+    RECORD,
+    content_digest,
+    record_digest,
+    recording_digest,
+)
 
 _FAULTS = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 """What h5py and NumPy raise on damaged input."""
 
+
+_BLOCK = 256
+"""Clips read at a time."""
 
 _MOST_FRAMES = 1_000_000
 """A recording of more frames (nine hours at 30 a second) is damaged."""
@@ -44,13 +56,20 @@ class ClipFile:
         attrs: Root attributes as plain Python values (docs/data-format.md lists them).
         splits: Names of the splits it holds.
 
+    What decides a result is compared with the file's digests: names, labels, splits, subsets, class names,
+    columns and attributes when it is opened, clips and recordings whenever they are read.
+
+    Args:
+        path: The file.
+        checked: Whether digests are compared; False for those who look for faults themselves.
+
     Raises:
-        DataError: There is no such file, it is not an HDF5 file, not one that skeltools converted, or of
-            another version.
+        DataError: There is no such file, it is not an HDF5 file, not one that skeltools converted, of another
+            version, or not as it was written.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, *, checked: bool = True) -> None:
+        self.path, self.checked = Path(path), checked
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist. Make it with 'skeltools convert'.")
         if self.path.is_dir():
@@ -105,7 +124,10 @@ class ClipFile:
                 f"{' and '.join(map(str, READABLE))}. Convert the source again."
             )
         try:
-            self.dataset = datasets.get(str(self.attrs["dataset"]))
+            definition = self.attrs.get("definition")
+            if definition is not None and not isinstance(definition, str):
+                raise KeyError("definition is no text")
+            self.dataset = datasets.of_file(str(self.attrs["dataset"]), definition)
             names = self.attrs["class_names"]
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise KeyError("class_names is no list of texts")
@@ -117,12 +139,42 @@ class ClipFile:
             if "motion" in self._file:
                 self._check_clips("motion", skeleton.num_joints, bodies)
             self.frames = int(self._clips.shape[2])
-            self.form = Form(skeleton, bodies, self.frames)
+            dimensions = self.attrs.get("dimensions", self.dataset.dimensions)
+            if dimensions not in (2, 3):
+                raise KeyError("dimensions is neither 2 nor 3")
+            self.form = Form(skeleton, bodies, self.frames, int(dimensions))
             self.splits: tuple[str, ...] = tuple(
                 split for split in self.dataset.splits if split in self._file["splits"]
             ) + tuple(split for split in self._file["splits"] if split not in self.dataset.splits)
         except (KeyError, IndexError, AttributeError, SettingError) as error:
             raise DataError(f"{self.path} is damaged ({error}). Convert the source again.") from None
+        if self.checked:
+            for problem in self.digest_faults():
+                raise self._changed(problem)
+
+    def digest_faults(self) -> list[str]:
+        """Return what is not as it was written: names, labels, clips' digests, splits; attributes and the rest."""
+        found = []
+        splits = {
+            split: {part: self.stored_rows(f"splits/{split}/{part}") for part in datasets.PARTITIONS}
+            for split in self.splits
+        }
+        if content_digest(self.names, self.stored_labels.tolist(), self.digests, splits) != self.digest:
+            found.append("names, labels, digests and splits do not match the content digest")
+        stored = self.attrs.get(RECORD)
+        if stored is None and self.attrs["format_version"] == 1:
+            return found
+        if record_digest(self._file) != stored:
+            found.append(
+                f"attributes, class names, columns, subsets, reasons or digests of rows do not match the {RECORD}"
+            )
+        return found
+
+    def _changed(self, problem: str) -> DataError:
+        return DataError(
+            f"{self.path} is not as it was written: {problem}. 'skeltools verify' tells more; convert the source "
+            "again."
+        )
 
     def _skeleton(self) -> tuple[Skeleton, int]:
         """Return the skeleton and the number of bodies that the file states; those of the dataset in version 1."""
@@ -220,7 +272,7 @@ class ClipFile:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the further columns: ``frames``, ``length``, ``bodies``, ``subject`` and so on."""
-        skip = {"clips", "motion", "name", "label", "digest", "excluded"}
+        skip = {"clips", "motion", "name", "label", "digest", "excluded", MOTION_DIGEST}
         return tuple(
             key for key, item in self._file.items() if isinstance(item, h5py.Dataset) and key not in skip
         )
@@ -242,6 +294,10 @@ class ClipFile:
     def digests(self) -> NDArray[np.uint8]:
         """SHA-256 of each clip's values, uint8 (N, 32)."""
         return np.asarray(self._values("digest", "u", 2, len(self)), np.uint8)
+
+    def digest_of(self, rows: NDArray[np.int64]) -> str:
+        """Return the SHA-256 (hex) of the clips of some rows, in their order, by their digests."""
+        return hashlib.sha256(self.digests[rows].tobytes()).hexdigest()
 
     @cached_property
     def excluded(self) -> list[tuple[str, str]]:
@@ -353,9 +409,34 @@ class ClipFile:
                 raise ValueError(f"the recording of row {row} has bodies outside its frames")
             if bodies and found.slot.min() < 0:
                 raise ValueError(f"the recording of row {row} has bodies without a place")
+            if self.checked and not self.recording_intact(row, found):
+                raise ValueError(f"the recording of row {row} does not match its digest")
             return found
         except _FAULTS as error:
             raise self._damaged(error) from None
+
+    def recording_intact(self, row: int, recording: Recording) -> bool:
+        """Tell whether a recording is the one that was kept; those of version 1 have no digest."""
+        if RAW_DIGEST not in self._file:
+            return True
+        parts = (
+            recording.coords.astype("<f4", copy=False),
+            recording.frame.astype("<i4", copy=False),
+            recording.slot.astype("<i4", copy=False),
+            recording.ids.astype("<i8", copy=False),
+        )
+        return recording_digest(recording.frames, parts) == self._raw_digests[row].tobytes()
+
+    @cached_property
+    def _raw_digests(self) -> NDArray[np.uint8]:
+        return np.asarray(self._values(RAW_DIGEST, "u", 2, len(self)), np.uint8)
+
+    @cached_property
+    def motion_digests(self) -> NDArray[np.uint8] | None:
+        """SHA-256 of each row of ``/motion``, uint8 (N, 32); None in files of version 1."""
+        if MOTION_DIGEST not in self._file:
+            return None
+        return np.asarray(self._values(MOTION_DIGEST, "u", 2, len(self)), np.uint8)
 
     @cached_property
     def _raw_frames(self) -> NDArray[np.int64]:
@@ -381,9 +462,9 @@ class ClipFile:
         """Return the number of rows of a dataset (or entries of a group), None where there is none."""
         return len(self._file[name]) if name in self._file else None
 
-    def stored(self, start: int, stop: int) -> NDArray[np.floating[Any]]:
-        """Return the clips of rows start to stop-1 in the type they are stored in."""
-        return np.asarray(self._clips[start:stop])
+    def stored(self, start: int, stop: int, name: str = "clips") -> NDArray[np.floating[Any]]:
+        """Return the rows start to stop-1 of ``/clips`` or ``/motion`` in the type they are stored in, unchecked."""
+        return np.asarray(self._file[name][start:stop])
 
     @property
     def has_motion(self) -> bool:
@@ -398,7 +479,7 @@ class ClipFile:
         """
         if not self.has_motion:
             raise DataError(f"{self.path} holds no motion stream. Convert with --set chain.motion=source.")
-        return self._read(self._file["motion"], rows)
+        return self._read(self._file["motion"], rows, self.motion_digests if self.checked else None)
 
     def clips(self, rows: ArrayLike | None = None) -> NDArray[np.float32]:
         """Read clips.
@@ -412,21 +493,55 @@ class ClipFile:
         Raises:
             DataError: A row number is out of range.
         """
-        return self._read(self._clips, rows)
+        return self._read(self._clips, rows, self.digests if self.checked else None)
 
-    def _read(self, values: h5py.Dataset, rows: ArrayLike | None) -> NDArray[np.float32]:
+    def confirm(self, rows: ArrayLike) -> None:
+        """Read clips and compare them with their digests, each once while the file is open.
+
+        Raises:
+            DataError: One is not the clip that was written, or a row number is out of range.
+        """
+        index = np.asarray(rows, np.int64).reshape(-1)
+        left = index[~self._confirmed[index]]
+        for start in range(0, len(left), _BLOCK):
+            self.clips(left[start : start + _BLOCK])
+
+    @cached_property
+    def _confirmed(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self), bool)
+
+    def _read(
+        self, values: h5py.Dataset, rows: ArrayLike | None, digests: NDArray[np.uint8] | None
+    ) -> NDArray[np.float32]:
         if rows is None:
-            return np.asarray(values[:], np.float32)
+            rows = np.arange(len(self))
         index = np.asarray(rows, np.int64).reshape(-1)
         if len(index) and not 0 <= index.min() <= index.max() < len(self):
             raise DataError(f"{self.path} has rows 0 to {len(self) - 1}, not {index.min()} to {index.max()}.")
         offset = values.id.get_offset()
         if offset is not None and values.dtype.kind == "f" and hasattr(os, "preadv"):
-            return self._read_at(offset, values, index).astype(np.float32, copy=False)
-        found = np.empty((len(index), *values.shape[1:]), np.float32)
-        for place, row in enumerate(index.tolist()):
-            found[place] = values[row]
-        return found
+            found = self._read_at(offset, values, index)
+        else:
+            found = np.empty((len(index), *values.shape[1:]), values.dtype)
+            for place, row in enumerate(index.tolist()):
+                found[place] = values[row]
+        if self.checked and digests is not None:
+            self._compare(found, index, digests, values.name)
+            if values == self._clips:
+                self._confirmed[index] = True
+        return found.astype(np.float32, copy=False)
+
+    def _compare(
+        self,
+        found: NDArray[np.floating[Any]],
+        index: NDArray[np.int64],
+        digests: NDArray[np.uint8],
+        name: str,
+    ) -> None:
+        """Refuse rows that are not those that were written."""
+        for row, clip in zip(index.tolist(), found, strict=True):
+            if hashlib.sha256(clip).digest() != digests[row].tobytes():
+                raise self._changed(f"{name} of {self.names[row]} does not match its digest")
 
     def _read_at(
         self, offset: int, values: h5py.Dataset, index: NDArray[np.int64]

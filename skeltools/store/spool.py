@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.errors import OutputError
+from skeltools.files.reading import read_regular
 from skeltools.files.writing import lock
 from skeltools.store.layout import sha256
 
@@ -190,7 +191,7 @@ class Spool:
         """
         check_ours(folder)
         try:
-            found = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+            found = json.loads(read_regular(folder / HEADER))
         except (OSError, ValueError):
             return cls.begin(folder, header, results, stamps)  # killed before anything was done
         if not isinstance(found, dict):

@@ -14,7 +14,7 @@ import numpy as np
 from skeltools.datasets.subsets import parse_percent
 from skeltools.files.writing import replacing
 from skeltools.store.reader import ClipFile
-from skeltools.store.writer import room_for, write_subsets
+from skeltools.store.writer import room_for, seal, write_subsets
 
 
 class StoredSubset(NamedTuple):
@@ -64,3 +64,4 @@ def add_subsets(path: str | Path, percents: Sequence[str], seeds: Sequence[int])
         with h5py.File(temporary, "r+") as file:
             for split, rows in sides.items():
                 write_subsets(file, split, names, labels, rows, shares, seeds)
+            seal(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.datasets.registry import PARTITIONS
+from skeltools.errors import DataError, counted
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import Skeleton, plausible
-from skeltools.store.layout import content_digest, sha256
+from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
 
 _BLOCK = 256
@@ -103,7 +105,7 @@ def _splits(file: ClipFile, found: Findings) -> None:
                 f"split {split}: {len(both)} clips are on both sides, {_name(file, both[0])} first"
             )
         neither = np.setdiff1d(everything, np.concatenate(list(sides.values())))
-        if len(neither) and split not in file.dataset.partial:
+        if len(neither) and not file.dataset.leaves_out(split):
             found.faults.append(
                 f"split {split}: {len(neither)} clips are on neither side, {_name(file, neither[0])} first"
             )
@@ -152,12 +154,32 @@ def _values(file: ClipFile, found: Findings, progress: Progress) -> None:
         if rows:
             found.faults.append(f"{len(rows)} clips have {what}, {file.names[rows[0]]} first")
     measured.report(file, found)
-    splits = {
-        split: {part: file.stored_rows(f"splits/{split}/{part}") for part in PARTITIONS}
-        for split in file.splits
-    }
-    if content_digest(file.names, file.stored_labels.tolist(), digests, splits) != file.digest:
-        found.faults.append("names, labels, digests and splits do not match the content digest")
+    found.faults += file.digest_faults()
+    _other_rows(file, found)
+
+
+def _other_rows(file: ClipFile, found: Findings) -> None:
+    """Compare motion and recordings with their digests; what cannot be read is a fault too."""
+    wrong = []
+    if file.has_motion and file.motion_digests is not None:
+        for start in range(0, len(file), _BLOCK):
+            for offset, row in enumerate(file.stored(start, start + _BLOCK, "motion")):
+                if hashlib.sha256(row).digest() != file.motion_digests[start + offset].tobytes():
+                    wrong.append(start + offset)
+    if wrong:
+        found.faults.append(
+            f"{counted(len(wrong), 'row')} of /motion do not match their digest, {file.names[wrong[0]]} first"
+        )
+    if file.has_raw and file.has_ids:
+        for row in range(len(file)):
+            try:
+                intact = file.recording_intact(row, file.recording(row))
+            except DataError as error:
+                found.faults.append(str(error))
+                break
+            if not intact:
+                found.faults.append(f"{file.names[row]}: its recording does not match its digest")
+                break
 
 
 class _Measured:
@@ -180,6 +202,14 @@ class _Measured:
             return
         rows = np.concatenate(self._rows)
         size, bone, distance = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+        if file.attrs.get("chain.scale") == "torso":
+            odd = np.flatnonzero(size > plausible.MOST_TORSOS)
+            if len(odd):
+                found.notes.append(
+                    f"{len(odd)} clips have a person larger than {plausible.MOST_TORSOS:g} torsos, "
+                    f"{file.names[rows[odd[0]]]} first: joints far off, or a torso seen from its end?"
+                )
+            return
         huge = np.flatnonzero(size > plausible.MOST_SCALED)
         if len(huge):
             fault = plausible.size_fault(float(size[huge[0]]), most=plausible.MOST_SCALED)

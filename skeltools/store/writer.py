@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,17 @@ from skeltools.files.hdf5 import FORMAT
 from skeltools.files.writing import check_replaceable, no_room, replacing
 from skeltools.skeletons import Form
 from skeltools.store import notes
-from skeltools.store.layout import EXCLUDED, TEXT, VERSION, content_digest
+from skeltools.store.layout import (
+    EXCLUDED,
+    MOTION_DIGEST,
+    RAW_DIGEST,
+    RECORD,
+    TEXT,
+    VERSION,
+    content_digest,
+    record_digest,
+    recording_digest,
+)
 
 SHARES = (0.01, 0.1)
 SEEDS = (0, 1, 2, 3, 4)
@@ -139,12 +150,45 @@ def write_file(
             if contents.raw is not None:
                 _write_raw(file, contents.raw, contents.form.joints)
             offsets = {name: _reserve(file, name, shape, dtype) for name in arrays}
+        size = dtype.itemsize * int(np.prod(shape[1:]))
+        rows = _RowDigests(size)
         with temporary.open("r+b") as target:
             for name, blocks in arrays.items():
                 target.seek(offsets[name])
-                written = sum(map(target.write, blocks))
-                if written != dtype.itemsize * int(np.prod(shape)):
+                written = sum(map(target.write, rows.of(blocks) if name == "motion" else blocks))
+                if written != size * shape[0]:
                     raise OSError("the clips written so far have gone")
+        with h5py.File(temporary, "r+") as file:
+            if "motion" in arrays:
+                file.create_dataset(MOTION_DIGEST, data=rows.digests(), shape=(shape[0], 32))
+            seal(file)
+
+
+def seal(file: h5py.File) -> None:
+    """Write the digest of all that decides a result into a file; the last step of every change to it."""
+    file.attrs[RECORD] = record_digest(file)
+
+
+class _RowDigests:
+    """SHA-256 of each row of an array that passes by in blocks of any size."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._left = size, b""
+        self._found: list[bytes] = []
+
+    def of(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the blocks as they are."""
+        for block in blocks:
+            data = self._left + block
+            whole = len(data) - len(data) % self._size
+            for start in range(0, whole, self._size):
+                self._found.append(hashlib.sha256(data[start : start + self._size]).digest())
+            self._left = data[whole:]
+            yield block
+
+    def digests(self) -> NDArray[np.uint8]:
+        """Return them, uint8 (N, 32)."""
+        return np.frombuffer(b"".join(self._found), np.uint8).reshape(-1, 32)
 
 
 @contextmanager
@@ -176,17 +220,22 @@ def _write_raw(file: h5py.File, raw: Raw, joints: int) -> None:
     frame = file.create_dataset("raw/frame", (total,), "<i4")
     slot = file.create_dataset("raw/slot", (total,), "<i4")
     ids = file.create_dataset("raw/id", (total,), "<i8")
+    types = ("<f4", "<i4", "<i4", "<i8")
+    digests: list[bytes] = []
     row = 0
     while row < len(raw.counts):
         start = int(offsets[row])
         parts: list[RawBodies] = []
         while row < len(raw.counts) and (not parts or offsets[row + 1] - start <= _RAW_BLOCK):
             parts.append(raw.read(row))
+            stored = (np.asarray(part, kind) for part, kind in zip(parts[-1], types, strict=True))
+            digests.append(recording_digest(int(raw.frames[row]), stored))
             row += 1
         stop = int(offsets[row])
         if stop > start:
             for number, target in enumerate((data, frame, slot, ids)):
                 target[start:stop] = np.concatenate([part[number] for part in parts])
+    file.create_dataset(RAW_DIGEST, data=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32))
 
 
 def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
@@ -237,6 +286,7 @@ def write_around(path: Path, contents: Contents, clips: Path, room: int) -> bool
         with h5py.File(head, "w", libver=("earliest", "v110"), **aligned) as file:
             _write_small(file, contents)
             offset = _reserve(file, "clips", shape, dtype)
+            seal(file)
         try:
             other.unlink(missing_ok=True)
             os.link(clips, other)
@@ -325,6 +375,12 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
         "dataset": contents.dataset.name,
         "skeleton": contents.form.skeleton.to_json(),
         "bodies": contents.form.bodies,
+        **(
+            {}
+            if contents.form.dimensions == contents.dataset.dimensions
+            else {"dimensions": contents.form.dimensions}
+        ),
+        **({} if contents.dataset.definition is None else {"definition": contents.dataset.definition}),
         "licence": contents.dataset.licence,
         "source_digest": contents.source_digest,
         "content_digest": content_digest(contents.names, contents.labels, contents.digests, splits),

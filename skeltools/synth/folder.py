@@ -13,6 +13,7 @@ from pathlib import Path
 
 from skeltools.datasets import registry as datasets
 from skeltools.errors import OutputError, SettingError
+from skeltools.files.reading import read_regular
 from skeltools.files.writing import replacing, write_text
 from skeltools.progress import SILENT, Progress
 from skeltools.synth import design, motion, ntu_files, pku_files
@@ -213,7 +214,7 @@ def _prepare(out: Path, order: Order, replace: bool) -> None:
 def _earlier(note: Path) -> set[str]:
     """Return the names of the files that the note in a folder answers for; none without a sound note."""
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(note))
         low, high = content["frames"]
         return set(_file_names(Order(content["dataset"], content["clips"], content["seed"], (low, high))))
     except FileNotFoundError:

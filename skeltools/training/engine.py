@@ -21,7 +21,7 @@ from skeltools.environment import full_float32
 from skeltools.errors import DataError, RunError, counted
 from skeltools.methods.contract import Batch, Output
 from skeltools.methods.registry import find_method, make_method
-from skeltools.models.sizes import fits, on_meta
+from skeltools.models.sizes import differing, fits, on_meta
 from skeltools.progress import SILENT, Progress
 from skeltools.runs import board
 from skeltools.runs import checkpoint as checkpoints
@@ -94,12 +94,15 @@ class Trainer:
         self._log = Log(run.log_path, run.checkpoints_dir, file.names)
         new = self.world.share(publish is not None)
         if not new and checkpoints.paths(run.checkpoints_dir):
-            self._restore(checkpoints.load(checkpoints.paths(run.checkpoints_dir)[-1]))
+            last = checkpoints.paths(run.checkpoints_dir)[-1]
+            self._restore(checkpoints.load(last), last)
         else:
             torch.manual_seed(run.seed + world.rank * 2**32)
         self.network = world.wrap(self.model, device, train.sync_bn)
         self._compiled: Callable[..., Output] | None = None
         if world.is_main:
+            if notice := self.model.notice():
+                progress.message(notice)
             self._log.rewind(self.step)
             if train.tensorboard:
                 self._log.board = board.Board(run.path / "tensorboard", self.step)
@@ -141,27 +144,45 @@ class Trainer:
         """Whether every epoch is done."""
         return self.epoch >= self.settings.train.epochs
 
-    def _restore(self, saved: checkpoints.Checkpoint) -> None:
+    def _restore(self, saved: checkpoints.Checkpoint, path: Path) -> None:
         if saved.data_digest != self.file.digest:
             raise RunError(
                 f"{self.run.path} was trained on other data than {self.file.path} (content digest "
                 f"{saved.data_digest[:12]}, not {self.file.digest[:12]}). Give the same file, "
                 "or use --replace."
             )
+        self.run.check_checkpoint(saved, path)
+        steps = (saved.epoch * self.steps_per_epoch + saved.batch, self.total_steps)
+        if saved.step != steps[0] or saved.batch >= self.steps_per_epoch or saved.step > steps[1]:
+            raise RunError(
+                f"{path} says step {saved.step:,}, epoch {saved.epoch:,} and batch {saved.batch:,}, which is no "
+                f"place in a run of {self.total_steps:,} steps. Use an earlier checkpoint, or start the run again."
+            )
+        problem = differing(self.model, saved.model)
+        if problem is not None:
+            raise RunError(
+                f"{path} does not fit the settings: {problem}. Use an earlier one, or start again."
+            )
+        self.epoch, self.batch, self.step, self.accuracy = saved.epoch, saved.batch, saved.step, saved.monitor
         try:
             self.model.load_state_dict(saved.model)
             self.optimizer.load_state_dict(saved.optimizer)
-        except (RuntimeError, ValueError) as error:
-            raise RunError(
-                f"{self.run.path}: the checkpoint does not fit: {str(error).splitlines()[0]}"
-            ) from None
-        self.epoch, self.batch, self.step, self.accuracy = saved.epoch, saved.batch, saved.step, saved.monitor
+            for weight, kept in self.optimizer.state.items():
+                for name, value in kept.items():
+                    if isinstance(value, Tensor) and value.ndim and value.shape != weight.shape:
+                        raise ValueError(f"the optimiser's {name} has shape {tuple(value.shape)}")
+            self._restore_generators(saved.rng)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            told = next(iter(str(error).splitlines()), type(error).__name__)
+            raise RunError(f"{path} does not fit the settings: {told:.200}") from None
+
+    def _restore_generators(self, rng: dict[str, Tensor]) -> None:
         rank = self.world.rank
-        if f"cpu {rank}" in saved.rng:
-            torch.set_rng_state(saved.rng[f"cpu {rank}"])
+        if f"cpu {rank}" in rng:
+            torch.set_rng_state(rng[f"cpu {rank}"])
         if self.device.type == "cuda":
-            if f"cuda {rank}" in saved.rng:
-                torch.cuda.set_rng_state(saved.rng[f"cuda {rank}"], self.device)
+            if f"cuda {rank}" in rng:
+                torch.cuda.set_rng_state(rng[f"cuda {rank}"], self.device)
             else:  # the run comes from the CPU
                 with torch.cuda.device(self.device):
                     torch.cuda.manual_seed(self.run.seed + self.step + rank * 2**32)
@@ -188,6 +209,7 @@ class Trainer:
             versions=library_versions(),
             data_digest=self.file.digest,
             monitor=self.accuracy,
+            identity=self.run.identity,
         )
         checkpoints.save(saved, self.run.checkpoints_dir, self.settings.train.keep)
 

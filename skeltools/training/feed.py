@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from skeltools.environment import free_memory
+from skeltools.errors import SkeltoolsError
 from skeltools.files.signals import blocked
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class StreamFeed:
         with blocked():  # a process that starts must not be ended before it ignores signals
             batches = iter(loader)
         for rows, clips in batches:
+            if isinstance(clips, SkeltoolsError):
+                raise clips
             yield rows.to(self.device, non_blocking=True), clips.to(self.device, non_blocking=True)
 
 
@@ -88,19 +91,22 @@ def _leave_signals_to_parent(worker: int) -> None:
         signal.signal(kind, signal.SIG_IGN)
 
 
-class _Reader(Dataset[tuple[Tensor, Tensor]]):
-    """Batches of a file by their rows. Each process opens the file for itself."""
+class _Reader(Dataset[tuple[Tensor, Tensor | SkeltoolsError]]):
+    """Batches of a file by their rows, or what is wrong with them. Each process opens the file for itself."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: ClipFile | None = None
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        if self._file is None:
-            from skeltools.store import ClipFile
+    def __getitem__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor | SkeltoolsError]:
+        try:
+            if self._file is None:
+                from skeltools.store import ClipFile
 
-            self._file = ClipFile(self.path)
-        return torch.from_numpy(rows), torch.from_numpy(self._file.clips(rows))
+                self._file = ClipFile(self.path)
+            return torch.from_numpy(rows), torch.from_numpy(self._file.clips(rows))
+        except SkeltoolsError as error:  # raised here, it would reach the user with a traceback
+            return torch.from_numpy(rows), error
 
 
 def make_feed(file: ClipFile, rows: NDArray[np.int64], device: torch.device, kind: str, workers: int) -> Feed:

@@ -4,6 +4,9 @@ A pipeline is written ``crop(6)|shear(0.5)``: operations in order, each with all
 operation draws once for every clip from `skeltools.transforms.draws` and works on the whole batch on the
 batch's device. Drawing (`draw`) and doing (`apply`) are apart, so that fixed draws can be tested.
 
+2-D clips have no depth, their z is zero. What an operation does with them stands in its `in_plane`; one without is
+refused for them.
+
 A new operation is one class with `name`, `parameters`, `draw` and `apply`, decorated with `register`.
 """
 
@@ -46,19 +49,25 @@ class Parameter:
 _PROBABILITY = Parameter("probability", 0, 1)
 
 
+SAME = "the same as in space"
+
+
 class Operation:
     """Base of the operations.
 
     Attributes:
         values: The numbers, in the order of `parameters`.
         skeleton: That of the clips; None where none was given, which only operations that know no joint bear.
+        flat: Whether the clips are 2-D.
+        in_plane: What it does to 2-D clips, in words; empty where it needs depth and refuses them.
     """
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]]
+    in_plane: ClassVar[str] = ""
 
-    def __init__(self, *values: float, skeleton: Skeleton | None = None) -> None:
-        self.values, self.skeleton = values, skeleton
+    def __init__(self, *values: float, skeleton: Skeleton | None = None, flat: bool = False) -> None:
+        self.values, self.skeleton, self.flat = values, skeleton, flat
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
         """Return the draws for the clips of `x` (N, 3, T, V, M)."""
@@ -108,6 +117,7 @@ class Crop(Operation):
     """
 
     name = "crop"
+    in_plane = SAME
     parameters = (Parameter("ratio", 1, 1000, whole=True),)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -127,6 +137,7 @@ class CropResize(Resize):
     """Crop and resize: a uniform share low..high of the valid frames, at least `shortest`, from a uniform start."""
 
     name = "crop_resize"
+    in_plane = SAME
     parameters = (
         Parameter("low", 0, 1),
         Parameter("high", 0, 1),
@@ -150,6 +161,7 @@ class CentreResize(Resize):
     """Centre crop and resize: the middle `share` of the valid frames; draws nothing at random."""
 
     name = "centre_resize"
+    in_plane = SAME
     parameters = (Parameter("share", 0, 1),)
 
     def draw_valid(self, draws: Draws, lengths: Tensor) -> Drawn:
@@ -166,6 +178,7 @@ class Shear(Operation):
     """
 
     name = "shear"
+    in_plane = "x and y sheared by one another"
     parameters = (Parameter("amplitude", 0, 10),)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -174,6 +187,8 @@ class Shear(Operation):
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
         d = drawn["entries"]
+        if self.flat:  # neither from depth nor into it
+            d = d * d.new_tensor([1, 1, 0, 0, 0, 0])
         one = torch.ones_like(d[:, 0])
         rows = (one, d[:, 0], d[:, 3], d[:, 1], one, d[:, 4], d[:, 2], d[:, 5], one)
         return _linear(torch.stack(rows, dim=1).view(-1, 3, 3), x)
@@ -187,6 +202,7 @@ class Rotate(Operation):
     """
 
     name = "rotate"
+    in_plane = "turned about the line of sight alone"
     parameters = (Parameter("main", 0, 360), Parameter("other", 0, 360))
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -197,7 +213,8 @@ class Rotate(Operation):
         return {"angles": unit * torch.where(is_main, main, other)}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        return _linear(_rotation(torch.deg2rad(drawn["angles"].to(x.dtype))), x)
+        angles = torch.deg2rad(drawn["angles"].to(x.dtype))
+        return _linear(_rotation(_about_z(angles) if self.flat else angles), x)
 
 
 @register
@@ -205,13 +222,15 @@ class RotateUniform(Operation):
     """Rotation: three angles uniform in [-limit, limit] radians. Draws ``angles`` (N, 3) about x, y and z, in order."""
 
     name = "rotate_uniform"
+    in_plane = "turned about the line of sight alone"
     parameters = (Parameter("limit", 0, 3.2),)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
         return {"angles": draws.uniform("rotate_uniform", 3, -self.values[0], self.values[0])}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        return _linear(_rotation(drawn["angles"].to(x.dtype)), x)
+        angles = drawn["angles"].to(x.dtype)
+        return _linear(_rotation(_about_z(angles) if self.flat else angles), x)
 
 
 @register
@@ -219,6 +238,7 @@ class Flip(Operation):
     """Spatial flip: left and right joints exchanged. Draws ``flag`` (N,)."""
 
     name = "flip"
+    in_plane = SAME
     parameters = (_PROBABILITY,)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -235,6 +255,7 @@ class Reverse(Operation):
     """Time reversal. Draws ``flag`` (N,)."""
 
     name = "reverse"
+    in_plane = SAME
     parameters = (_PROBABILITY,)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -252,6 +273,7 @@ class Noise(Operation):
     """
 
     name = "noise"
+    in_plane = "noise on x and y"
     parameters = (Parameter("sigma", 0, 100), _PROBABILITY)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
@@ -259,8 +281,11 @@ class Noise(Operation):
         return {"flag": draws.chance("noise", self.values[1]), "noise": noise}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        present = (x != 0).flatten(1, 3).any(dim=1).view(-1, 1, 1, 1, 2)
-        return _chosen(drawn["flag"], x + drawn["noise"] * (self.values[0] * present), x)
+        present = (x != 0).flatten(1, 3).any(dim=1).view(-1, 1, 1, 1, x.shape[4])
+        noise = drawn["noise"]
+        if self.flat:
+            noise = noise * noise.new_tensor([1, 1, 0]).view(3, 1, 1, 1)
+        return _chosen(drawn["flag"], x + noise * (self.values[0] * present), x)
 
 
 @register
@@ -271,6 +296,7 @@ class Blur(Operation):
     """
 
     name = "blur"
+    in_plane = SAME
     parameters = (
         Parameter("kernel", 1, 999, whole=True),
         Parameter("low", 1e-3, 1000),
@@ -278,8 +304,8 @@ class Blur(Operation):
         _PROBABILITY,
     )
 
-    def __init__(self, *values: float, skeleton: Skeleton | None = None) -> None:
-        super().__init__(*values, skeleton=skeleton)
+    def __init__(self, *values: float, skeleton: Skeleton | None = None, flat: bool = False) -> None:
+        super().__init__(*values, skeleton=skeleton, flat=flat)
         if int(values[0]) % 2 == 0:
             raise SettingError(f"blur: kernel must be odd, not {values[0]:g}.")
         if values[1] > values[2]:
@@ -316,12 +342,13 @@ class AxisMask(Operation):
     """Axis mask: one coordinate set to 0 throughout. Draws ``flag`` and ``axis``, both (N,)."""
 
     name = "axis_mask"
+    in_plane = "x or y set to 0"
     parameters = (_PROBABILITY,)
 
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
         return {
             "flag": draws.chance("axis_mask", self.values[0]),
-            "axis": draws.integers("axis_mask axis", 0, 2),
+            "axis": draws.integers("axis_mask axis", 0, 1 if self.flat else 2),
         }
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
@@ -358,6 +385,11 @@ def resize(x: Tensor, start: Tensor, length: Tensor, frames: int) -> Tensor:
     return torch.lerp(first, second, share)
 
 
+def _about_z(angles: Tensor) -> Tensor:
+    """Return angles (N, 3) about x, y and z without those that lead out of the plane."""
+    return angles * angles.new_tensor([0, 0, 1])
+
+
 def _rotation(angles: Tensor) -> Tensor:
     """Return matrices (N, 3, 3) that turn about x, then y, then z by `angles` (N, 3), radians."""
     cos, sin = torch.cos(angles), torch.sin(angles)
@@ -390,6 +422,13 @@ class Pipeline:
     text: str
     operations: tuple[Operation, ...]
 
+    def in_plane(self) -> str:
+        """Say what the operations do to 2-D clips, in one line; empty where that is what they do in space."""
+        told = dict.fromkeys(
+            f"{item.name}: {item.in_plane}" for item in self.operations if item.flat and item.in_plane != SAME
+        )
+        return "; ".join(told)
+
     def __call__(self, x: Tensor, draws: Draws, lengths: Tensor | None = None) -> Tensor:
         """Return a view of every clip of `x` (N, 3, T, V, M); the input is not changed.
 
@@ -411,23 +450,26 @@ class Pipeline:
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*", re.ASCII)
 
 
-def parse(text: str, skeleton: Skeleton | None = None) -> Pipeline:
+def parse(text: str, skeleton: Skeleton | None = None, dimensions: int = 3) -> Pipeline:
     """Return the pipeline written in `text`; ``none`` is the empty one.
 
     Args:
         text: Operations, as `Pipeline.text` has them.
         skeleton: That of the clips; may be left out where the text is only checked.
+        dimensions: 3, or 2 for clips of key points.
 
     Raises:
         SettingError: Not of the form ``name(number, ...)|...``, an unknown operation (with a suggestion), a
-            wrong number of values, or a value out of bounds.
+            wrong number of values, a value out of bounds, or an operation that needs the depth 2-D clips lack.
     """
     if text.strip() == "none":
         return Pipeline(text, ())
-    return Pipeline(text, tuple(_parse_one(part, text, skeleton) for part in text.split("|")))
+    return Pipeline(
+        text, tuple(_parse_one(part, text, skeleton, dimensions == 2) for part in text.split("|"))
+    )
 
 
-def _parse_one(part: str, text: str, skeleton: Skeleton | None) -> Operation:
+def _parse_one(part: str, text: str, skeleton: Skeleton | None, flat: bool) -> Operation:
     match = _CALL.fullmatch(part)
     if match is None:
         raise SettingError(
@@ -446,7 +488,12 @@ def _parse_one(part: str, text: str, skeleton: Skeleton | None) -> Operation:
         signature = f"{name}({', '.join(parameter.name for parameter in kind.parameters)})"
         raise SettingError(f"Augmentation '{text}': write {signature}, not '{part.strip()}'.")
     values = [_number(word, p, name, text) for word, p in zip(written, kind.parameters, strict=True)]
-    return kind(*values, skeleton=skeleton)
+    if flat and not kind.in_plane:
+        able = ", ".join(other for other, found in OPERATIONS.items() if found.in_plane)
+        raise SettingError(
+            f"Augmentation '{text}': {name} needs depth, which 2-D clips do not have. Of them can be made: {able}."
+        )
+    return kind(*values, skeleton=skeleton, flat=True) if flat else kind(*values, skeleton=skeleton)
 
 
 def _number(word: str, parameter: Parameter, name: str, text: str) -> float:

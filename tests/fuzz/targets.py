@@ -265,6 +265,106 @@ def _pyskl(data: bytes, folder: Path) -> None:
     _import(read_arrays(path), path)
 
 
+# One's own data
+
+
+@cache
+def _own(skeleton: str, unit: str) -> Any:
+    from skeltools.datasets.descriptor import Descriptor
+    from skeltools.skeletons import load
+
+    return Descriptor("mine", load(skeleton), unit, ("a",), bodies=2, crowd="choose")
+
+
+def _own_read(data: bytes, name: str) -> None:
+    """Read as metres and as key points; a refusal of both is one."""
+    from skeltools.formats import own
+
+    faults: list[SkeltoolsError] = []
+    for how in (_own("kinect1", "m"), _own("openpose18", "pixel"), _own("coco17", "pixel")):
+        try:
+            for found in own.read(data, name, how):
+                if isinstance(found, FormatError):
+                    raise found
+                assert np.isfinite(found.coords).all()
+                assert found.coords.shape[1:] == (how.skeleton.num_joints, 3)
+                assert len(found.coords) == 0 or 0 <= found.frame.min() <= found.frame.max() < found.frames
+                assert (np.diff(found.frame) >= 0).all()
+                places = {*zip(found.frame.tolist(), found.slot.tolist(), strict=True)}
+                assert len(places) == len(found.frame)
+                assert found.frames <= 1_000_000
+        except FormatError as error:
+            faults.append(error)
+    if len(faults) == 3:
+        raise faults[0]
+
+
+def _csv_seeds() -> list[bytes]:
+    from skeltools.skeletons import load
+
+    joints = load("kinect1").joints
+    header = "frame,body," + ",".join(f"{joint}_{axis}" for joint in joints for axis in "xyz")
+    row = ",".join(f"{0.1 + place / 50:.2f}" for place in range(60))
+    long = "".join(f"1;{joint};0.{place + 10};0.5;2\n" for place, joint in enumerate(joints))
+    points = "\t".join(str(place) for place in range(34))
+    made = [
+        f"{header}\n1,0,{row}\n1,1,{row}\n2,0,{row}\n",
+        f"frame;joint;x;y;z\n{long}",
+        f"{points}\n{points}\n",
+    ]
+    return [text.encode() for text in made]
+
+
+def _json_seeds() -> list[bytes]:
+    pose = [[0.1 + joint / 50, 0.5, 2.0] for joint in range(20)]
+    marks = [{"x": 0.1 + joint / 50, "y": 0.5, "z": 2, "visibility": 0.9} for joint in range(20)]
+    flat = [float(place % 7) / 7 for place in range(54)]
+    made: list[Any] = [
+        [pose, pose], {"frames": [[pose, pose], []]}, {"frames": [{"timestamp": 1, "pose_world_landmarks": [marks]}]},
+        [marks, marks], {"people": [{"pose_keypoints_2d": flat}]},
+        {"frames": [{"frame_id": 1, "bodies": [{"body_id": 3, "joint_positions": pose}]}, {"frame_id": 2, "bodies": []}]},
+    ]  # fmt: skip
+    return [json.dumps(item).encode() for item in made]
+
+
+def _npy_seeds() -> list[bytes]:
+    made = []
+    for array in (np.full((2, 20, 3), 0.5) + np.arange(20)[:, None] / 30, np.ones((2, 2, 17, 2), np.float16)):
+        target = io.BytesIO()
+        np.save(target, array)
+        made.append(target.getvalue())
+    return made
+
+
+def _own_pickle_seeds() -> list[bytes]:
+    item = {
+        "frame_dir": "a", "label": 0, "total_frames": 2, "keypoint": np.ones((1, 2, 17, 2), np.float16),
+        "keypoint_score": np.ones((1, 2, 17), np.float16),
+    }  # fmt: skip
+    return _dumps({"split": {"x_train": ["a"], "x_val": ["b"]}, "annotations": [item]})
+
+
+def _descriptor_seeds() -> list[bytes]:
+    names = "[names]\npattern = 'S(?P<subject>[0-9]+)_(?P<label>[a-z]+)'\n"
+    first = 'name = "mine"\nskeleton = "kinect1"\nunit = "m"\nclasses = ["a", "b"]\nup = "-z"\nbodies = 2\n'
+    splits = '[splits]\nx = {train = "subject in 1-3,5 and label not in b"}\nloso = "leave one subject out"\n'
+    return [
+        (first + names + splits).encode(),
+        (first.replace('["a", "b"]', '{1 = "a", 2 = "b"}') + splits).encode(),
+    ]
+
+
+def _descriptor(data: bytes, folder: Path) -> None:
+    from skeltools.datasets import descriptor
+
+    found = descriptor.read(put(folder, "x.toml", data))
+    assert descriptor.from_json(found.to_json(), "x").to_json() == found.to_json()
+    clips = [{"name": f"c{who}", "subject": who, "label": "ab"[who % 2]} for who in range(9)]
+    for split in found.splits:
+        with suppress(SkeltoolsError):
+            descriptor.sides(split, clips, "x")
+
+
 _turn = 0
 
 
@@ -485,5 +585,64 @@ TARGETS = {
         (b"[" * 300, b"{", b"null", b"NaN", b"1e999", b"true", b"[]", b'"x"', b"\\ud800"),
     ),
     "scores": Target(_side_seeds, _side, _ARRAY_WORDS, _rezipped),
+    "own-csv": Target(
+        _csv_seeds,
+        lambda data, _: _own_read(data, "x.csv"),
+        (
+            b",",
+            b";",
+            b"\t",
+            b"\n",
+            b'"',
+            b"frame",
+            b"joint",
+            b"body",
+            b"nan",
+            b"1e999",
+            b"1e300",
+            b"-",
+            b"_x",
+            b"\0",
+        ),
+    ),
+    "own-json": Target(
+        _json_seeds,
+        lambda data, _: _own_read(data, "x.json"),
+        (
+            b"[" * 300,
+            b"[]",
+            b"{}",
+            b"null",
+            b"NaN",
+            b"1e999",
+            b"true",
+            b'"x"',
+            b'"frames":',
+            b'"people":',
+            b'"bodies":',
+            b"9" * 400,
+        ),
+    ),
+    "own-npy": Target(_npy_seeds, lambda data, _: _own_read(data, "x.npy"), _ARRAY_WORDS),
+    "own-pickle": Target(_own_pickle_seeds, lambda data, _: _own_read(data, "x.pkl"), PICKLE_WORDS),
+    "descriptor": Target(
+        _descriptor_seeds,
+        _descriptor,
+        (
+            b"[names]\n",
+            b"[splits]\n",
+            b"(?P<",
+            b")",
+            b"(" * 200,
+            b"{",
+            b"= ",
+            b'"',
+            b" in ",
+            b" not in ",
+            b"1-",
+            b"nan",
+            b"inf",
+        ),
+    ),
 }
 """Everything that is fuzzed, by name."""

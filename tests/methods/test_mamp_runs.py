@@ -166,7 +166,8 @@ def test_settings_added_since_a_run_take_the_value_of_its_recipe() -> None:
         ("mamp", ([0.9, 0.95], False, 5e-4, True)),
     ):
         flat = resolve_recipe(recipe, **context).flat
-        _, filled, origin = complete({key: value for key, value in flat.items() if key not in new}, context)
+        stored = {key: value for key, value in flat.items() if key not in new}
+        _, filled, origin = complete(stored, {}, context)
         assert tuple(filled[key] for key in new) == expected
         assert all("not stored by the run" in origin[key] for key in new)
 

@@ -1,0 +1,116 @@
+"""A run folder whose parts do not belong together is refused, and the field that differs is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from clipfiles import TINY, make_clips
+
+from skeltools.cli.main import main
+
+SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    data = make_clips(folder, 8, 4)
+    base = (
+        "--split",
+        "xsub",
+        "--stream",
+        "joint",
+        "--epochs",
+        2,
+        "--batch-size",
+        4,
+        "--device",
+        "cpu",
+        *SETTINGS,
+    )
+    for name, seed in (("one", 0), ("two", 1)):
+        assert call("pretrain", data, *base, "--out", folder / name, "--seed", seed).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def run(runs: Path, tmp_path: Path) -> Path:
+    shutil.copytree(runs / "one", tmp_path / "one")
+    return tmp_path / "one"
+
+
+def edit(run: Path, key: str, value: object) -> None:
+    content = json.loads((run / "run.json").read_text())
+    (content["settings"] if key in content["settings"] else content)[key] = value
+    (run / "run.json").write_text(json.dumps(content))
+
+
+def refused(run: Path, told: str) -> None:
+    for words in (("pretrain", "--resume", run), ("eval", run, "--protocol", "knn", "--set", "knn.k=[1]")):
+        result = call(*words, "--device", "cpu")
+        assert result.exit_code == 2, result.output
+        assert result.stderr.startswith("Error: ")
+        assert told in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.lr", 0.5),
+        ("loss.mu", 0.25),
+        ("train.epochs", 9),
+        ("seed", 3),
+        ("stream", "bone"),
+        ("created", "never"),
+    ],
+)
+def test_an_edited_run_is_refused_by_field(run: Path, key: str, value: object) -> None:
+    edit(run, key, value)
+    refused(run, f"run.json has {key} {value}, ")
+
+
+def test_the_checkpoint_of_another_run_is_refused(runs: Path, run: Path) -> None:
+    """Of another seed, with every setting alike."""
+    for path in (runs / "two" / "checkpoints").iterdir():
+        shutil.copyfile(path, run / "checkpoints" / path.name)
+    refused(run, "run.json has seed 0, ")
+
+
+@pytest.mark.parametrize("width", [4096, 16384, 1e6, 8])
+def test_a_width_that_is_not_the_checkpoints_costs_no_memory(run: Path, width: float) -> None:
+    edit(run, "model.width", width)
+    result = call("eval", run, "--protocol", "knn", "--device", "cpu")
+    assert result.exit_code == 2, result.output
+    assert "model.width" in result.stderr
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("epoch", -5), ("epoch", 1.5), ("epoch", "one"), ("batch", 10**9), ("batch", True), ("step", -1), ("step", 10**30),
+    ("model", []), ("model", {"query": 3}), ("model", {1: torch.zeros(1)}), ("optimizer", 5),
+    ("optimizer", {"state": 1}),
+    ("optimizer", {"state": {}, "param_groups": [{}]}), ("rng", []), ("rng", {"cpu 0": torch.zeros(3)}),
+    ("rng", {"cpu 0": torch.zeros(3, dtype=torch.uint8)}), ("settings", None), ("settings", [1]), ("versions", 3),
+    ("data_digest", None), ("data_digest", 7), ("monitor", "high"), ("monitor", float("nan")), ("identity", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG)
+def test_a_checkpoint_of_wrong_types_is_one_error(run: Path, key: str, value: Any) -> None:
+    """The values that are used too, not only loaded."""
+    last = sorted((run / "checkpoints").iterdir())[-1]
+    content = torch.load(last, weights_only=True)
+    torch.save(content | {key: value}, last)
+    result = call("pretrain", "--resume", run, "--device", "cpu")
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("Error: ")
+    assert last.name in result.stderr
