@@ -72,7 +72,6 @@ def command(
     progress = console.progress()
     try:
         with ClipFile(file) as opened:
-            prep = prep or preparation.usual(opened.dataset)
             source = opened.form.skeleton
             target = load(skeleton) if skeleton else None
             joints = load_map(own_map, source, target) if own_map else find_map(source, target or source)
@@ -82,6 +81,7 @@ def command(
                 )
                 prep = str(opened.attrs.get("prep", "unknown"))
             else:
+                prep = prep or preparation.usual(opened.dataset)
                 chosen = preparation.choose(
                     prep,
                     dataset=opened.dataset.name,

@@ -71,10 +71,12 @@ def command(
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
     form = datasets.get(dataset).form(1)
-    form = Form(load(skeleton) if skeleton else form.skeleton, bodies or form.bodies, 1)
+    form = Form(load(skeleton) if skeleton else form.skeleton, bodies or form.bodies, 1, form.dimensions)
     chain = None
     if prep:
-        chain = preparation.choose(prep, dataset=dataset, skeleton=form.skeleton, overrides=overrides).values
+        chain = preparation.choose(
+            prep, dataset=dataset, skeleton=form.skeleton, dimensions=form.dimensions, overrides=overrides
+        ).values
     progress = console.progress()
     try:
         clips = import_arrays(

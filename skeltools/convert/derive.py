@@ -79,7 +79,7 @@ def derive(
         )
     check_output(out, replace, file.path)
     joints = joint_map or JointMap.identity(file.form.skeleton)
-    form = Form(joints.target, bodies or file.form.bodies, chain.frames)
+    form = Form(joints.target, bodies or file.form.bodies, chain.frames, file.form.dimensions)
     lost = sum(reason.partition(":")[0] in OF_CHAIN for _, reason in file.excluded)
     if lost:
         progress.message(
@@ -173,7 +173,7 @@ def derive_clips(
     out = Path(out)
     check_output(out, replace, file.path)
     joints = joint_map or JointMap.identity(file.form.skeleton)
-    form = Form(joints.target, bodies or file.form.bodies, file.frames)
+    form = Form(joints.target, bodies or file.form.bodies, file.frames, file.form.dimensions)
     settings = {
         key.removeprefix("chain."): value for key, value in file.attrs.items() if key.startswith("chain.")
     }

@@ -98,7 +98,12 @@ def import_arrays(
     check_output(out, replace, Path(source), *beside)
     arrays = read_arrays(source, chain, unit=unit, labels=labels, dataset=dataset, known=known, form=form)
     base = form or dataset.form(arrays.frames)
-    form = Form(arrays.skeleton or base.skeleton, base.bodies, arrays.frames)
+    form = Form(
+        arrays.skeleton or base.skeleton,
+        base.bodies,
+        arrays.frames,
+        2 if arrays.skeleton else base.dimensions,
+    )
     _check_labels(dataset, Path(source), arrays)
     _check_sides(dataset, Path(source), arrays)
     dtype = np.dtype(arrays.dtype).newbyteorder("<")
@@ -319,7 +324,7 @@ def _check_sides(dataset: Dataset, source: Path, arrays: Arrays) -> None:
     for split in arrays.train:
         both = arrays.train[split] & arrays.test[split]
         missing = set(arrays.names) - arrays.train[split] - arrays.test[split]
-        missing = set() if split in dataset.partial else missing
+        missing = set() if dataset.leaves_out(split) else missing
         if both or missing:
             name = min(both or missing)
             where = "both sides" if both else "neither side"

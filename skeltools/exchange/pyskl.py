@@ -70,8 +70,8 @@ def read(path: Path, how: Reading) -> Arrays:
         where = f"annotation {number} of {len(annotations)}"
         name, label, points = _annotation(path, where, item)
         if flat:
-            points, without = _from_pixels(path, name, item, points)
-            absent += without
+            points, scores = _from_pixels(path, name, item, points, how.chain is not None)
+            absent += int((scores <= np.float32(THRESHOLD)).sum())
         elif points.ndim != 4 or points.shape[2:] != (how.form.joints, 3) or 0 in points.shape:
             raise FormatError(
                 path, f"{name}: keypoint has shape {points.shape}; expected (M, T, {how.form.joints}, 3)."
@@ -135,15 +135,22 @@ def _is_flat(annotations: Any) -> bool:
 
 
 def _flat_chain(chain: Chain, skeleton: Skeleton) -> Chain:
-    """Return a chain as it can be for a skeleton without depth and without the joints that its numbers name."""
-    length = "first-person" if chain.length == "first-body" else chain.length
-    return replace(chain, rotation="none", centre_joint=-1, length=length).of(skeleton)
+    """Return a chain for key points: about the skeleton's own centre.
+
+    Raises:
+        SettingError: A step of it needs depth.
+    """
+    return replace(chain, centre_joint=-1).of(skeleton, 2)
 
 
 def _from_pixels(
-    path: Path, name: str, item: dict[str, Any], points: NDArray[Any]
-) -> tuple[NDArray[np.float32], int]:
-    """Return float32 (M, T, V, 3) and how many keypoints are absent for their score."""
+    path: Path, name: str, item: dict[str, Any], points: NDArray[Any], prepared: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return float32 (M, T, V, 3) and the scores, float32 (M, T, V).
+
+    As pyskl's reader scales them and without those of a low score; or, where they are to be prepared, x to the right
+    and y up in half heights of the image, and the score, which a chain takes.
+    """
     joints = load(_FLAT).num_joints
     if points.ndim != 4 or points.shape[2:] != (joints, 2) or 0 in points.shape:
         raise FormatError(path, f"{name}: keypoint has shape {points.shape}; expected (M, T, {joints}, 2).")
@@ -155,34 +162,35 @@ def _from_pixels(
     ):
         raise FormatError(path, f"{name}: img_shape is missing or no (height, width) in pixels.")
     height, width = (int(size) for size in shape)
+    score = item.get("keypoint_score", np.ones(points.shape[:3], np.float32))
+    if not isinstance(score, np.ndarray) or score.shape != points.shape[:3] or score.dtype.kind not in "fiu":
+        raise FormatError(path, f"{name}: keypoint_score is no array of numbers {points.shape[:3]}.")
+    scores = score.astype(np.float32)  # compared as pyskl does
+    if not np.isfinite(scores).all():
+        raise FormatError(path, f"{name}: keypoint_score holds NaN or an infinite number.")
     made = np.zeros((*points.shape[:3], 3), np.float32)
     with np.errstate(over="ignore"):
         given = points.astype(np.float32)
-    made[..., 0] = (given[..., 0] - width / 2) / (width / 2)
+    made[..., 0] = (given[..., 0] - width / 2) / ((height if prepared else width) / 2)
     made[..., 1] = (given[..., 1] - height / 2) / (height / 2)
-    score = item.get("keypoint_score")
-    if score is None:
-        return made, 0
-    if not isinstance(score, np.ndarray) or score.shape != points.shape[:3] or score.dtype.kind not in "fiu":
-        raise FormatError(path, f"{name}: keypoint_score is no array of numbers {points.shape[:3]}.")
-    away = ~(score.astype(np.float32) > np.float32(THRESHOLD))  # compared as pyskl does
-    made[away] = 0
-    return made, int(away.sum())
+    if prepared:
+        made[..., 1] *= -1
+        made[..., 2] = scores
+    else:
+        made[scores <= np.float32(THRESHOLD)] = 0
+    return made, scores
 
 
 def _flat_notes(clips: int, absent: int, chain: Chain | None) -> list[Note]:
-    text = (
-        f"keypoints in pixels of {counted(clips, 'clip')}: x and y from -1 to 1 across the image, y down, z = 0; "
-        f"{absent:,} of a score of {THRESHOLD} or less are absent, scores are not kept."
-    )
-    found = [Note("pixels", clips, text)]
+    text = f"keypoints in pixels of {counted(clips, 'clip')}: "
     if chain is not None:
-        text = (
-            "keypoints without depth: prepared without rotation, about the centre of the shoulders and with "
-            f"chain.length={chain.length}, whatever the recipe says of these."
+        text += f"y up, prepared as 2-D key points; those of a score below {chain.score:g} are absent"
+    else:
+        text += (
+            f"x and y from -1 to 1 across the image, y down, z = 0; {absent:,} of a score of {THRESHOLD} or less are "
+            "absent"
         )
-        found.append(Note("pixels-prep", 1, text))
-    return found
+    return [Note("pixels", clips, f"{text}, scores are not kept.")]
 
 
 # --- Out

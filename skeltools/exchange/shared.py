@@ -83,7 +83,7 @@ class Reading:
         dataset: What the clips are from, where that is known.
         known: Names that the clips of a layout without names have, if there are as many.
         given: What the clips look like, whatever their T, where not as the dataset's.
-        skeleton: That of the clips, where the layout tells another.
+        skeleton: That of the clips, where the layout tells another, which is of key points of images.
     """
 
     chain: Chain | None = None
@@ -99,7 +99,7 @@ class Reading:
     def form(self) -> Form:
         """What the clips look like, whatever their T; those of NTU where the dataset is not known."""
         form = self.given or (self.dataset or get("ntu60")).form(1)
-        return form if self.skeleton is None else replace(form, skeleton=self.skeleton)
+        return form if self.skeleton is None else replace(form, skeleton=self.skeleton, dimensions=2)
 
     def takes_no_names(self, source: Path) -> None:
         """Refuse ``--labels`` where the files hold names.

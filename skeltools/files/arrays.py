@@ -140,12 +140,8 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, path: Path | Binary
         need = math.prod(shape) * dtype.itemsize
         if need > item.file_size:
             raise ValueError(f"{item.filename!r:.60} claims {need:,} bytes, {item.file_size:,} are there")
-        if (
-            isinstance(path, Path)
-            and item.compress_type == zipfile.ZIP_STORED
-            and need >= _MAPPED
-            and dtype.kind in "biufc"
-        ):
+        stored = item.compress_type == zipfile.ZIP_STORED
+        if isinstance(path, Path) and stored and need >= _MAPPED and dtype.kind in "biufc":
             while stream.read(1 << 24):  # to its end, where the checksum is compared
                 pass
             return _mapped(path, item, shape, fortran, dtype, need)
@@ -163,7 +159,7 @@ def _mapped(
     path: Path, item: zipfile.ZipInfo, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any], need: int
 ) -> NDArray[Any]:
     """Map an array that lies unpacked in an archive; its values are the last of its member."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(item.header_offset + 26)  # the lengths of name and extra field in the member's own header
         name, extra = struct.unpack("<HH", file.read(4))
     start = item.header_offset + 30 + name + extra + item.file_size - need

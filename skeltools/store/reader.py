@@ -139,7 +139,10 @@ class ClipFile:
             if "motion" in self._file:
                 self._check_clips("motion", skeleton.num_joints, bodies)
             self.frames = int(self._clips.shape[2])
-            self.form = Form(skeleton, bodies, self.frames, self.dataset.dimensions)
+            dimensions = self.attrs.get("dimensions", self.dataset.dimensions)
+            if dimensions not in (2, 3):
+                raise KeyError("dimensions is neither 2 nor 3")
+            self.form = Form(skeleton, bodies, self.frames, int(dimensions))
             self.splits: tuple[str, ...] = tuple(
                 split for split in self.dataset.splits if split in self._file["splits"]
             ) + tuple(split for split in self._file["splits"] if split not in self.dataset.splits)

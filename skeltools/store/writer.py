@@ -375,6 +375,11 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
         "dataset": contents.dataset.name,
         "skeleton": contents.form.skeleton.to_json(),
         "bodies": contents.form.bodies,
+        **(
+            {}
+            if contents.form.dimensions == contents.dataset.dimensions
+            else {"dimensions": contents.form.dimensions}
+        ),
         **({} if contents.dataset.definition is None else {"definition": contents.dataset.definition}),
         "licence": contents.dataset.licence,
         "source_digest": contents.source_digest,

@@ -28,6 +28,7 @@ from skeltools.formats import ntu
 from skeltools.preparation.chain import choose
 from skeltools.skeletons import load
 from skeltools.store import ClipFile
+from skeltools.store.writer import seal
 from skeltools.transforms.streams import to_stream
 
 SETS = {"span": 0.95, "centre": "none", "rotation": "none"}
@@ -154,7 +155,7 @@ def test_keypoints_in_pixels_are_those_of_pysklreader(
             "keypoints in pixels of 1 clip: x and y from -1 to 1 across the image, y down, z = 0; "
         )
         with ClipFile(tmp_path / f"{number}.h5") as file:
-            assert file.form.skeleton == load("coco17")
+            assert (file.form.skeleton, file.form.dimensions) == (load("coco17"), 2)
             clip = torch.from_numpy(file.clips())
         for stream, key in (("joint", "j"), ("bone", "b"), ("motion", "jm")):
             made = to_stream(clip, stream, load("coco17")).numpy()[0, :2]  # (2, T, V, M)
@@ -164,28 +165,37 @@ def test_keypoints_in_pixels_are_those_of_pysklreader(
 
 
 def test_keypoints_in_pixels_of_several_lengths_are_prepared(peers: Path, tmp_path: Path) -> None:
+    source = peers / "ntu60_hrnet.pkl"
     result = run(
-        "import",
-        "ntu60",
-        peers / "ntu60_hrnet.pkl",
-        tmp_path / "o.h5",
-        "--prep",
-        "ctrgcn",
-        "--set",
-        "chain.frames=16",
+        "import", "ntu60", source, tmp_path / "o.h5", "--prep", "keypoints2d", "--set", "chain.frames=16"
     )
     assert notes(result) == [
-        "keypoints in pixels of 3 clips: x and y from -1 to 1 across the image, y down, z = 0; 25 of a score of 0.01 or less are absent, scores are not kept.",
-        "keypoints without depth: prepared without rotation, about the centre of the shoulders and with chain.length=any-body, whatever the recipe says of these.",
+        "keypoints in pixels of 3 clips: y up, prepared as 2-D key points; those of a score below 0.1 are absent, scores are not kept."
     ]
     with ClipFile(tmp_path / "o.h5") as file:
         assert file.clips().shape == (3, 3, 16, 17, 2)
         assert not file.clips()[:, 2].any()
-        assert (file.attrs["chain.rotation"], file.attrs["chain.centre_joint"]) == ("none", -1)
+        assert (file.attrs["chain.centre_joint"], file.form.dimensions) == (-1, 2)
         assert file.splits == ("xsub", "xview")
-    result = run("import", "ntu60", peers / "ntu60_hrnet.pkl", tmp_path / "p.h5", "--unit", "mm")
-    assert result.exit_code == 2
-    assert "--unit is for metres; the keypoints of" in result.stderr
+        made = file.clips()
+    content = pickles.load(source)
+    for item in content["annotations"]:  # another place and size in the image
+        item["keypoint"] = item["keypoint"].astype(np.float64) / 2 + 100
+    (tmp_path / "moved.pkl").write_bytes(pickle.dumps(content))
+    words = ("--prep", "keypoints2d", "--set", "chain.frames=16")
+    assert run("import", "ntu60", tmp_path / "moved.pkl", tmp_path / "m.h5", *words).exit_code == 0
+    with ClipFile(tmp_path / "m.h5") as file:
+        np.testing.assert_allclose(file.clips(), made, atol=1e-3)
+    for words, message in (
+        (("--unit", "mm"), "--unit is for metres; the keypoints of"),
+        (
+            ("--prep", "aimclr"),
+            "2-D key points need chain.scale=torso. Take --prep keypoints2d, which has it.",
+        ),
+    ):
+        result = run("import", "ntu60", source, tmp_path / "p.h5", *words)
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
 def pixels(**changes: Any) -> dict[str, Any]:
@@ -204,6 +214,7 @@ def pixels(**changes: Any) -> dict[str, Any]:
         ({"img_shape": 5}, "img_shape is missing or no (height, width) in pixels."),
         ({"keypoint": np.zeros((1, 4, 18, 2))}, "keypoint has shape (1, 4, 18, 2); expected (M, T, 17, 2)."),
         ({"keypoint_score": np.ones((1, 4, 16))}, "keypoint_score is no array of numbers (1, 4, 17)."),
+        ({"keypoint_score": np.full((1, 4, 17), np.nan)}, "keypoint_score holds NaN or an infinite number."),
         ({"keypoint_score": [1]}, "keypoint_score is no array of numbers (1, 4, 17)."),
         ({"keypoint": np.full((1, 4, 17, 2), np.nan)}, "x of joint 0 of body 0 in frame 0, counted from 0, is NaN (and 135 numbers more); expected finite numbers."),
     ],
@@ -263,11 +274,11 @@ def test_ctrgcn_and_back(converted: Path, tmp_path: Path) -> None:
 
 def test_ctrgcn_of_splits_that_no_rule_gives_has_no_names(converted: Path, tmp_path: Path) -> None:
     data = tmp_path / "o.h5"
-    data.write_bytes(converted.read_bytes())
-    with h5py.File(data, "r+") as file:
-        train, test = file["splits/xsub/train"][:], file["splits/xsub/test"][:]
-        del file["splits/xsub/train"], file["splits/xsub/test"]
-        file["splits/xsub/train"], file["splits/xsub/test"] = test, train
+    run("export", converted, tmp_path / "o.npz", "--to", "npz")
+    with np.load(tmp_path / "o.npz") as found:
+        swapped = dict(found) | {"xsub_train": found["xsub_test"], "xsub_test": found["xsub_train"]}
+    np.savez(tmp_path / "o.npz", **swapped)
+    assert run("import", "ntu60", tmp_path / "o.npz", data).exit_code == 0
     told = notes(run("export", data, tmp_path / "theirs", "--to", "ctrgcn"))
     assert (
         told[0]
@@ -450,6 +461,7 @@ def test_further_columns_excluded_clips_and_recordings_are_named(raw: Path, tmp_
     convert(datasets.get("ntu60"), folder, tmp_path / "o.h5", prep=prep, keep_raw=True)
     with h5py.File(tmp_path / "o.h5", "r+") as file:
         file["label_2"] = np.zeros(1, np.int64)
+        seal(file)
     assert notes(run("export", tmp_path / "o.h5", tmp_path / "theirs", "--to", "aimclr")) == [
         "it has no place for frames of the recordings, class names, how the clips were prepared, the clips left out, the motion stream, the recordings, the column label_2; keep o.h5 for these."
     ]

@@ -188,9 +188,13 @@ def test_noise_is_neither_trained_on_nor_evaluated(whole: Path, tmp_path: Path) 
         ClipDataset(path, "xsub")[0]
 
 
-@pytest.mark.parametrize("words", [{"chunks": True}, {"compression": "gzip"}, {"fletcher32": True}, {"shuffle": True}])
+@pytest.mark.parametrize(
+    "words", [{"chunks": True}, {"compression": "gzip"}, {"fletcher32": True}, {"shuffle": True}]
+)
 @pytest.mark.parametrize("name", ["clips", "label"])
-def test_chunks_and_filters_are_refused(whole: Path, tmp_path: Path, name: str, words: dict[str, object]) -> None:
+def test_chunks_and_filters_are_refused(
+    whole: Path, tmp_path: Path, name: str, words: dict[str, object]
+) -> None:
     """No file of ours has them: a chunk could inflate past its size, and reading row by row unpacks it each time."""
 
     def change(file: h5py.File) -> None:
