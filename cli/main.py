@@ -21,7 +21,7 @@ from skeltools.files.texts import printable
 
 COMMANDS = {
     "synth": "Write raw files of synthetic motion in a real format.",
-    "describe": "Write a first descriptor of data of your own.",
+    "describe": "Write a first descriptor of data of your own, for 'skeltools convert'.",
     "convert": "Convert raw skeleton files into one verified HDF5 file.",
     "inspect": "Show what is in a converted file.",
     "view": "Write an HTML page with a 3-D player of a file's clips.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -16,7 +18,8 @@ from rawfiles import write_ntu
 from skeltools.cli.main import main
 from skeltools.skeletons import Form, Skeleton, packaged
 from skeltools.store import ClipFile
-from skeltools.store.writer import Contents, write_file
+from skeltools.store.layout import content_digest
+from skeltools.store.writer import Contents, seal, write_file
 
 TINY = (
     "model.width=4", "model.dim=16", "model.embedding=8", "model.heads=4", "queue.size=32",
@@ -62,7 +65,10 @@ def with_form(source: Path, out: Path, form: Form, clips: NDArray[np.float32]) -
     The file says that it is of the same dataset, whose clips have this skeleton and so many bodies.
     """
     with ClipFile(source) as file:
-        sides = {split: np.isin(np.arange(len(file)), file.rows(split, "train")) for split in file.splits}
+        sides = {
+            split: np.isin(np.arange(len(file)), file.rows(split, "train")).astype(np.int8)
+            for split in file.splits
+        }
         if form.skeleton.name in packaged():
             name = form.skeleton.name
         else:
@@ -76,7 +82,7 @@ def with_form(source: Path, out: Path, form: Form, clips: NDArray[np.float32]) -
             labels=file.labels.tolist(),
             columns={name: file.column(name) for name in file.columns},
             digests=np.frombuffer(digests, np.uint8).reshape(-1, 32),
-            train=sides,
+            sides=sides,
             excluded=[],
             settings={key[6:]: value for key, value in file.attrs.items() if key.startswith("chain.")},
             prep=str(file.attrs["prep"]),
@@ -94,3 +100,20 @@ def toml_of(skeleton: Skeleton) -> str:
     of_parts = parts.pop("parts")
     lines = [f"{key} = {json.dumps(value)}" for key, value in parts.items()]
     return "\n".join([*lines, "[parts]", *(f"{json.dumps(k)} = {v}" for k, v in of_parts.items())]) + "\n"
+
+
+@contextmanager
+def altered(path: Path) -> Iterator[h5py.File]:
+    """Open a converted file to change it; its digests are made anew at the end, so that it is a sound other file."""
+    with h5py.File(path, "r+") as file:
+        yield file
+        digests = np.array(
+            [np.frombuffer(hashlib.sha256(clip.tobytes()).digest(), np.uint8) for clip in file["clips"][:]]
+        )
+        file["digest"][...] = digests
+        splits = {
+            split: {part: rows[:] for part, rows in parts.items()} for split, parts in file["splits"].items()
+        }
+        names = [name.decode("utf-8") for name in file["name"][:]]
+        file.attrs["content_digest"] = content_digest(names, file["label"][:].tolist(), digests, splits)
+        seal(file)

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from clipfiles import TINY, make_clips
+from clipfiles import TINY, altered, make_clips
 from numpy.typing import NDArray
 
 from skeltools.cli.main import main
@@ -101,7 +101,7 @@ def make_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def renamed(data: Path, out: Path, names: tuple[str, ...] = HOSTILE) -> Path:
     """Copy a converted file and give its first classes and clips hostile names."""
     shutil.copy(data, out)
-    with h5py.File(out, "r+") as file:
+    with altered(out) as file:
         text = h5py.string_dtype("utf-8")
         classes = list(file.attrs["class_names"])
         classes[: len(names)] = names

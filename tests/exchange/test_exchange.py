@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from clipfiles import altered
 from forms import SKELETON
 from rawfiles import body_of, ntu_bytes, write_ntu
 
@@ -345,7 +346,7 @@ def test_identify_names_what_was_done(raw: Path, tmp_path: Path, overrides: list
 def test_identify_says_when_nothing_fits(raw: Path, converted: Path, tmp_path: Path) -> None:
     path = tmp_path / "o.h5"
     shutil.copy(converted, path)
-    with h5py.File(path, "r+") as file:
+    with altered(path) as file:
         file["clips"][:] *= 1.2
     result = run("identify", "ntu60", path, raw, "--clips", 2)
     assert result.exit_code == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from clipfiles import altered
 from forms import SKELETON
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu
 
@@ -123,31 +124,28 @@ def test_motion_clips_are_known_and_where_they_were_taken(ntu: Path, tmp_path: P
 
 
 def test_bones_are_known(ntu: Path, tmp_path: Path) -> None:
-    import h5py
     import torch
 
     from skeltools.transforms.streams import to_stream
 
     convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5")
-    with h5py.File(tmp_path / "o.h5", "r+") as file:
+    with altered(tmp_path / "o.h5") as file:
         file["clips"][:] = to_stream(torch.from_numpy(file["clips"][:]), "bone", SKELETON).numpy()
     assert found("ntu60", tmp_path / "o.h5", ntu, 1)["stream"] == "bone"
 
 
 def test_rounded_clips_stored_as_float32_are_known(ntu: Path, tmp_path: Path) -> None:
-    import h5py
 
     convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5", prep=choose(overrides=["chain.centre=none"]))
-    with h5py.File(tmp_path / "o.h5", "r+") as file:
+    with altered(tmp_path / "o.h5") as file:
         file["clips"][:] = file["clips"][:].astype(np.float16)
     assert found("ntu60", tmp_path / "o.h5", ntu, 1)["dtype"] == "float16"
 
 
 def test_sides_of_no_known_rule_are_told(ntu: Path, tmp_path: Path) -> None:
-    import h5py
 
     convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5")
-    with h5py.File(tmp_path / "o.h5", "r+") as file:
+    with altered(tmp_path / "o.h5") as file:
         train, test = file["splits/xsub/train"][:], file["splits/xsub/test"][:]
         del file["splits/xsub/train"], file["splits/xsub/test"]
         file["splits/xsub/train"], file["splits/xsub/test"] = test, train

@@ -28,6 +28,7 @@ from skeltools.reference import weights as imports
 from skeltools.results import record as results
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
+from skeltools.store.writer import seal
 
 CASES = {"hdf5": 40, "7z": 40}
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -249,6 +250,7 @@ def test_control_characters_are_shown_as_escapes(tmp_path: Path) -> None:
         names[1] = "wave\x1b]0;owned\x07\u202e"
         file.attrs.create("class_names", names, dtype=h5py.string_dtype("utf-8"))
         file.attrs["prep"] = "mine\x1b[2J"
+        seal(file)
     for args in (["inspect", path], ["inspect", path, "--clip", "no\x1b[2J"], ["verify", f"{path}\x1b[2J"]):
         result = CliRunner().invoke(main, [str(arg) for arg in args])
         shown = result.stdout + result.stderr

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clipfiles import with_form
 from plotting import ELEVEN, HOSTILE, invoke, make_run, moving, renamed, run_of
 from timelines import make_timeline
 
 from skeltools.page import document, timeline
 from skeltools.skeletons import Form, load
-from skeltools.store import ClipFile
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the extra 'browser' is not installed")
 from selenium.common.exceptions import WebDriverException  # noqa: E402
@@ -315,18 +315,16 @@ def test_another_run_can_be_chosen(page: Page) -> None:
 
 
 def test_the_player_draws_other_skeletons_more_bodies_and_flat_clips(
-    driver: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    driver: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = make_run(tmp_path_factory)[0]
     seen = []
     for name, bodies, flat in ((ELEVEN, 3, False), ("mediapipe33", 1, False), ("coco17", 2, True)):
         form = Form(load(name), bodies, 16)
         clips = np.stack([moving(form.skeleton, bodies, flat, row) for row in range(32)])
-        with monkeypatch.context() as patch:
-            patch.setattr(ClipFile, "form", property(lambda _, form=form: form))
-            patch.setattr(ClipFile, "clips", lambda _, rows, clips=clips: clips[rows])
-            out = tmp_path / f"{form.skeleton.name}.html"
-            assert invoke("view", str(data), "--out", str(out)).exit_code == 0
+        there = with_form(data, tmp_path / f"{form.skeleton.name}.h5", form, clips.astype(np.float32))
+        out = tmp_path / f"{form.skeleton.name}.html"
+        assert invoke("view", str(there), "--out", str(out)).exit_code == 0
         page = Page(driver).open(out, 360, 800)
         assert page.js("return document.documentElement.scrollWidth") <= 360
         legend = page.texts("#player .legend > span")

@@ -13,9 +13,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
+from clipfiles import altered
 from plotting import HOSTILE, invoke, make_run, renamed
 
 from skeltools.page import clips as packing
@@ -272,7 +272,7 @@ def test_shares_add_up_for_logits_and_for_votes() -> None:
 def test_long_clips_are_thinned_and_it_is_said(made: tuple[Path, Path], tmp_path: Path) -> None:
     data = tmp_path / "long.h5"
     shutil.copy(made[0], data)
-    with h5py.File(data, "r+") as file:
+    with altered(data) as file:
         stored = np.repeat(file["clips"][:], 20, axis=2)
         del file["clips"]
         file.create_dataset("clips", data=stored)

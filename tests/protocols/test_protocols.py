@@ -61,9 +61,9 @@ def test_linear_says_when_its_loss_is_not_finite() -> None:
     task.__dict__["features"] = (train * 1e30, test)
     with pytest.raises(
         RunError,
-        match=r"loss of the linear classifier is not finite in epoch \d+\. Lower its lr \(1e\+30\)\.",
+        match=r"loss of the linear classifier is not finite in epoch \d+\. Lower its lr \(2e\+09\)\.",
     ):
-        linear.Linear().run(task, _settings("linear", "linear.lr=1e30"))
+        linear.Linear().run(task, _settings("linear", "linear.lr=2e9"))
 
 
 def test_knn_gives_one_outcome_for_each_k() -> None:

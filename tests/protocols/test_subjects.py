@@ -110,8 +110,8 @@ GOOD = (
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("mine", "An encoder is named package.module:name, not 'mine'."),
-        ("mine:", "An encoder is named package.module:name, not 'mine:'."),
+        ("mine", "An encoder is named package.module:factory, not 'mine'."),
+        ("mine:", "An encoder is named package.module:factory, not 'mine:'."),
         ("nowhere:build", "Encoder 'nowhere:build': no module named 'nowhere'."),
         ("mine:biuld", "module 'mine' has no callable 'biuld'. Did you mean 'build'?"),
         ("mine:number", "module 'mine' has no callable 'number'."),
