@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
 from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
-from skeltools.files.writing import exchange, lock, write_text
+from skeltools.files.writing import exchange, lock, sweep, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -546,6 +546,7 @@ def held(path: Path) -> Iterator[None]:
             with suppress(OSError):  # a disk without locks
                 if not lock(handle):
                     raise OutputError(f"Another process is training in {path}. Wait for it, or end it.")
+        sweep(path.absolute().parent, path.name)  # what a process left that was killed while the run was new
         yield
     finally:
         if made:  # and nothing was put there

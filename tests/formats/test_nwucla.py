@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from clipfiles import altered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,7 +173,7 @@ def test_sources_splits_and_what_verify_says(tmp_path: Path) -> None:
 def test_a_split_that_must_name_every_clip_is_still_checked(tmp_path: Path) -> None:
     folder = write(tmp_path / "raw", "a01_s01_e00_v01", "a01_s01_e00_v03")
     convert(UCLA, folder, tmp_path / "o.h5")
-    with h5py.File(tmp_path / "o.h5", "r+") as file:
+    with altered(tmp_path / "o.h5") as file:
         del file["splits/xview/test"]
         file["splits/xview/test"] = np.zeros(0, np.int64)
     with ClipFile(tmp_path / "o.h5") as opened:

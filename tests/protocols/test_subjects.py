@@ -261,7 +261,7 @@ def test_a_limit_takes_the_same_clips_by_name_whatever_their_order() -> None:
 
 def test_a_killed_writers_rest_is_removed_though_its_features_are_there(tmp_path: Path) -> None:
     FeatureCache(tmp_path).store("k", torch.ones(2, 3))
-    left = tmp_path / ".k.npz.abc.part"  # killed between the new name and the end
+    left = tmp_path / ".k.npz.abcdefgh.part"  # killed between the new name and the end
     left.mkdir()
     assert FeatureCache(tmp_path).load("k") is not None
     assert [path.name for path in tmp_path.iterdir()] == ["k.npz"]
