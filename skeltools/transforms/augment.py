@@ -144,8 +144,8 @@ class CropResize(Resize):
         Parameter("shortest", 1, 100_000, whole=True),
     )
 
-    def __init__(self, *values: float, skeleton: Skeleton | None = None) -> None:
-        super().__init__(*values, skeleton=skeleton)
+    def __init__(self, *values: float, skeleton: Skeleton | None = None, flat: bool = False) -> None:
+        super().__init__(*values, skeleton=skeleton, flat=flat)
         if values[0] > values[1]:
             raise SettingError(f"crop_resize: low {values[0]:g} is above high {values[1]:g}.")
 

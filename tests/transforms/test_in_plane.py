@@ -14,6 +14,8 @@ SKELETON = load("coco17")
 TEXTS = {
     "crop": "crop(6)", "shear": "shear(0.5)", "rotate": "rotate(30, 10)", "flip": "flip(1)", "reverse": "reverse(1)",
     "noise": "noise(0.1, 1)", "blur": "blur(5, 0.5, 2, 1)", "axis_mask": "axis_mask(1)",
+    "crop_resize": "crop_resize(0.5, 0.8, 2)", "centre_resize": "centre_resize(0.6)",
+    "rotate_uniform": "rotate_uniform(0.5)",
 }  # fmt: skip
 
 
@@ -40,7 +42,7 @@ def test_no_depth_comes_out_and_something_changes(name: str) -> None:
     assert not torch.equal(found, x)
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "reverse", "blur"])
+@pytest.mark.parametrize("name", ["crop", "crop_resize", "centre_resize", "flip", "reverse", "blur"])
 def test_those_that_say_so_do_the_same_as_in_space(name: str) -> None:
     assert augment.OPERATIONS[name].in_plane == augment.SAME
     assert torch.equal(view(TEXTS[name], flat_clips()), view(TEXTS[name], flat_clips(), 3))
