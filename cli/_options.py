@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from skeltools.runs.folder import MOST_SEED
+from skeltools.settings import MOST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -46,7 +46,7 @@ def command(
     on_error: str,
     unit: str,
     long_labels: str,
-    workers: int | None,
+    workers: int,
     resume: bool,
     replace: bool,
     as_json: bool,
@@ -72,12 +72,16 @@ def command(
     from skeltools.cli import _console as console
     from skeltools.convert.pipeline import convert
     from skeltools.convert.plan import Reading
-    from skeltools.datasets import descriptor
     from skeltools.datasets import registry as datasets
     from skeltools.preparation import chain as preparation
 
     progress = console.progress()
-    found = descriptor.read(dataset).dataset() if dataset.endswith(".toml") else datasets.get(dataset)
+    if dataset.endswith(".toml"):
+        from skeltools.datasets import descriptor
+
+        found = descriptor.read(dataset).dataset()
+    else:
+        found = datasets.get(dataset)
     prep = prep or preparation.usual(found)
     try:
         summary = convert(
@@ -93,7 +97,7 @@ def command(
                 options={"chain.frames": frames, "chain.dtype": dtype},
             ),
             prep_name=prep,
-            workers=workers or _cores(),
+            workers=workers,
             replace=replace,
             resume=resume,
             skip_damaged=on_error == "skip",
@@ -134,10 +138,3 @@ def command(
         if official is not None and official != counts:
             note = f" (note: the official counts are {official[0]:,} / {official[1]:,})"
         show(f"  {split}: {counts[0]:,} train / {counts[1]:,} test{note}", markup=False, soft_wrap=True)
-
-
-def _cores() -> int:
-    """Return the number of cores this process may use."""
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

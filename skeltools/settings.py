@@ -35,6 +35,9 @@ _HEADER = {"title", "source", "note", "extends", "when"}
 LARGEST = 1 << 20
 """Most bytes of a recipe (1 MiB)."""
 
+MOST_SEED = 2**32 - 1
+"""Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
+
 _MOST_NUMBER = 2**31 - 1
 """Largest number of a setting that declares no `high`."""
 

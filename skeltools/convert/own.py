@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from skeltools.convert.plan import Plan, Span, Task, Unit
 from skeltools.datasets.descriptor import Descriptor, sides
 from skeltools.errors import FormatError, SettingError, SourceError, counted
 from skeltools.formats import own as files
 from skeltools.formats.own import Clip
 from skeltools.store.notes import Note, listed
-
-if TYPE_CHECKING:
-    from skeltools.convert.plan import Plan, Task
 
 _LONGEST = 255
 """Most characters of a clip's name."""
@@ -27,8 +24,6 @@ def plan(task: Task, how: Descriptor) -> Plan:
         FormatError: A file that must be read for it is damaged, or a clip's name or label is none.
         SettingError: The descriptor's names or splits fit none of the clips.
     """
-    from skeltools.convert.plan import Plan, Span, Unit
-
     clips = _clips(task, how)
     rows = _Names(task, how).read(clips)
     names = sorted(rows)

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, overload
 
-from skeltools.convert import own
 from skeltools.datasets.contract import Dataset, Naming
 from skeltools.errors import FormatError, SourceError
 from skeltools.formats import irds, ntu, nwucla, pku
-from skeltools.formats.own import read as read_own
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, read_all
 from skeltools.preparation.chain import Chain
@@ -178,6 +176,8 @@ def make_plan(dataset: Dataset, entries: list[Entry], source: str, chain: Chain,
     """
     task = Task(dataset, entries, source, chain, skip)
     if dataset.own is not None:
+        from skeltools.convert import own  # only here: it is a large part of a short conversion's start
+
         return own.plan(task, dataset.own)
     return _plan_named(task) if dataset.namings else _plan_pku(task)
 
@@ -206,6 +206,8 @@ def read_unit(
     """
     if dataset.own is not None:
         members = [span.start for span in unit.spans]
+        from skeltools.formats.own import read as read_own
+
         return read_own(data, unit.entry.path, dataset.own, members, parts)
     recordings = _READERS[dataset.format](unit, data)
     if coordinates == "m":

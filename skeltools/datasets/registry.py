@@ -57,6 +57,8 @@ def of_file(name: str, definition: str | None) -> Dataset:
     Raises:
         SettingError: There is no such dataset, or the definition is none.
     """
+    if definition is None:
+        return get(name)
     from skeltools.datasets import descriptor
 
-    return get(name) if definition is None else descriptor.from_json(definition, "its definition").dataset()
+    return descriptor.from_json(definition, "its definition").dataset()

@@ -22,6 +22,7 @@ from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
 from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import exchange, lock, sweep, write_text
+from skeltools.settings import MOST_SEED
 
 if TYPE_CHECKING:
     import torch
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from skeltools.store import ClipFile
 
 VERSION = 1
-
-MOST_SEED = 2**32 - 1
-"""Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
 
 IMPORTED = "query.backbone."
 """What stands before the names of an imported encoder's weights in its checkpoint."""
