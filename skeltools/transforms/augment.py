@@ -234,6 +234,27 @@ class RotateUniform(Operation):
 
 
 @register
+class RotateAxes(Operation):
+    """Rotation: an angle about each axis, uniform in -x..x, -y..y and -z..z degrees.
+
+    What another camera on the same floor sees is a turn about the vertical, the y axis, and little about the others.
+    Draws ``angles`` (N, 3), degrees about x, y and z, applied in that order.
+    """
+
+    name = "rotate_axes"
+    in_plane = "turned about the line of sight alone"
+    parameters = (Parameter("x", 0, 180), Parameter("y", 0, 180), Parameter("z", 0, 180))
+
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
+        unit = draws.uniform("rotate_axes", 3, -1, 1).unbind(1)
+        return {"angles": torch.stack([u * limit for u, limit in zip(unit, self.values, strict=True)], dim=1)}
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        angles = torch.deg2rad(drawn["angles"].to(x.dtype))
+        return _linear(_rotation(_about_z(angles) if self.flat else angles), x)
+
+
+@register
 class Flip(Operation):
     """Spatial flip: left and right joints exchanged. Draws ``flag`` (N,)."""
 

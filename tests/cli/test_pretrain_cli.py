@@ -103,7 +103,7 @@ def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Pat
         (
             asked(data, out, "--set", "augment.view=crop(6)|sheer(1)"),
             "Augmentation 'crop(6)|sheer(1)': unknown operation 'sheer'. Choose one of: crop, "
-            "crop_resize, centre_resize, shear, rotate, rotate_uniform, flip, reverse, "
+            "crop_resize, centre_resize, shear, rotate, rotate_uniform, rotate_axes, flip, reverse, "
             "noise, blur, axis_mask. Did you mean 'shear'?",
         ),
         (

@@ -15,7 +15,7 @@ TEXTS = {
     "crop": "crop(6)", "shear": "shear(0.5)", "rotate": "rotate(30, 10)", "flip": "flip(1)", "reverse": "reverse(1)",
     "noise": "noise(0.1, 1)", "blur": "blur(5, 0.5, 2, 1)", "axis_mask": "axis_mask(1)",
     "crop_resize": "crop_resize(0.5, 0.8, 2)", "centre_resize": "centre_resize(0.6)",
-    "rotate_uniform": "rotate_uniform(0.5)",
+    "rotate_uniform": "rotate_uniform(0.5)", "rotate_axes": "rotate_axes(10, 90, 40)",
 }  # fmt: skip
 
 

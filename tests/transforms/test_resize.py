@@ -89,7 +89,13 @@ def test_lengths_are_the_clip_s_whole_where_none_are_given() -> None:
 
 def test_the_whole_clip_at_its_own_length_stays() -> None:
     x = torch.rand(3, 3, 16, 4, 2)
-    for text in ("crop_resize(1,1,1)", "crop_resize(0.5,1,64)", "centre_resize(1)", "rotate_uniform(0)"):
+    for text in (
+        "crop_resize(1,1,1)",
+        "crop_resize(0.5,1,64)",
+        "centre_resize(1)",
+        "rotate_uniform(0)",
+        "rotate_axes(0,0,0)",
+    ):
         torch.testing.assert_close(augment.parse(text)(x, draws(3)), x, rtol=0, atol=1e-6)
 
 
@@ -106,6 +112,23 @@ def test_rotations_keep_lengths_and_turn_both_bodies_alike() -> None:
     assert ((angles.std(0) - 0.6 / 12**0.5).abs() < 0.01).all()
 
 
+def test_a_turn_about_the_vertical_alone_keeps_heights() -> None:
+    x = torch.randn(200, 3, 2, 4, 2)
+    pipeline = augment.parse("rotate_axes(0,180,0)")
+    got = pipeline(x, draws(200))
+    torch.testing.assert_close(got[:, 1], x[:, 1])
+    torch.testing.assert_close(got[:, [0, 2]].norm(dim=1), x[:, [0, 2]].norm(dim=1))
+    assert not torch.allclose(got, x)
+
+
+def test_each_axis_has_its_own_limit() -> None:
+    angles = augment.parse("rotate_axes(20,180,5)").operations[0].draw(draws(4000), torch.empty(0))["angles"]
+    limits = torch.tensor([20.0, 180.0, 5.0])
+    assert (angles.abs().amax(0) <= limits).all()
+    assert (angles.abs().amax(0) > 0.99 * limits).all()
+    assert (angles.mean(0).abs() < 0.05 * limits).all()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -113,6 +136,7 @@ def test_rotations_keep_lengths_and_turn_both_bodies_alike() -> None:
         ("crop_resize(1,0.5,1)", "crop_resize: low 1 is above high 0.5."),
         ("crop_resize(0.5,1,0)", "shortest of crop_resize must be a whole number from 1 to 100000, not 0."),
         ("rotate_uniform(4)", "limit of rotate_uniform must be a number from 0 to 3.2, not 4."),
+        ("rotate_axes(0,200,0)", "y of rotate_axes must be a number from 0 to 180, not 200."),
         ("centre_resize(2)", "share of centre_resize must be a number from 0 to 1, not 2."),
     ],
 )

@@ -31,7 +31,7 @@ ALL = {
     "blur": "blur(15, 0.1, 2, 0.5)",
     "axis_mask": "axis_mask(0.5)",
 }
-ELSEWHERE = {"crop_resize", "centre_resize", "rotate_uniform"}
+ELSEWHERE = {"crop_resize", "centre_resize", "rotate_uniform", "rotate_axes"}
 """Operations of test_resize.py."""
 SWAP = SwapRange("parts", (3, 4), (4, 7), 4, "partner")
 
