@@ -6,34 +6,46 @@ other programs take from them. Example:
 
     python benchmarks/pretrain.py --width 64 --batch 32 --rounds 5
     python benchmarks/pretrain.py --width 16 --variants plain,float32,bf16
-    python benchmarks/pretrain.py --device cuda --batch 128 --variants plain,float32,bf16,bf16+compile
+    python benchmarks/pretrain.py --device cuda --batch 128 --variants plain,float32,bf16,bf16+compile+graph
     python benchmarks/pretrain.py --device cuda --batch 128 --variants bf16 --profile
     python benchmarks/pretrain.py --width 8 --memory 1000
 
 Clips are random walks of two bodies; nothing is read from disk. A GPU works behind the program: there clips/s
 is of stretches of steps without waiting in between, the parts are of steps that wait after each part, and
 --profile says which kernels take the time, beside what the card reaches in a large product and a large copy.
+
+A variant is words joined by "+": plain (the plain version), float32, bf16; compile (torch.compile), overhead
+(torch.compile that makes CUDA graphs itself), graph (forward and backward captured as one CUDA graph, which is
+then played back; with compile, of the compiled network). Variants that compile do so side by side; timed is one
+process after the other. A variant that fails is said, and the others go on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import multiprocessing as mp
 import re
 import resource
 import statistics
 import time
+import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 POOL = 4
 """Batches of clips there are, spread over each other."""
 
-STRETCH = 20
+WORDS = {"plain", "float32", "bf16", "compile", "overhead", "graph"}
+"""What a variant is made of."""
+
+STRETCH = 10
 """Steps without waiting between, on a GPU."""
 
 PARTS = ("views", "forward", "backward", "optimiser", "after the step")
@@ -43,6 +55,40 @@ class Step(Protocol):
     """One training step; with `timed` it waits after each part and returns seconds by part."""
 
     def __call__(self, number: int, timed: bool = True) -> dict[str, float]: ...
+
+
+class Graph:
+    """Forward and backward of some views as one CUDA graph.
+
+    Args:
+        forward: Views to an output whose first entry is the loss.
+        model: Whose gradients are made.
+        views: Of a batch; later ones have their shapes.
+    """
+
+    def __init__(
+        self, forward: Callable[..., Any], model: torch.nn.Module, views: tuple[Tensor, ...]
+    ) -> None:
+        self.views = tuple(view.clone() for view in views)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                model.zero_grad(set_to_none=True)
+                forward(*self.views)[0].backward()
+        torch.cuda.current_stream().wait_stream(stream)
+        model.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.out = forward(*self.views)
+            self.out[0].backward()
+
+    def __call__(self, *views: Tensor) -> Any:
+        """Return the output, which the next call overwrites; gradients are made with it."""
+        torch._foreach_copy_(list(self.views), list(views))
+        self.graph.replay()
+        return self.out
 
 
 def make(options: argparse.Namespace, variant: str) -> Step:
@@ -57,8 +103,8 @@ def make(options: argparse.Namespace, variant: str) -> Step:
     from skeltools.training.optimizer import make_optimizer
     from skeltools.transforms.draws import Draws, step_draws
 
-    device, plain = pick_device(options.device), variant.startswith("plain")
-    torch.backends.cudnn.benchmark = True  # as the engine does
+    device, words = pick_device(options.device), variant.split("+")
+    plain = "plain" in words
     torch.set_num_threads(options.threads)
     overrides = [f"model.width={options.width}", f"train.batch_size={options.batch}", "loss.mu=0.5"]
     settings = resolve_recipe(None, dataset="", split="", stream="joint", overrides=overrides).values
@@ -84,7 +130,17 @@ def make(options: argparse.Namespace, variant: str) -> Step:
         if device.type == "cpu":
             keep_freed_memory()
         model = ours
-    network = torch.compile(model) if "compile" in variant else model
+    network = model
+    if "overhead" in words:
+        network = torch.compile(model, mode="reduce-overhead")
+    elif "compile" in words:
+        network = torch.compile(model)
+
+    def forward(*views: Tensor) -> Any:
+        with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in words):
+            return network(*views)
+
+    graph: Graph | None = None
     optimizer = make_optimizer(settings.train, model)
     if plain:
         optimizer = torch.optim.SGD(
@@ -92,6 +148,8 @@ def make(options: argparse.Namespace, variant: str) -> Step:
         )
 
     def step(number: int, timed: bool = True) -> dict[str, float]:
+        nonlocal graph
+
         def now() -> float:
             if timed and device.type == "cuda":
                 torch.cuda.synchronize()
@@ -103,12 +161,17 @@ def make(options: argparse.Namespace, variant: str) -> Step:
         draws = Draws(0, number, rows)
         with torch.no_grad():
             views = ours.views(Batch(clips[rows], draws, step_draws(0, number), slice(0, options.batch)))
+        if "graph" in words and number and device.type == "cuda" and graph is None:
+            graph = Graph(forward, model, views)
         times.append(now())
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in variant):
-            out = network(*views)
-        times.append(now())
-        out[0].backward()
+        if graph is None:
+            optimizer.zero_grad(set_to_none=True)
+            out = forward(*views)
+            times.append(now())
+            out[0].backward()
+        else:
+            times.append(now())
+            out = graph(*views)
         times.append(now())
         optimizer.step()
         times.append(now())
@@ -127,28 +190,52 @@ def make(options: argparse.Namespace, variant: str) -> Step:
     return step
 
 
-def peak(device: str) -> float:
-    """Return the peak memory of this process in MiB: on the GPU there, else resident."""
+def peak(device: str) -> tuple[float, float]:
+    """Return the peak memory of this process in MiB: on the GPU there, used and reserved, else resident."""
     if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return torch.cuda.max_memory_allocated() / 2**20, torch.cuda.max_memory_reserved() / 2**20
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resident, resident
 
 
 def work(options: argparse.Namespace, variant: str, pipe: Connection) -> None:
-    """Do a step whenever asked; the first ones warm up."""
+    """Do what is asked for until nothing is; what goes wrong is the answer."""
+    try:
+        _work(options, variant, pipe)
+    except Exception as error:
+        traceback.print_exc()
+        first = next(iter(str(error).splitlines()), "")
+        pipe.send({"error": f"{type(error).__name__}: {first:.200}"})
+
+
+def _work(options: argparse.Namespace, variant: str, pipe: Connection) -> None:
+    gpu, began = options.device.startswith("cuda"), time.perf_counter()
+    # cuDNN chooses by timing, as the engine lets it; but not while others compile.
+    torch.backends.cudnn.benchmark = not gpu or "overhead" in variant
     step = make(options, variant)
     first = step(0)
-    for number in range(1, 4 if options.device.startswith("cuda") else 1):
-        step(number)
-    if options.profile:
-        profile(step, variant, options)
-    pipe.send(first)
-    number = 3
-    while pipe.recv():
-        number += 1
-        found = step(number)
-        if options.device.startswith("cuda"):
-            found["step"], found["cpu"] = stretch(step, number)
+    number = 1
+    if gpu:
+        torch.cuda.empty_cache()
+    pipe.send({"built": time.perf_counter() - began, "loss": first["loss"]})
+    while (asked := pipe.recv()) != "end":
+        found: dict[str, Any] = {}
+        if asked == "ready":
+            torch.backends.cudnn.benchmark = True
+            for number in range(1, 5 if gpu else 1):
+                step(number)
+            if variant in options.profile:
+                found["profile"] = profile(step, variant, options)
+            if gpu:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+        else:
+            number += 1
+            found |= step(number)
+            if gpu:
+                found["step"], found["cpu"] = stretch(step, number)
+                number += STRETCH
+                torch.cuda.empty_cache()  # room for the other processes
         pipe.send(found)
     pipe.send(peak(options.device))
 
@@ -164,10 +251,10 @@ def stretch(step: Step, number: int) -> tuple[float, float]:
 
 
 KINDS = {
+    "compiled by torch": "^triton_",
     "matrix products and convolutions": "gemm|nvjet|cutlass|xmma|conv|cudnn|wgrad|dgrad|splitk|bmm",
     "attention": "flash|fmha|attention",
     "batch norm": "batch_norm|bn_",
-    "compiled by torch": "triton_",
     "dropout": "dropout",
     "copies": "memcpy|memset|copy",
     "sums": "reduce",
@@ -175,8 +262,8 @@ KINDS = {
 """Kinds of GPU kernels and a pattern their names match, the first that does; the others are elementwise."""
 
 
-def profile(step: Step, variant: str, options: argparse.Namespace) -> None:
-    """Print which kinds of kernels take a step's time, the arithmetic done, and what the card reaches."""
+def profile(step: Step, variant: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Print which kinds of kernels take a step's time, the arithmetic done, and what the card reaches; return it."""
     from torch.utils.flop_counter import FlopCounterMode
 
     steps = 5
@@ -198,17 +285,27 @@ def profile(step: Step, variant: str, options: argparse.Namespace) -> None:
     for kind, each in sorted(times.items(), key=lambda item: -sum(item[1])):
         took = sum(each) / steps
         print(f"  {kind}: {took:.2f} ms, {100 * took / busy:.1f} %, {len(each) / steps:.0f} a step")
-    for name, each in sorted(longest.items(), key=lambda item: -sum(item[1]))[:12]:
-        print(f"    {sum(each) / steps:.3f} ms  {len(each) / steps:.0f} x  {name[:110]}")
+    found: dict[str, Any] = {"busy_ms": busy, "kernels": count}
+    found["kinds"] = {
+        kind: {"ms": sum(each) / steps, "kernels": len(each) / steps} for kind, each in times.items()
+    }
+    found["longest"] = []
+    for place, (name, each) in enumerate(sorted(longest.items(), key=lambda item: -sum(item[1]))[:40]):
+        found["longest"].append({"ms": sum(each) / steps, "calls": len(each) / steps, "name": name[:200]})
+        if place < 25:
+            print(f"    {sum(each) / steps:.3f} ms  {len(each) / steps:.0f} x  {name[:110]}")
     if variant == "bf16":
         with FlopCounterMode(display=False) as counter:
             step(0)
-        print(f"arithmetic: {counter.get_total_flops() / options.batch / 1e9:.2f} GFLOP a clip and step")
-        ceilings()
+        found["gflop_a_clip"] = counter.get_total_flops() / options.batch / 1e9
+        print(f"arithmetic: {found['gflop_a_clip']:.2f} GFLOP a clip and step")
+        found |= ceilings()
+    return found
 
 
-def ceilings() -> None:
-    """Print what the card reaches in one large bf16 product and in one large copy."""
+def ceilings() -> dict[str, float]:
+    """Print what the card reaches in one large bf16 product and in one large copy; return it."""
+    found = {}
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     big = torch.randn(2**30, device="cuda")
     for label, work, amount, unit in (
@@ -223,59 +320,133 @@ def ceilings() -> None:
             events[1].record()
             events[1].synchronize()
             times.append(events[0].elapsed_time(events[1]) / 1e3)
-        print(f"{label}: {amount / statistics.median(times):.2f} {unit}")
+        found[label] = amount / statistics.median(times)
+        print(f"{label}: {found[label]:.2f} {unit}")
+    return found
+
+
+class Worker:
+    """The process of one variant."""
+
+    def __init__(self, options: argparse.Namespace, variant: str) -> None:
+        context = mp.get_context("spawn")
+        self.pipe, there = context.Pipe()
+        self.variant, self.error = variant, ""
+        self.process = context.Process(target=work, args=(options, variant, there))
+        self.process.start()
+        there.close()
+        self.first: dict[str, Any] = {}
+        self.profile: dict[str, Any] | None = None
+        self.times: list[dict[str, float]] = []
+
+    def answer(self) -> dict[str, Any]:
+        """Return what the process says; nothing if it failed."""
+        try:
+            found: dict[str, Any] = self.pipe.recv()
+        except EOFError:
+            found = {"error": "its process ended"}
+        self.error = found.get("error", "")
+        if self.error:
+            print(f"{self.variant} failed: {self.error}", flush=True)
+        return {} if self.error else found
+
+    def ask(self, what: str) -> dict[str, Any]:
+        """Ask for something and wait for the answer."""
+        self.pipe.send(what)
+        return self.answer()
 
 
 def compare(options: argparse.Namespace) -> None:
     """Print the table."""
-    variants = options.variants.split(",")
-    context = mp.get_context("spawn")
-    pipes, processes, first = {}, [], {}
-    for variant in variants:
-        here, there = context.Pipe()
-        process = context.Process(target=work, args=(options, variant, there))
-        process.start()
-        there.close()
-        pipes[variant] = here
-        processes.append(process)
-        first[variant] = here.recv()
-    times: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
-    for _ in range(options.rounds):
-        for variant, pipe in pipes.items():
-            pipe.send(True)
-            times[variant].append(pipe.recv())
+    names, began = options.variants.split(","), time.monotonic()
+    slow = [name for name in names if "compile" in name or "overhead" in name]
+    on_gpu = options.device.startswith("cuda")
+    workers = {name: Worker(options, name) for name in slow if on_gpu}  # these compile meanwhile
+    for name in names:
+        if name not in workers:
+            workers[name] = Worker(options, name)
+            workers[name].first = workers[name].answer()
+    for name in slow if on_gpu else []:
+        workers[name].first = workers[name].answer()
+    found = [workers[name] for name in names if not workers[name].error]
+    if options.wait:
+        until = time.monotonic() + 60
+        while not options.wait.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+    print("until the first step: " + ", ".join(f"{w.variant} {w.first['built']:.0f} s" for w in found))
+    for worker in found:
+        worker.profile = worker.ask("ready").get("profile")
+    rounds = 0
+    while not rounds or (rounds < options.rounds and time.monotonic() - began < options.seconds):
+        rounds += 1
+        for worker in found:
+            if not worker.error and (times := worker.ask("round")):
+                worker.times.append(times)
+    memory = {}
+    for worker in found:
+        if not worker.error:
+            worker.pipe.send("end")
+            memory[worker.variant] = worker.pipe.recv()
+        worker.process.join()
+    found = [worker for worker in found if len(worker.times) == rounds]
     where = options.device
-    if where.startswith("cuda"):
+    if on_gpu:
         where = torch.cuda.get_device_name(where)
     print(
         f"{where}, {options.threads} threads, torch {torch.__version__}, width {options.width}, "
-        f"batch {options.batch}, medians of {options.rounds} rounds"
+        f"batch {options.batch}, medians of {rounds} rounds"
     )
-    base = statistics.median(t["step"] for t in times[variants[0]])
-    heads = [
-        "variant",
-        "clips/s",
-        f"times {variants[0]}",
-        "CPU s/step",
-        "by CPU time",
-        *(f"{part} ms" for part in PARTS),
-        "peak MiB",
-        "loss",
-    ]
-    print(" | ".join(heads))
-    for variant, pipe in pipes.items():
-        pipe.send(False)
-        memory = pipe.recv()
-        median = {key: statistics.median(t[key] for t in times[variant]) for key in (*PARTS, "step", "cpu")}
-        ratios = [a["step"] / b["step"] for a, b in zip(times[variants[0]], times[variant], strict=True)]
-        cells = [variant, f"{options.batch / median['step']:.2f}", f"{base / median['step']:.2f}"]
-        cells[-1] += f" ({min(ratios):.2f} to {max(ratios):.2f})"
-        busy = statistics.median(t["cpu"] for t in times[variants[0]]) / median["cpu"]
-        cells += [f"{median['cpu']:.2f}", f"{busy:.2f}"]
-        cells += [f"{1e3 * median[part]:.1f}" for part in PARTS]
-        print(" | ".join([*cells, f"{memory:.0f}", f"{first[variant]['loss']:.4f}"]))
-    for process in processes:
-        process.join()
+    rows = [summary(worker, found[0], options, memory[worker.variant]) for worker in found]
+    heads = ["variant", "clips/s", f"times {names[0]}", "CPU s/step", "by CPU time"]
+    print(
+        " | ".join(
+            [*heads, *(f"{part} ms" for part in PARTS), "peak MiB", "reserved MiB", "loss", "last loss"]
+        )
+    )
+    for entry in rows:
+        cells = [entry["variant"], f"{entry['clips_per_second']:.2f}", f"{entry['times']:.2f}"]
+        cells[-1] += f" ({entry['times_least']:.2f} to {entry['times_most']:.2f})"
+        cells += [f"{entry['cpu_s']:.2f}", f"{entry['times_by_cpu']:.2f}"]
+        cells += [f"{entry['ms'][part]:.1f}" for part in PARTS]
+        cells += [f"{entry['peak_mib']:.0f}", f"{entry['reserved_mib']:.0f}"]
+        print(" | ".join([*cells, f"{entry['loss']:.4f}", f"{entry['last_loss']:.4f}"]))
+    if options.json:
+        told = {
+            "device": where, "torch": torch.__version__, "width": options.width, "batch": options.batch,
+            "rounds": rounds, "stretch": STRETCH if on_gpu else 1, "rows": rows,
+            "failed": {w.variant: w.error for w in workers.values() if w.error},
+        }  # fmt: skip
+        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    if len(found) < len(workers):
+        raise SystemExit(1)
+
+
+def summary(
+    worker: Worker, base: Worker, options: argparse.Namespace, memory: tuple[float, float]
+) -> dict[str, Any]:
+    """Return what is known of a variant."""
+
+    def median(of: Worker, key: str) -> float:
+        return statistics.median(times[key] for times in of.times)
+
+    ratios = [a["step"] / b["step"] for a, b in zip(base.times, worker.times, strict=True)]
+    return {
+        "variant": worker.variant,
+        "clips_per_second": options.batch / median(worker, "step"),
+        "step_ms": 1e3 * median(worker, "step"),
+        "times": median(base, "step") / median(worker, "step"),
+        "times_least": min(ratios),
+        "times_most": max(ratios),
+        "cpu_s": median(worker, "cpu"),
+        "times_by_cpu": median(base, "cpu") / median(worker, "cpu"),
+        "ms": {part: 1e3 * median(worker, part) for part in PARTS},
+        "peak_mib": memory[0],
+        "reserved_mib": memory[1],
+        "built_s": worker.first["built"],
+        "loss": worker.first["loss"],
+        "last_loss": worker.times[-1]["loss"],
+        "profile": worker.profile,
+    }
 
 
 def time_views(options: argparse.Namespace) -> None:
@@ -324,16 +495,31 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--variants", default="plain,float32,bf16", help="plain, float32, bf16, with +compile"
+        "--variants", default="plain,float32,bf16", help="words above joined by +, variants by commas"
     )
     parser.add_argument(
         "--memory", type=int, default=0, metavar="STEPS", help="watch memory over so many steps"
     )
-    parser.add_argument("--profile", action="store_true", help="on a GPU: what its kernels do")
+    parser.add_argument(
+        "--profile", nargs="?", const="all", default="", metavar="VARIANTS",
+        help="on a GPU: what its kernels do, of some variants or of all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="start no round but the first after so long"
+    )
+    parser.add_argument(
+        "--wait", type=Path, metavar="FILE", help="before timing, wait a minute at most until this exists"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     parser.add_argument("--views", action="store_true", help="time the views alone, on one core")
     options = parser.parse_args()
     if options.profile and not options.device.startswith("cuda"):
         parser.error("--profile needs --device cuda")
+    if unknown := {word for name in options.variants.split(",") for word in name.split("+")} - WORDS:
+        parser.error(
+            f"--variants has no word {', '.join(sorted(unknown))}; there are {', '.join(sorted(WORDS))}"
+        )
+    options.profile = (options.variants if options.profile == "all" else options.profile).split(",")
     if options.views:
         time_views(options)
     elif options.memory:
