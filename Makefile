@@ -1,6 +1,7 @@
 # make demo   set up .venv and run the main job on synthetic data
-# make test   set up .venv and run the tests; T=tests/test_x.py for some
-# make test-all   the same and the tests marked slow; make test-long  those marked long, minutes each
+# make test   set up .venv and run the tests, files side by side; T=tests/x/test_y.py for some, SIDE= for one process
+# make test-all   the same and the tests marked slow; make test-slow  those alone; make test-long  those marked long,
+#             minutes each
 # make faults kill, fill the disk, and so on, and print a table; KILLS=5 OTHERS=1 MINUTES=5 for less
 # make check  lint, format and type checks
 # make fuzz   feed the readers mutated files: CASES and SECONDS bound each target, TARGETS chooses some
@@ -29,21 +30,25 @@ CASES ?= 100000
 SECONDS ?= 120
 TARGETS ?=
 T ?=
+SIDE ?= --numprocesses=auto --dist=loadfile
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test test-all test-long check fuzz docs lock clean faults versions
+.PHONY: demo test test-all test-slow test-long check fuzz docs lock clean faults versions
 
 demo: $(READY)
 	$(BIN)/skeltools demo $(DEMO) --replace
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not long" $(T)
+	$(BIN)/python -m pytest $(SIDE) -m "not slow and not long" $(T)
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -m "not long" $(T)
+	$(BIN)/python -m pytest $(SIDE) -m "not long" $(T)
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest $(SIDE) -m slow $(T)
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long $(T)

@@ -1,7 +1,8 @@
-"""Fixtures that many tests share, and the device that tests see."""
+"""Fixtures that many tests share, and the device and threads that tests see."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Generator
@@ -10,6 +11,10 @@ from typing import Any
 
 import hypothesis
 import pytest
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch: tensors are tiny, and files of tests run side by side
 
 hypothesis.settings.register_profile("skeltools", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("skeltools")
@@ -25,6 +30,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if torch.cuda.is_available():
             torch.cuda.init()
             torch.cuda.device_count()  # kept by torch from now on
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where processes are left: Python would wait for them at its end, some of them for ever."""
+    left = multiprocessing.active_children()
+    for process in left:
+        process.kill()
+    if left:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        raise RuntimeError(f"Tests left processes behind: {left}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -76,10 +76,16 @@ class StreamFeed:
         )
         with blocked():  # a process that starts must not be ended before it ignores signals
             batches = iter(loader)
-        for rows, clips in batches:
-            if isinstance(clips, SkeltoolsError):
-                raise clips
-            yield rows.to(self.device, non_blocking=True), clips.to(self.device, non_blocking=True)
+        try:
+            for rows, clips in batches:
+                if isinstance(clips, SkeltoolsError):
+                    raise clips
+                yield rows.to(self.device, non_blocking=True), clips.to(self.device, non_blocking=True)
+        finally:
+            # Not left to the garbage collector: an error's traceback keeps the iterator, and at its end Python waits
+            # for the iterator's processes, which ignore the signal that would end them.
+            if self.workers:
+                batches._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import re
 import signal
@@ -180,6 +181,21 @@ def test_a_reading_process_that_dies_is_named(
         rf"--resume {re.escape(str(run.path))}'; if memory ran out, with fewer --workers\.",
         str(caught.value),
     )
+
+
+def test_reading_processes_end_with_the_error_that_one_of_them_met(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its end Python waits for them; were they left to the garbage collector, a program could wait for ever."""
+    monkeypatch.setattr(
+        feed._Reader, "__getitem__", lambda _, rows: (torch.from_numpy(rows), DataError("damaged"))
+    )
+    with ClipFile(data) as file:
+        batches = StreamFeed(file, file.rows("xsub", "train"), CPU, 2).batches(torch.arange(12).view(4, 3))
+        with pytest.raises(DataError, match="damaged") as kept:
+            next(batches)
+    assert kept.tb is not None  # which holds all that stood around the error
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are POSIX")
