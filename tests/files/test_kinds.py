@@ -57,7 +57,7 @@ CASES: list[tuple[Kind, bytes]] = [
     (Kind.ZIP, zipped("S001C001P001R001A001.skeleton")),
     (Kind.ZIP, made(lambda stream: zipfile.ZipFile(stream, "w").close())),
     (Kind.SEVEN_ZIP, b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(24)),
-    (Kind.GZIP, gzip.compress(pickle.dumps(LABELS))),
+    (Kind.GZIP, gzip.compress(pickle.dumps(LABELS), mtime=0)),
     (Kind.GZIP, tarred("w:gz")),
     (Kind.ARCHIVE, tarred("w")),
     (Kind.ARCHIVE, tarred("w:bz2")),
