@@ -122,14 +122,17 @@ def command(
         workers=workers,
     )
     outcome = launch(request, pick_device(device), progress())
+    status = 0 if outcome.signal is None else 128 + outcome.signal
     if not outcome.is_main:
-        raise click.exceptions.Exit(0 if outcome.signal is None else 128 + outcome.signal)
-    if outcome.signal is not None:
+        raise click.exceptions.Exit(status)
+    if outcome.finished:
+        done = f"{counted(outcome.epoch, 'epoch')}, {counted(outcome.step, 'step')}"
+        stdout().print(f"{outcome.path}: {done}, finished.", markup=False)
+    else:
         err().print(
             f"Interrupted after step {outcome.step} of {outcome.total}. Continue with: "
             f"skeltools pretrain --resume {outcome.path}",
             markup=False,
         )
-        raise click.exceptions.Exit(128 + outcome.signal)
-    done = f"{counted(outcome.epoch, 'epoch')}, {counted(outcome.step, 'step')}"
-    stdout().print(f"{outcome.path}: {done}, finished.", markup=False)
+    if status:  # also where the signal came at the very end: whoever started this wants no more of it
+        raise click.exceptions.Exit(status)

@@ -67,7 +67,8 @@ class Outcome:
         epoch: Epochs finished.
         step: Steps done.
         total: Steps the run has.
-        signal: Number of the signal that interrupted it, or None when it is finished.
+        finished: Whether every epoch is done.
+        signal: Number of the signal that came, or None. One at the very end leaves the run finished.
         is_main: Whether this process is the one that reports.
     """
 
@@ -75,6 +76,7 @@ class Outcome:
     epoch: int
     step: int
     total: int
+    finished: bool
     signal: int | None
     is_main: bool
 
@@ -152,7 +154,8 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
         epoch=trainer.epoch,
         step=trainer.step,
         total=trainer.total_steps,
-        signal=None if done else stop.signal or signal.SIGTERM,
+        finished=done,
+        signal=stop.signal if done else stop.signal or signal.SIGTERM,
         is_main=world.is_main,
     )
 
