@@ -227,6 +227,15 @@ def build(schema: type[T] | Schema[T], flat: Mapping[str, Any]) -> T:
     return _assemble(found.kind, flat)
 
 
+def checked(schema: Schema[Any], key: str, value: Any, where: str) -> Any:
+    """Return one value as its setting has it.
+
+    Raises:
+        SettingError: An unknown key, or a value that does not fit.
+    """
+    return _check(key, value, {**schema.idle, **schema.known}, where)
+
+
 def _assemble(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
     """Return a schema instance of checked values."""
     hints = typing.get_type_hints(schema)

@@ -3,6 +3,9 @@
 Everything random but dropout is a function of (seed, epoch, clip) or (seed, step), see
 `skeltools.transforms.draws`; dropout's generator state is in the checkpoint. A run that was interrupted
 and resumed on the CPU therefore goes on bit for bit.
+
+Schedules are functions of the step and of the epochs that the run had when it did it, so that this holds too where
+epochs were added meanwhile.
 """
 
 from __future__ import annotations
@@ -205,7 +208,8 @@ class Trainer:
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
             rng=rng,
-            settings={key: list(v) if isinstance(v, tuple) else v for key, v in self.run.flat.items()},
+            settings={key: list(v) if isinstance(v, tuple) else v for key, v in self.run.flat.items()}
+            | {"train.epochs": self.run.epochs_at(self.step - 1)},
             versions=library_versions(),
             data_digest=self.file.digest,
             monitor=self.accuracy,
@@ -276,7 +280,8 @@ class Trainer:
             return
         self.epoch, self.batch = self.epoch + 1, 0
         train = self.settings.train
-        if self.monitor.due(self.epoch, self.finished):
+        last = self.epoch == self.run.epochs_at(self.step - 1)
+        if self.monitor.due(self.epoch, last):
             self._flush()
             if self.world.is_main:
                 self.accuracy = self.monitor.check(
@@ -285,14 +290,15 @@ class Trainer:
                 place = {"kind": "monitor", "step": self.step, "epoch": self.epoch}
                 self._log.write(place | {"knn_top1": self.accuracy})
             self.accuracy = self.world.share(self.accuracy)
-        if self.epoch % train.save_every == 0 or self.finished:
+        if self.epoch % train.save_every == 0 or last:
             self.save()
 
     def _step(self, clips: Tensor, x: Tensor) -> None:
         """Do one optimiser step on joint clips `x` of rows `clips`, this process's own."""
         timer = StepTimer(self.device)
         train = self.settings.train
-        rate = learning_rate(train, self.step, self.steps_per_epoch)
+        epochs = self.run.epochs_at(self.step)
+        rate = learning_rate(replace(train, epochs=epochs), self.step, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = Batch(
@@ -313,7 +319,7 @@ class Trainer:
         self.optimizer.step()
         kept = zip(*(output.kept for output in found), strict=True)  # this process's clips, in their order
         whole = (self.world.gather(_joined(parts)) for parts in kept)
-        values = self.model.after_step(self.step, self.total_steps, *whole)
+        values = self.model.after_step(self.step, epochs * self.steps_per_epoch, *whole)
         self.step += 1
         self.batch += 1
         losses = self._mean(found)
