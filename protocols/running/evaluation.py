@@ -152,6 +152,9 @@ class _Work:
         for reason, names in self.done.skipped.items():
             self.progress.message(left_out(reason, names))
         self.done.told = set(self.done.skipped)
+        if results.PRETRAINED in self.request.kinds:
+            for warning in filter(None, (entrant.warning() for entrant in self.entrants)):
+                self.progress.message(f"Warning: {warning} It is evaluated as it is.")
         for entrant in self.entrants:
             for task, protocol in self._tasks(entrant):
                 self._one(protocol, task)

@@ -288,6 +288,6 @@ def _class_grids(found: Comparison, most: int) -> list[Grid]:
 
 def describe(record: Record) -> str:
     """Return a result in a few words."""
-    epochs = "" if record.epoch is None else f", {counted(record.epoch, 'pretraining epoch')}"
+    epochs = "" if record.epoch is None else f", {report.epochs_of(record)}"
     name = "" if record.encoder == "none" else f" ({record.encoder})"
     return f"{record.stream} {record.experiment}, {record.subject}{epochs}{name}"

@@ -297,7 +297,16 @@ def _best(row: Row) -> str:
 
 
 def _epoch(row: Row) -> str:
+    if row.first.planned is not None:
+        return f"{row.first.epoch}/{row.first.planned}"
     return "-" if row.first.epoch is None else str(row.first.epoch)
+
+
+def epochs_of(record: Record) -> str:
+    """Return the epochs behind an encoder in words, with those planned where the run was not finished."""
+    if record.planned is None:
+        return counted(record.epoch or 0, "pretraining epoch")
+    return f"{record.epoch} of {counted(record.planned, 'pretraining epoch')} (not finished)"
 
 
 def _seeds(row: Row) -> str:
@@ -334,9 +343,8 @@ def title(rows: Sequence[Row]) -> list[str]:
     shared = []
     if len({row.first.stream for row in rows}) == 1:
         shared.append(f"stream {first.stream}")
-    epochs = {_epoch(row) for row in rows if row.first.epoch is not None}
-    if len(epochs) == 1:
-        shared.append(counted(int(epochs.pop()), "pretraining epoch"))
+    epochs = {epochs_of(row.first) for row in rows if row.first.epoch is not None}
+    shared += epochs if len(epochs) == 1 else []
     if len({_seeds(row) for row in rows}) == 1:
         many = len(set(rows[0].seeds)) > 1
         shared.append(f"seed{'s' if many else ''} {_seeds(rows[0])}")
@@ -368,6 +376,7 @@ _NOTES = {
     "selected": "selected: best epoch by test accuracy; published numbers are of this kind",
     "mAP": "mAP: mean average precision",
     "labels": "labels: clips trained on",
+    "unfinished": "epoch 2/9: a run of 9 epochs that was not finished, after 2",
     "id": "id: names the result, as in 'skeltools compare RUN@ID RUN@ID'",
 }
 _ENCODERS = {
@@ -444,6 +453,8 @@ def _grid(rows: Sequence[Row], ids: bool = False) -> Grid:
         drop.add("epoch")
     if not ids:
         drop.add("id")
+    if "epoch" in drop or all(row.first.planned is None for row in rows):
+        drop.add("unfinished")
     grid.notes = [note for name, note in _NOTES.items() if name not in drop]
     grid.notes += _fewer(rows)
     subjects = {row.subject for row in rows}
@@ -466,7 +477,7 @@ HEADER = (
     "dataset", "split", "data", "stream", "protocol", "variant", "mark", "subject", "encoder", "epoch",
     "seeds", "train_clips", "test_clips", "limit", "top1", "top1_sd", "top1_seeds_low", "top1_seeds_high",
     "top1_clips_low", "top1_clips_high", "top5", "mean_class", "map", "selected_top1", "selected_epochs",
-    "recipe", "set_by_hand", "id",
+    "recipe", "set_by_hand", "id", "planned_epochs",
 )  # fmt: skip
 """Columns of `flat`."""
 
@@ -484,7 +495,7 @@ def flat(rows: Sequence[Row]) -> list[list[object]]:
                 row.top5.mean, row.mean_class.mean, row.metrics["map"].mean if "map" in row.metrics else None,
                 row.best_top1.mean if row.best_top1 else None, " ".join(map(str, row.best_epochs)),
                 one.recipe, " ".join(f"{key}={_word(value)}" for key, value in one.overrides.items()),
-                row.id,
+                row.id, one.pretrain_settings.get("train.epochs"),
             ]
         )  # fmt: skip
     return made

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
+from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted
 from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import exchange, lock, sweep, write_text
@@ -72,6 +72,7 @@ class Run:
         dimensions: 3, or 2 for clips of key points.
         extended: Each time that epochs were added: the ``step`` and ``epoch`` at which the run went on, the epochs
             ``before`` and ``after`` it, its ``command`` and when it was (``at``, ISO 8601, UTC).
+        saved: Whether a checkpoint was written since it started; None in runs of earlier versions, which do not say.
     """
 
     path: Path
@@ -97,6 +98,7 @@ class Run:
     source: dict[str, Any] = field(default_factory=dict)
     dimensions: int = 3
     extended: tuple[dict[str, Any], ...] = ()
+    saved: bool | None = False
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -260,6 +262,43 @@ class Run:
         run._write()
         return run
 
+    def mark_saved(self) -> Run:
+        """Write into ``run.json`` that there is a checkpoint; return the run as it is then."""
+        run = replace(self, saved=True)
+        run._write()
+        return run
+
+    def check_kept(self) -> None:
+        """Check that the checkpoints that the run wrote were not removed, before it is begun again from nothing.
+
+        Raises:
+            RunError: They were.
+        """
+        from skeltools.runs import checkpoint
+
+        lost = self.saved or (self.saved is None and self.log_path.exists())
+        if lost and self.kind == "pretrain" and not checkpoint.paths(self.checkpoints_dir):
+            raise RunError(self._without_checkpoint())
+
+    def _without_checkpoint(self) -> str:
+        if self.saved:
+            return (
+                f"{self.path} has no checkpoint any more: those it wrote were removed. Put them back into "
+                f"{self.checkpoints_dir}, or start again by its first command with --replace."
+            )
+        return f"{self.path} has no checkpoint yet. Train it with 'skeltools pretrain --resume {self.path}'."
+
+    @property
+    def unfinished(self) -> str | None:
+        """How far the training got at the last checkpoint where that is not its end, else None.
+
+        Raises:
+            RunError: There is no checkpoint, or it is damaged.
+        """
+        if self.kind != "pretrain" or self._last.epoch >= self.settings.train.epochs:
+            return None
+        return f"step {self._last.step:,}, {self._last.epoch:,} of {counted(self.settings.train.epochs, 'epoch')}"
+
     def epochs_at(self, step: int) -> int:
         """Return the epochs that the run had when it did a step (from 0); its schedules go by them."""
         later = (entry["before"] for entry in self.extended if step < entry["step"])
@@ -337,9 +376,7 @@ class Run:
 
         found = checkpoint.paths(self.checkpoints_dir)
         if not found:
-            raise RunError(
-                f"{self.path} has no checkpoint yet. Train it with 'skeltools pretrain --resume {self.path}'."
-            )
+            raise RunError(self._without_checkpoint())
         return found[-1]
 
     @cached_property
@@ -482,13 +519,14 @@ _LATER: dict[str, Any] = {
     "source": {},
     "dimensions": 3,
     "extended": [],
+    "saved": None,
 }
 """What runs of earlier versions do not store; they were of Kinect v2, two bodies."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
     "command", "versions", "created", "note", "skeleton", "bodies", "source", "dimensions",
-    "extended",
+    "extended", "saved",
 )  # fmt: skip
 
 
@@ -502,6 +540,8 @@ def _typed(name: str, value: Any) -> Any:
         "seed": int, "frames": int, "bodies": int, "dimensions": int, "preparation": dict, "versions": dict,
         "skeleton": dict, "source": dict, "extended": list,
     }.get(name, str)  # fmt: skip
+    if name == "saved" and (value is None or isinstance(value, bool)):
+        return value
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")
     if name == "seed" and value not in range(MOST_SEED + 1):

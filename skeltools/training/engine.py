@@ -66,7 +66,7 @@ class Trainer:
     Raises:
         DataError: No such split, or fewer training clips than one batch.
         SettingError: Settings that do not fit the data.
-        RunError: The last checkpoint is damaged or belongs to other data.
+        RunError: The last checkpoint is damaged or belongs to other data, or all were removed.
     """
 
     def __init__(
@@ -100,6 +100,10 @@ class Trainer:
             last = checkpoints.paths(run.checkpoints_dir)[-1]
             self._restore(checkpoints.load(last), last)
         else:
+            if not new:
+                run.check_kept()
+                if world.is_main and run.log_path.exists():
+                    progress.message(f"{run.path} ended before its first checkpoint, so it begins again.")
             torch.manual_seed(run.seed + world.rank * 2**32)
         self.network = world.wrap(self.model, device, train.sync_bn)
         self._compiled: Callable[..., Output] | None = None
@@ -216,6 +220,8 @@ class Trainer:
             identity=self.run.identity,
         )
         checkpoints.save(saved, self.run.checkpoints_dir, self.settings.train.keep)
+        if not self.run.saved:
+            self.run = self.run.mark_saved()
 
     def train(self) -> bool:
         """Train to the end; return whether the end was reached (False: `stop` said so).

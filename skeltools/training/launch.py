@@ -341,6 +341,7 @@ def _data_of(run: Run, file: ClipFile | None = None) -> ClipFile:
     """Return the open data of a run that goes on: `file`, or else the file that the run names."""
     if run.kind != "pretrain":
         raise RunError(f"{run.path} holds imported weights; there is no training to continue.")
+    run.check_kept()
     path = file.path if file else run.data or Path()
     if not path.exists():
         raise RunError(
