@@ -145,7 +145,7 @@ def from_run(run: Run, kind: str, seed: int) -> Subject:
         dataset=run.dataset,
         split=run.split,
         settings=flat,
-        note=" ".join(word for word in (run.note, unfinished(run)) if word),
+        note=" ".join(word for word in (run.note, unfinished(run) if known else "") if word),
     )
     return Subject(kind, name, run.load_encoder, _own_code(), flat, pretraining, run.frames or None)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,12 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from skeltools.environment import full_float32
+from skeltools.environment import device_name, full_float32
 from skeltools.errors import DataError, RunError, counted
 from skeltools.methods.contract import Batch, Output
 from skeltools.methods.registry import find_method, make_method
 from skeltools.models.sizes import differing, fits, on_meta
-from skeltools.progress import SILENT, Progress
+from skeltools.progress import SILENT, Progress, duration
 from skeltools.runs import board
 from skeltools.runs import checkpoint as checkpoints
 from skeltools.runs.folder import check_seed
@@ -48,6 +49,13 @@ if TYPE_CHECKING:
     from skeltools.runs.folder import Run
     from skeltools.runs.settings import PretrainSettings
     from skeltools.store import ClipFile
+
+
+_LONG = 86400.0
+"""Seconds above which a warning says how long training will take: a day."""
+
+_TIMED = 2
+"""Steps by which that is estimated, after a first one that warms up."""
 
 
 class Trainer:
@@ -105,6 +113,7 @@ class Trainer:
                 if world.is_main and run.log_path.exists():
                     progress.message(f"{run.path} ended before its first checkpoint, so it begins again.")
             torch.manual_seed(run.seed + world.rank * 2**32)
+        self._first_step, self._timed = self.step, 0.0
         self.network = world.wrap(self.model, device, train.sync_bn)
         self._compiled: Callable[..., Output] | None = None
         if world.is_main:
@@ -234,6 +243,7 @@ class Trainer:
             return True
         train = self.settings.train
         self.model.train()
+        self.progress.message(self._described())
         feed = make_feed(self.file, self.rows, self.device, train.feed, self.workers)
         self.progress.start("Pretraining", (self.total_steps - self.step) * train.batch_size)
         try:
@@ -258,6 +268,40 @@ class Trainer:
             if self._log.board is not None:
                 self._log.board.close()
         return True
+
+    def _described(self) -> str:
+        """Return the line that says what is trained on what, and where."""
+        train = self.settings.train
+        weights = sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad)
+        processes = "" if self.world.alone else f"{self.world.size} processes on "
+        return (
+            f"Pretraining on {processes}{device_name(self.device)}, {train.precision}: "
+            f"{counted(len(self.rows), 'clip')} of {self.file.dataset.name} {self.run.split}, {self.run.stream}; "
+            f"{counted(train.epochs, 'epoch')} of {counted(self.steps_per_epoch, 'step')}, batch {train.batch_size}; "
+            f"{weights:,} parameters."
+        )
+
+    def _warn_if_long(self) -> None:
+        """Say so where the first steps, but for the very first, tell that training will take more than a day."""
+        done = self.step - self._first_step
+        if done not in (1, 1 + _TIMED):
+            return
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.monotonic()
+        if done == 1:
+            self._timed = now
+            return
+        left = (now - self._timed) / _TIMED * (self.total_steps - self.step)
+        if left <= _LONG:
+            return
+        on = {"cpu": "this CPU", "cuda": "this GPU"}.get(self.device.type, "this device")
+        advice = "several GPUs with torchrun" if self.device.type == "cuda" else "a GPU"
+        self.progress.message(
+            f"Warning: this will take about {duration(left)} on {on}. Less: {advice}, --set train.precision=bf16 where "
+            "the device has it, fewer --epochs, or a smaller model, such as --recipe demo to try things. Ctrl-C stops "
+            f"it with a checkpoint; skeltools pretrain --resume {self.run.path} goes on, also elsewhere."
+        )
 
     def _places(self) -> Tensor:
         """Return what this process reads of the rest of the epoch: positions among the training rows.
@@ -345,6 +389,7 @@ class Trainer:
             self._log.path, self._log.folder = self.run.log_path, self.run.checkpoints_dir
             self._publish = None
         self.progress.advance(train.batch_size)
+        self._warn_if_long()
 
     def _mean(self, found: list[Output]) -> Losses:
         """Return the mean loss and its parts over micro-batches and processes."""
