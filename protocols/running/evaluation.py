@@ -19,7 +19,7 @@ import skeltools
 from skeltools.analysis import metrics
 from skeltools.datasets.registry import STREAMS
 from skeltools.environment import device_name, pick_device
-from skeltools.errors import DataError, RunError, SettingError, SkeltoolsError, did_you_mean
+from skeltools.errors import DataError, RunError, SettingError, SkeltoolsError
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.running import checking, registry
 from skeltools.protocols.running.cache import FeatureCache
@@ -30,7 +30,7 @@ from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
 from skeltools.runs.folder import preparation_of
-from skeltools.settings import Resolved, parse_override
+from skeltools.settings import Resolved, parse_override, schema_fields, unknown
 from skeltools.store import ClipFile
 
 ALL = "all"
@@ -142,7 +142,9 @@ class _Work:
             key, _ = parse_override(text)
             section = key.partition(".")[0]
             if section not in found:
-                raise SettingError(f"Unknown setting '{key}' (--set).{did_you_mean(section, found)}")
+                raise unknown(
+                    key, "--set", (name for one in self.protocols for name in schema_fields(one.schema))
+                )
             found[section].append(text)
         return found
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skeltools.errors import RunError, SettingError, counted, did_you_mean
+from skeltools.errors import RunError, counted, did_you_mean
 from skeltools.results import record as results
 from skeltools.results import report
 from skeltools.results.record import Record
 from skeltools.results.significance import McNemar, bootstrap, mcnemar
 from skeltools.results.tables import Grid
-from skeltools.settings import parse_override
+from skeltools.settings import parse_override, unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,7 +155,7 @@ def _parsed(records: Sequence[Record], texts: Sequence[str]) -> dict[str, object
     known = {key for record in records for key in _settings(record)}
     for key in found:
         if known and key not in known:
-            raise SettingError(f"Unknown setting '{key}' (--set).{did_you_mean(key, known)}")
+            raise unknown(key, "--set", known)
     return found
 
 
