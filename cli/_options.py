@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -102,6 +103,35 @@ def data(function: F) -> F:
         default=None,
         help="Converted file.  [default: the run's own]",
     )(function)
+
+
+def result(function: F) -> F:
+    """Add what chooses a recorded result: ``--protocol`` and what narrows it down, handed over as ``choice``."""
+    for option in (
+        click.option(
+            "--set", "settings", multiple=True, metavar="KEY=VALUE",
+            help="A setting of the protocol or the pretraining that it was made with; repeatable.",
+        ),
+        click.option("--epoch", type=click.IntRange(min=0), help="Pretraining epochs.  [default: the only ones]"),
+        click.option("--split", default=None, help="Split.  [default: the only one]"),
+        click.option(
+            "--data", default=None, metavar="FILE",
+            help="Converted file: path, name or the beginning of its content digest.  [default: the only one]",
+        ),
+        click.option("--stream", default=None, help="Stream.  [default: the only one]"),
+        click.option("--variant", default=None, help="Its variant, such as k=10.  [default: the only one]"),
+        click.option(
+            "--protocol", default="linear", show_default=True, metavar="NAME", help="Protocol of the result."
+        ),
+    ):  # fmt: skip
+        function = option(function)
+
+    @functools.wraps(function)
+    def gathered(**values: Any) -> Any:
+        names = ("protocol", "variant", "stream", "data", "split", "epoch", "settings")
+        return function(choice={name: values.pop(name) for name in names}, **values)
+
+    return cast(F, gathered)
 
 
 def as_json(function: F) -> F:

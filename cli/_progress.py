@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from skeltools.files.texts import printable
+from skeltools.progress import duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -110,9 +111,13 @@ class Bars:
 
 
 class Lines:
-    """One plain line when a task starts, one every ten seconds, one when it ends."""
+    """Few plain lines, for a file or a pipe: the first after a minute, and one when a task ends.
 
-    EVERY = 10.0
+    In between at most one per minute and per 1 % of the task, but one per hour.
+    """
+
+    MINUTE, HOUR = 60.0, 3600.0
+    SHARE = 0.01
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -121,6 +126,7 @@ class Lines:
         self._total: int | None = None
         self._done = 0
         self._began = self._said = 0.0
+        self._said_done: int | None = None
         self._status = ""
 
     def _say(self, text: str) -> None:
@@ -130,21 +136,30 @@ class Lines:
     def start(self, label: str, total: int | None, unit: str = "clips") -> None:
         self.finish()
         self._label, self._unit, self._total = label, unit, total
-        self._done, self._status = 0, ""
+        self._done, self._said_done, self._status = 0, None, ""
         self._began = self._said = time.monotonic()
 
     def advance(self, done: int = 1) -> None:
         self._done += done
-        if time.monotonic() - self._said >= self.EVERY:
+        since = time.monotonic() - self._said
+        if since < self.MINUTE or self._done == self._total:  # of which the last line tells
+            return
+        more = self._said_done is None or self._total is None
+        more = more or self._done - (self._said_done or 0) >= self.SHARE * (self._total or 0)
+        if more or since >= self.HOUR:
             self._line()
 
-    def _line(self) -> None:
-        self._said = time.monotonic()
+    def _line(self, last: bool = False) -> None:
+        self._said, self._said_done = time.monotonic(), self._done
         spent = max(self._said - self._began, 1e-9)
-        of = "" if self._total is None else f"/{self._total}"
+        words = [f"{self._done:,} {self._unit}"]
+        if self._total:
+            words = [f"{self._done:,}/{self._total:,} {self._unit} ({100 * self._done / self._total:.0f} %)"]
+        words += [f"{self._done / spent:,.1f} {self._unit}/s", duration(spent)]
+        if self._total and self._done and not last:
+            words.append(f"{duration(spent * (self._total - self._done) / self._done)} left")
         status = f"  {self._status}" if self._status else ""
-        rate = f"{self._done / spent:,.1f} {self._unit}/s"
-        self._say(f"{self._label}: {self._done}{of} {self._unit}, {rate}, {spent:.0f} s{status}")
+        self._say(f"{self._label}: {', '.join(words)}{status}")
 
     def message(self, text: str) -> None:
         self._say(text)
@@ -154,5 +169,5 @@ class Lines:
 
     def finish(self) -> None:
         if self._label:
-            self._line()
+            self._line(last=True)
         self._label = ""

@@ -22,6 +22,7 @@ def records(
     *,
     as_json: bool = False,
     form: str = "table",
+    ids: bool = False,
     published: bool = False,
     per_class: bool = False,
     confusions: int = 0,
@@ -32,6 +33,7 @@ def records(
         found: The records.
         as_json: The same as the form ``json``.
         form: One of `FORMATS`; csv and json hold every number and leave out the extra tables.
+        ids: Whether to show the id of each row.
         published: Whether to set published numbers beside.
         per_class: Whether to add accuracies by class.
         confusions: How many confusions to list a row; 0 for none.
@@ -49,7 +51,7 @@ def records(
     if form == "csv":
         click.echo(printable(tables.to_csv(report.HEADER, report.flat(rows))), nl=False)
         return
-    made = report.grids(rows)
+    made = report.grids(rows, ids=ids)
     made += others.grids(rows) if published else []
     made += report.per_class(rows) if per_class else []
     made += report.confusions(rows, confusions) if confusions else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from skeltools.cli import _options as options
@@ -10,28 +12,24 @@ from skeltools.cli import _options as options
 @click.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option(
-    "--protocol", default="linear", show_default=True, metavar="NAME", help="Protocol of the results."
-)
-@click.option("--variant", default=None, help="Its variant, such as k=10.  [default: the only one]")
-@click.option("--stream", default=None, help="Stream.  [default: the only one]")
+@options.result
 @click.option(
     "--classes", type=click.IntRange(min=0), default=5, show_default=True, help="Gains and losses to list."
 )
 @options.as_json
-def command(
-    a: str, b: str, protocol: str, variant: str | None, stream: str | None, classes: int, as_json: bool
-) -> None:
+def command(a: str, b: str, choice: dict[str, Any], classes: int, as_json: bool) -> None:
     """Test whether two results differ on the same test clips.
 
     A and B are run folders, each with @random, @standardised, @raw or @supervised where not the pretrained
-    encoder is meant, or .json files of records. Equal seeds are paired. McNemar's exact test for each pair, a
+    encoder is meant, or with the @ID that 'skeltools report --ids' shows, or .json files of records. The options
+    narrow down what is meant of both. Equal seeds are paired. McNemar's exact test for each pair, a
     bootstrap interval of the difference, gains and losses by class.
 
     \b
     Example:
       skeltools compare runs/joint-60 runs/joint-300
       skeltools compare runs/joint@random runs/joint --protocol knn --variant k=1
+      skeltools compare runs@3fa2c1 runs@9b01de
     """
     import json
     from dataclasses import asdict
@@ -39,7 +37,7 @@ def command(
     from skeltools.cli import _show as show
     from skeltools.results import compare as comparison
 
-    one, two = (comparison.pick(where, protocol, variant, stream) for where in (a, b))
+    one, two = (comparison.pick(where, **choice) for where in (a, b))
     found = comparison.compare(one, two)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))

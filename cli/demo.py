@@ -23,7 +23,7 @@ def command(out: Path, replace: bool) -> None:
 
     Writes raw files, converts them, pretrains three seeds with the recipe 'demo-bigru', evaluates each
     against its baselines, prints one table and says for each protocol whether the 95 % intervals of the
-    pretrained and the untrained encoder are apart, over test clips and over seeds.
+    pretrained and the untrained encoder are apart, over test clips and over seeds. Ctrl-C ends all of it.
 
     \b
     Example:
@@ -46,7 +46,13 @@ def command(out: Path, replace: bool) -> None:
 
     def run(*args: str) -> None:
         err().print(f"[bold]$ skeltools {escape(shlex.join(args))}[/bold]")
-        main.main(args=list(args), prog_name="skeltools", standalone_mode=False)
+        status = main.main(args=list(args), prog_name="skeltools", standalone_mode=False)
+        if status:  # an interrupted run says how to go on with it; the demo ends with it
+            err().print(
+                f"The demo ends here. Begin it again with: skeltools demo {shlex.quote(str(out))} --replace",
+                markup=False,
+            )
+            raise click.exceptions.Exit(status)
 
     raw, data = out / "raw", out / "ntu60.h5"
     run("synth", "ntu60", str(raw), "--clips", str(CLIPS), *again)

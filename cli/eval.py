@@ -121,8 +121,8 @@ def command(
     """Evaluate encoders by standard protocols.
 
     RUN is a pretraining run, or a folder of runs. Writes one JSON record a result into RUN/results and prints
-    them. all runs every protocol that applies, for the pretrained encoder and its baselines, and leaves out
-    what is recorded already.
+    them, also those made before an error or Ctrl-C. all runs every protocol that applies, for the pretrained
+    encoder and its baselines, leaves out what is recorded already, and names what does not apply.
 
     \b
     Example:
@@ -167,11 +167,18 @@ def command(
         again=replace,
         allow_mismatch=allow_mismatch,
     )
-    done = evaluation.run(request, progress())
+    done = evaluation.Finished()
+    try:
+        evaluation.run(request, progress(), done)
+    except BaseException:
+        if done.records and not quiet:  # what was done before the error, which is told after it
+            show.records(done.records, as_json=as_json)
+        raise
     if encoder is not None:
         err().print(f"Records in {found[0].home}/results", markup=False)
     for reason, names in done.skipped.items():
-        err().print(f"Left out: {', '.join(names)}: {reason}.", markup=False)
+        if reason not in done.told:
+            err().print(evaluation.left_out(reason, names), markup=False)
     if done.reused:
         err().print(f"Recorded already: {done.reused} evaluations. Use --replace to run them again.")
     if not quiet:

@@ -95,9 +95,9 @@ class _Commands(click.Group):
         except OSError as error:
             where = error.filename or "Standard output, or a file that the system does not name"
             raise _fault(f"{where}: {error.strerror or error}.") from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):  # the latter is what click makes of it in a command within
             raise _fault("Interrupted.", status=130) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
             if os.environ.get("SKELTOOLS_DEBUG"):

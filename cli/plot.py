@@ -171,18 +171,6 @@ def curves(run: Path, out: Path | None, replace: bool) -> None:
     _said(path)
 
 
-def _result(function: F) -> F:
-    for option in (
-        click.option("--stream", default=None, help="Stream.  [default: the only one]"),
-        click.option("--variant", default=None, help="Its variant, such as k=10.  [default: the only one]"),
-        click.option(
-            "--protocol", default="linear", show_default=True, metavar="NAME", help="Protocol of the result."
-        ),
-    ):
-        function = option(function)
-    return function
-
-
 def _beside(run: str | Path, word: str) -> Path:
     from skeltools.plots.style import file_name
 
@@ -195,15 +183,13 @@ def _beside(run: str | Path, word: str) -> Path:
 @command.command()
 @click.argument("result")
 @_out("RESULT-confusion.png")
-@_result
+@options.result
 @options.replace
-def confusion(
-    result: str, out: Path | None, protocol: str, variant: str | None, stream: str | None, replace: bool
-) -> None:
+def confusion(result: str, out: Path | None, choice: dict[str, Any], replace: bool) -> None:
     """Draw the confusion matrix of a result, in % of each true class.
 
     RESULT is a run folder, with @random, @standardised, @raw or @supervised where not the pretrained encoder
-    is meant, or the .json file of a record. Seeds are added up.
+    is meant, or with the @ID that 'skeltools report --ids' shows, or the .json file of a record. Seeds are added up.
 
     \b
     Example:
@@ -218,7 +204,7 @@ def confusion(
     style.need()
     path = out or _beside(result, "confusion")
     style.check_target(path, style.FIGURES, replace=replace)
-    row = report.rows(comparison.pick(result, protocol, variant, stream))[0]
+    row = report.rows(comparison.pick(result, **choice))[0]
     counts, classes = report.confusion_matrix(row)
     with style.styled():
         style.save(drawing.draw(counts, classes, drawing.heading(row)), path)
@@ -229,15 +215,13 @@ def confusion(
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @_out("A-B-compare.png")
-@_result
+@options.result
 @options.replace
 def compare(
     a: str,
     b: str,
     out: Path | None,
-    protocol: str,
-    variant: str | None,
-    stream: str | None,
+    choice: dict[str, Any],
     replace: bool,
 ) -> None:
     """Draw what B gains and loses against A, class by class, sorted.
@@ -256,7 +240,7 @@ def compare(
     style.need()
     path = out or Path(f"{_beside(a, '').stem}{_beside(b, 'compare')}")
     style.check_target(path, style.FIGURES, replace=replace)
-    one, two = (comparison.pick(where, protocol, variant, stream) for where in (a, b))
+    one, two = (comparison.pick(where, **choice) for where in (a, b))
     found = comparison.compare(one, two)
     with style.styled():
         style.save(drawing.draw(found, one[0], two[0]), path)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from skeltools.cli import _options as options
 
@@ -76,7 +77,8 @@ def command(
     is named package.module:Class.
 
     Interrupting it (Ctrl-C, SIGTERM) writes a checkpoint first; --resume goes on from there. Ends with
-    status 130 or 143 when interrupted.
+    status 130 or 143 when interrupted. Options that contradict the run are refused; more --epochs than it
+    has are added, and from there on its schedules are those of so many epochs.
 
     \b
     Example:
@@ -84,6 +86,7 @@ def command(
       skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/short \\
         --epochs 20 --batch-size 64 --set train.lr=0.05
       skeltools pretrain --resume runs/joint
+      skeltools pretrain --resume runs/joint --epochs 450
       skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/mine \\
         --method mymodule:MyMethod --set model.backbone=bigru
       torchrun --nproc-per-node 4 -m skeltools pretrain ntu60.h5 --split xsub --stream joint \\
@@ -107,6 +110,7 @@ def command(
                 raise SettingError(
                     f"{option} is missing. Example: --split xsub --stream joint --out runs/joint"
                 )
+    given = click.get_current_context().get_parameter_source("seed") is not ParameterSource.DEFAULT
     request = Request(
         data=data,
         split=split,
@@ -115,21 +119,24 @@ def command(
         recipe=recipe,
         options={"method": method, "train.epochs": epochs, "train.batch_size": batch_size},
         overrides=overrides,
-        seed=seed,
+        seed=seed if given else None,
         replace=replace,
         resume=resume,
         command=shlex.join(["skeltools", *sys.argv[1:]]),
         workers=workers,
     )
     outcome = launch(request, pick_device(device), progress())
+    status = 0 if outcome.signal is None else 128 + outcome.signal
     if not outcome.is_main:
-        raise click.exceptions.Exit(0 if outcome.signal is None else 128 + outcome.signal)
-    if outcome.signal is not None:
+        raise click.exceptions.Exit(status)
+    if outcome.finished:
+        done = f"{counted(outcome.epoch, 'epoch')}, {counted(outcome.step, 'step')}"
+        stdout().print(f"{outcome.path}: {done}, finished.", markup=False)
+    else:
         err().print(
             f"Interrupted after step {outcome.step} of {outcome.total}. Continue with: "
             f"skeltools pretrain --resume {outcome.path}",
             markup=False,
         )
-        raise click.exceptions.Exit(128 + outcome.signal)
-    done = f"{counted(outcome.epoch, 'epoch')}, {counted(outcome.step, 'step')}"
-    stdout().print(f"{outcome.path}: {done}, finished.", markup=False)
+    if status:  # also where the signal came at the very end: whoever started this wants no more of it
+        raise click.exceptions.Exit(status)

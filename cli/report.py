@@ -11,6 +11,9 @@ from skeltools.cli import _options as options
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--ids", is_flag=True, help="Show the id of each result, by which compare and plot take it: RUN@ID."
+)
 @click.option("--published", is_flag=True, help="Set published accuracies beside, with what is not the same.")
 @click.option("--per-class", is_flag=True, help="Add accuracies by class.")
 @click.option(
@@ -31,6 +34,7 @@ from skeltools.cli import _options as options
 @options.as_json
 def command(
     runs: tuple[Path, ...],
+    ids: bool,
     published: bool,
     per_class: bool,
     confusions: int | None,
@@ -57,6 +61,7 @@ def command(
         results.read_folders(runs),
         as_json=as_json,
         form=form,
+        ids=ids,
         published=published,
         per_class=per_class,
         confusions=confusions or 0,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from skeltools.analysis import metrics
 from skeltools.errors import SettingError
-from skeltools.progress import SILENT, Progress
+from skeltools.progress import SILENT, Progress, duration
 from skeltools.protocols.running.contract import (
     Best,
     Classifier,
@@ -169,19 +169,11 @@ class Views:
         count = passes * len(self.clips)
         text = (
             f"{self.task.subject.kind}: {count:,} clips pass through the encoder ({passes} x {len(self.clips):,}), "
-            f"about {_words(seconds * count / len(some))}."
+            f"about {duration(seconds * count / len(some))}."
         )
         if not settings.views:
             text += " With views=K it is K passes, an approximation."
         self.task.progress.message(text)
-
-
-def _words(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 1):.0f} seconds" if seconds >= 1.5 else "a second"
 
 
 @torch.no_grad()

@@ -15,6 +15,8 @@ key and the nearest known one.
 
 from __future__ import annotations
 
+import difflib
+import json
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -227,6 +229,15 @@ def build(schema: type[T] | Schema[T], flat: Mapping[str, Any]) -> T:
     return _assemble(found.kind, flat)
 
 
+def checked(schema: Schema[Any], key: str, value: Any, where: str) -> Any:
+    """Return one value as its setting has it.
+
+    Raises:
+        SettingError: An unknown key, or a value that does not fit.
+    """
+    return _check(key, value, {**schema.idle, **schema.known}, where)
+
+
 def _assemble(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
     """Return a schema instance of checked values."""
     hints = typing.get_type_hints(schema)
@@ -370,11 +381,14 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any]]], where: str) -> Any:
     if key not in known:
-        raise SettingError(f"Unknown setting '{key}' ({where}).{did_you_mean(key, known)}")
+        raise unknown(key, where, known)
     kind, meta = known[key]
     fitted = _fit(value, kind)
     if fitted is _MISFIT:
-        raise SettingError(f"Setting '{key}' ({where}) must be {_describe(kind)}, not {_shown(value)}.")
+        example = _example(key, value, kind, where)
+        raise SettingError(
+            f"Setting '{key}' ({where}) must be {_describe(kind)}, not {_shown(value)}.{example}"
+        )
     choices, low, high, above = (meta.get(name) for name in ("choices", "low", "high", "above"))
     if choices is not None and fitted not in choices:
         hint = did_you_mean(str(fitted), choices)
@@ -401,6 +415,61 @@ def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any
             if not number <= high:
                 raise SettingError(f"Setting '{key}' ({where}) must be at most {high}, not {_shown(value)}.")
     return fitted
+
+
+_HOMES = {
+    "skeltools.methods.recipes": "pretraining, which 'skeltools pretrain' takes",
+    "skeltools.preparation.recipes": "preparations, which 'skeltools convert' takes",
+    "skeltools.protocols.recipes": "the protocol {section}, which 'skeltools eval --protocol {section}' takes",
+}
+"""Whose settings they are that packaged recipes give values."""
+
+
+def unknown(key: str, where: str, known: Iterable[str]) -> SettingError:
+    """Return the error for a key that is not known here: whose it is, and what may have been meant.
+
+    Args:
+        key: The key.
+        where: Where it was given, such as ``--set``.
+        known: Keys that are known here.
+    """
+    known = list(known)
+    section, _, last = key.rpartition(".")
+    section = section.partition(".")[0]
+    whose = ""
+    if section and not any(other.startswith(f"{section}.") for other in known):
+        whose = next((told for package, told in _HOMES.items() if section in _sections_of(package)), "")
+    problem = f"Unknown setting '{key}' ({where})"
+    if whose:
+        problem += f": {section}.* are settings of {whose.format(section=section)}"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+    near = near or [other for other in known if other.rpartition(".")[2] == last][:3]
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return SettingError(f"{problem}.{hint or ('' if whose else did_you_mean(key, known))}")
+
+
+def _sections_of(package: str) -> set[str]:
+    """Return the first words of the keys that the packaged recipes name."""
+    return {
+        key.partition(".")[0]
+        for recipe in packaged_recipes(package)
+        for key, _, _ in recipe_values(None, recipe, package=package)
+    }
+
+
+def _example(key: str, value: Any, kind: Any, where: str) -> str:
+    """Return an example of a list where one was to be given, made of the value if it can be; else an empty text."""
+    lists = [option for option in (kind, *typing.get_args(kind)) if typing.get_origin(option) is tuple]
+    if not lists:
+        return ""
+    item = typing.get_args(lists[0])[0]
+    words = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else [value]
+    parsed = [parse_override(f"x={word}")[1] if isinstance(word, str) else word for word in words]
+    fitting = [] if item is str else [entry for entry in parsed if _fit(entry, item) is not _MISFIT]
+    if item is str:
+        fitting = [str(word).strip() for word in words]
+    text = json.dumps(fitting or {int: [1, 5], float: [0.5, 1.0], bool: [True]}.get(item, []))
+    return f" Example: --set '{key}={text}'" if where == "--set" else f" Example: {key} = {text}"
 
 
 def _shown(value: Any) -> str:

@@ -32,6 +32,7 @@ class Entrant:
         home: Folder whose ``results`` take the records; None keeps nothing.
         misfit: Returns why the clips of a file do not suit the trained encoder, or None; None where nothing
             is known about the clips it needs.
+        warning: Returns what to say before the trained encoder is evaluated, or an empty text.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Entrant:
     split: str | None = None
     home: Path | None = None
     misfit: Callable[[ClipFile, bool], str | None] | None = None
+    warning: Callable[[], str] = str
 
     @property
     def results_dir(self) -> Path | None:
@@ -101,6 +103,7 @@ def _from_run(run: Run) -> Entrant:
         split=run.split or None,
         home=run.path,
         misfit=run.misfit,
+        warning=lambda: subjects.unfinished(run),
     )
 
 

@@ -19,7 +19,7 @@ import skeltools
 from skeltools.analysis import metrics
 from skeltools.datasets.registry import STREAMS
 from skeltools.environment import device_name, pick_device
-from skeltools.errors import DataError, RunError, SettingError, did_you_mean
+from skeltools.errors import DataError, RunError, SettingError, SkeltoolsError
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.running import checking, registry
 from skeltools.protocols.running.cache import FeatureCache
@@ -30,7 +30,7 @@ from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
 from skeltools.runs.folder import preparation_of
-from skeltools.settings import Resolved, parse_override
+from skeltools.settings import Resolved, parse_override, schema_fields, unknown
 from skeltools.store import ClipFile
 
 ALL = "all"
@@ -85,28 +85,39 @@ class Finished:
 
     Attributes:
         records: Every record, those found already recorded among them, in the order of work.
-        skipped: Names of the protocols that did not apply, by the reason.
+        skipped: Names of the protocols that did not apply, and of runs that cannot be evaluated, by the reason.
+        told: Those of the reasons that were known, and told to the receiver of progress, before any work.
         reused: Evaluations that were recorded already.
     """
 
     records: list[Record] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
     reused: int = 0
 
 
-def run(request: Request, progress: Progress = SILENT) -> Finished:
+def run(request: Request, progress: Progress = SILENT, done: Finished | None = None) -> Finished:
     """Run what a request asks for; each evaluation is recorded when it is done.
+
+    Whatever can be found beforehand is: unknown settings, runs that cannot be evaluated, streams that several runs
+    have. Of all protocols and several runs what cannot be done is skipped; anything else raises.
+
+    Args:
+        request: The request.
+        progress: Receiver of progress.
+        done: Filled while the work goes on, so that what was done is at hand when an error ends it.
 
     Raises:
         SkeltoolsError: A run, the data, a protocol or a setting is not usable. Evaluations that ended
             before stay recorded.
     """
-    return _Work(request, progress).run()
+    return _Work(request, progress, Finished() if done is None else done).run()
 
 
 class _Work:
-    def __init__(self, request: Request, progress: Progress) -> None:
-        self.request, self.progress = request, progress
+    def __init__(self, request: Request, progress: Progress, done: Finished) -> None:
+        self.request, self.progress, self.done = request, progress, done
+        self.entrants = list(request.entrants)
         self.whole = request.protocol == ALL
         self.protocols = registry.every() if self.whole else [registry.get(request.protocol)]
         if self.whole and request.recipe is not None:
@@ -120,7 +131,6 @@ class _Work:
             check_home(entrant)
         self.overrides = self._by_section(request.overrides)
         self.device = pick_device(request.device)
-        self.done = Finished()
         self.known: dict[Path, list[Record]] = {}
 
     def _by_section(self, overrides: Sequence[str]) -> dict[str, list[str]]:
@@ -132,28 +142,74 @@ class _Work:
             key, _ = parse_override(text)
             section = key.partition(".")[0]
             if section not in found:
-                raise SettingError(f"Unknown setting '{key}' (--set).{did_you_mean(section, found)}")
+                raise unknown(
+                    key, "--set", (name for one in self.protocols for name in schema_fields(one.schema))
+                )
             found[section].append(text)
         return found
 
     def run(self) -> Finished:
-        single = [protocol for protocol in self.protocols if not protocol.joins_streams]
-        goal = self.request.target or (None if self.whole else self.request.data)
-        for entrant in self.request.entrants if single else ():
-            with self._open(self.request.data or entrant.data, entrant) as file, ExitStack() as stack:
-                target = None if goal is None else stack.enter_context(self._open(goal, entrant))
-                for kind in self.request.kinds:
-                    for seed in self._seeds(entrant):
-                        subject = entrant.subject(kind, seed)
-                        own = self._task(file, entrant, subject, seed)
-                        other = self._task(target or file, entrant, subject, seed)
-                        other.target = target is not None
-                        for protocol in single:
-                            self._one(protocol, other if protocol.needs_target else own)
+        self.entrants = self._usable()
+        groups = self._groups() if any(protocol.joins_streams for protocol in self.protocols) else []
+        for reason, names in self.done.skipped.items():
+            self.progress.message(left_out(reason, names))
+        self.done.told = set(self.done.skipped)
+        if results.PRETRAINED in self.request.kinds:
+            for warning in filter(None, (entrant.warning() for entrant in self.entrants)):
+                self.progress.message(f"Warning: {warning} It is evaluated as it is.")
+        for entrant in self.entrants:
+            for task, protocol in self._tasks(entrant):
+                self._one(protocol, task)
         for protocol in self.protocols:
             if protocol.joins_streams:
-                self._joined(protocol)
+                self._joined(protocol, groups)
         return self.done
+
+    def _tasks(self, entrant: Entrant) -> Iterator[tuple[Task, Protocol]]:
+        """Yield the protocols for an entrant alone, each with its task, whose file is open."""
+        single = [protocol for protocol in self.protocols if not protocol.joins_streams]
+        goal = self.request.target or (None if self.whole else self.request.data)
+        if not single:
+            return
+        with self._open(self.request.data or entrant.data, entrant) as file, ExitStack() as stack:
+            target = None if goal is None else stack.enter_context(self._open(goal, entrant))
+            for kind in self.request.kinds:
+                for seed in self._seeds(entrant):
+                    subject = entrant.subject(kind, seed)
+                    own = self._task(file, entrant, subject, seed)
+                    other = self._task(target or file, entrant, subject, seed)
+                    other.target = target is not None
+                    for protocol in single:
+                        yield (other if protocol.needs_target else own), protocol
+
+    def _usable(self) -> list[Entrant]:
+        """Return the entrants that can be evaluated, with the settings of every protocol checked.
+
+        Of all protocols and several entrants, those that cannot be are skipped.
+
+        Raises:
+            SkeltoolsError: A setting is of no use, or no entrant can be evaluated.
+        """
+        found: list[Entrant] = []
+        problems: list[SkeltoolsError] = []
+        for entrant in self.entrants:
+            try:
+                for task, protocol in self._tasks(entrant):
+                    settings = self._settings(protocol, task)
+                    reason = None if self.whole else self._reason(protocol, task, settings.values)
+                    if reason is not None:
+                        raise self._refusal(reason, task)
+            except (DataError, RunError) as error:
+                if not self.whole or len(self.entrants) == 1:
+                    raise
+                problems.append(error)
+                reason = str(error).removeprefix(f"{entrant.name} ").removesuffix(".")
+                self.done.skipped.setdefault(reason, []).append(entrant.name)
+                continue
+            found.append(entrant)
+        if not found:
+            raise problems[0]
+        return found
 
     def _seeds(self, entrant: Entrant) -> range:
         first = entrant.seed if self.request.seed is None else self.request.seed
@@ -204,8 +260,7 @@ class _Work:
         reason = self._reason(protocol, task, settings.values)
         if reason is not None:
             if not self.whole:
-                names = (str(task.file.path), *(one.subject.name for one in (task, *task.members.values())))
-                raise SettingError(f"{_sentence(reason, names)}.")
+                raise self._refusal(reason, task)
             # That the supervised baseline is one of finetuning alone is no news about the data.
             if task.subject.kind != results.SUPERVISED:
                 self._skip(protocol, reason)
@@ -236,6 +291,10 @@ class _Work:
         if len({record.stem for record in records}) < len(records):
             raise RunError(f"Protocol '{protocol.name}' gave two outcomes of one variant. Name each.")
         self.done.records += map(_keep, records, repeat(task), outcomes)
+
+    def _refusal(self, reason: str, task: Task) -> SettingError:
+        names = (str(task.file.path), *(one.subject.name for one in (task, *task.members.values())))
+        return SettingError(f"{_sentence(reason, names)}.")
 
     def _skip(self, protocol: Protocol, reason: str) -> None:
         names = self.done.skipped.setdefault(reason, [])
@@ -271,12 +330,9 @@ class _Work:
             ]
         return self.known[folder]
 
-    def _joined(self, protocol: Protocol) -> None:
+    def _joined(self, protocol: Protocol, groups: Sequence[Mapping[str, tuple[Entrant, int]]]) -> None:
         """Run the ensemble of each group of streams."""
         for kind in self.request.kinds:
-            groups = list(self._groups())
-            if not groups:
-                self._no_group(protocol)
             for members in groups:
                 with ExitStack() as stack:
                     tasks: dict[str, Task] = {}
@@ -295,32 +351,45 @@ class _Work:
                     )  # fmt: skip
                     self._one(protocol, first)
 
-    def _no_group(self, protocol: Protocol) -> None:
-        reason = "an ensemble needs two or three streams. Give a run of each: RUN RUN RUN"
-        if not self.whole:
-            raise RunError(_sentence(reason))
-        self._skip(protocol, reason)
+    def _groups(self) -> list[dict[str, tuple[Entrant, int]]]:
+        """Return the entrants by stream that differ in nothing else: same data, split and seed.
 
-    def _groups(self) -> Iterator[dict[str, tuple[Entrant, int]]]:
-        """Yield the entrants by stream that differ in nothing else: same data, split and seed.
+        Of all protocols, a group of which two runs are of one stream is skipped, and so are streams that stand alone.
 
         Raises:
-            RunError: Two runs of one stream would fit a group.
+            RunError: Of a protocol that joins streams alone: there is such a group, or none of two streams.
         """
-        groups: dict[tuple[Any, ...], dict[str, tuple[Entrant, int]]] = {}
-        for entrant in self.request.entrants:
+        groups: dict[tuple[Any, ...], dict[str, list[tuple[Entrant, int]]]] = {}
+        for entrant in self.entrants:
             for seed in self._seeds(entrant):
                 group = groups.setdefault((self.request.data or entrant.data, entrant.split, seed), {})
-                if entrant.stream in group:
-                    raise RunError(
-                        f"{group[entrant.stream][0].name} and {entrant.name} are both of stream "
-                        f"{entrant.stream} and seed {seed}. Name one run a stream for an ensemble."
-                    )
-                group[entrant.stream] = entrant, seed
+                group.setdefault(entrant.stream, []).append((entrant, seed))
         order = {stream: place for place, stream in enumerate(STREAMS)}
+        found, problems = [], []
         for group in groups.values():
-            if len(group) > 1:
-                yield dict(sorted(group.items(), key=lambda item: order[item[0]]))
+            double = next((members for members in group.values() if len(members) > 1), None)
+            if double is not None and (len(group) > 1 or not self.whole):
+                (one, seed), (two, _) = double[:2]
+                problems.append(
+                    f"{one.name} and {two.name} are both of stream {one.stream} and seed {seed}. Name one run a stream "
+                    f"for an ensemble: skeltools eval {' '.join(['RUN'] * len(group))} --protocol ensemble"
+                )
+            elif len(group) > 1:
+                found.append({stream: members[0] for stream, members in group.items()})
+        if not found and not problems:
+            problems.append("an ensemble needs two or three streams. Give a run of each: RUN RUN RUN")
+        if problems and not self.whole:
+            raise RunError(_sentence(problems[0], [entrant.name for entrant in self.entrants]))
+        for protocol in self.protocols:
+            if protocol.joins_streams:
+                for problem in problems:
+                    self._skip(protocol, problem)
+        return [dict(sorted(group.items(), key=lambda item: order[item[0]])) for group in found]
+
+
+def left_out(reason: str, names: Sequence[str]) -> str:
+    """Return the line that says what was skipped and why."""
+    return f"Left out: {', '.join(names)}: {reason}."
 
 
 def _sentence(reason: str, names: Iterable[str] = ()) -> str:

@@ -145,9 +145,19 @@ def from_run(run: Run, kind: str, seed: int) -> Subject:
         dataset=run.dataset,
         split=run.split,
         settings=flat,
-        note=run.note,
+        note=" ".join(word for word in (run.note, unfinished(run) if known else "") if word),
     )
     return Subject(kind, name, run.load_encoder, _own_code(), flat, pretraining, run.frames or None)
+
+
+def unfinished(run: Run) -> str:
+    """Return the sentence that says how far an unfinished run's training is; empty for a finished one.
+
+    Raises:
+        RunError: The run has no checkpoint.
+    """
+    far = run.unfinished
+    return "" if far is None else f"{run.path} is not finished: {far}."
 
 
 def from_factory(

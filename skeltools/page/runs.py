@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,13 +145,13 @@ def _one(
     ordered = sorted(records, key=lambda record: record is not main)
     found["confusions"] = [_confusion(record) | {"shown": record is main} for record in ordered]
     found["classes"] = main.side().classes if main else list(file.classes) if file else []
+    trained = _has_checkpoint(run, notes)
     if file is None:
         return found
     side = main.side() if main else None
     rows = _test_rows(run, file, side, notes)
     if len(rows) == 0:
         return found
-    trained = _has_checkpoint(run, notes)
     guesses = {} if side is None else _guesses(side)
     chosen = embedding.sample(file, rows, clips)
     player = _player(run, file, chosen, pool, guesses, trained, device, notes, progress)
@@ -188,7 +188,7 @@ def _facts(run: Run) -> list[list[str]]:
         ["split", run.split or "not known"],
         ["stream", run.stream],
         ["seed", str(run.seed)],
-        ["epochs", str(run.settings.train.epochs) if run.kind == "pretrain" else "imported"],
+        ["epochs", _epochs(run)],
         ["data", str(run.data or "not known")],
         ["content digest", run.digest or "not known"],
         ["command", run.command],
@@ -196,6 +196,16 @@ def _facts(run: Run) -> list[list[str]]:
         ["versions", ", ".join(f"{name} {value}" for name, value in run.versions.items())],
         *checkpoint,
     ]
+
+
+def _epochs(run: Run) -> str:
+    if run.kind != "pretrain":
+        return "imported"
+    try:
+        far = run.unfinished
+    except RunError:  # told as the lack of a checkpoint
+        far = None
+    return str(run.settings.train.epochs) if far is None else f"not finished: {far}"
 
 
 def _records(records: Sequence[Record]) -> dict[str, Any]:
@@ -305,6 +315,9 @@ def _has_checkpoint(run: Run, notes: list[str]) -> bool:
     except RunError as error:
         notes.append(str(error))
         return False
+    with suppress(RunError):  # a damaged one is told where it is used
+        if run.unfinished is not None:
+            notes.append(f"{run.path.name} is not finished: {run.unfinished}. It is shown as it is.")
     return True
 
 

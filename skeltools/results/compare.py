@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from skeltools.results import report
 from skeltools.results.record import Record
 from skeltools.results.significance import McNemar, bootstrap, mcnemar
 from skeltools.results.tables import Grid
+from skeltools.settings import parse_override, unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,51 +46,126 @@ class Comparison:
     classes: list[tuple[str, int, float, float]]
 
 
-def pick(where: str, protocol: str, variant: str | None = None, stream: str | None = None) -> list[Record]:
+def pick(
+    where: str,
+    protocol: str,
+    variant: str | None = None,
+    stream: str | None = None,
+    *,
+    data: str | None = None,
+    split: str | None = None,
+    epoch: int | None = None,
+    settings: Sequence[str] = (),
+) -> list[Record]:
     """Return the records that differ in their seed alone and that a text names.
 
     Args:
         where: The ``.json`` file of a record; or a run folder or folder of runs, with ``@SUBJECT`` where not
-            the pretrained encoder is meant.
+            the pretrained encoder is meant, or with ``@ID`` of a result, which needs nothing further.
         protocol: Name of the protocol.
         variant: Variant; None where there is only one.
-        stream: Stream; None where there is only one.
+        stream: Stream, likewise.
+        data: Converted file: its path, its name, or the beginning of its content digest; likewise.
+        split: Split, likewise.
+        epoch: Pretraining epochs behind the encoder, likewise.
+        settings: ``key=value`` texts, of the protocol's or the pretraining's settings.
 
     Raises:
-        RunError: Nothing fits, or several results do.
+        RunError: Nothing fits, or several results do; the message says how they differ.
+        SettingError: No result there has such a setting.
     """
     if where.endswith(".json"):
         return [results.read(Path(where))]
     path, word = where, "pretrained"
     if not Path(where).is_dir() and "@" in where:
         path, _, word = where.rpartition("@")
+    if word not in results.SUBJECT_WORDS and _ID.fullmatch(word):
+        return _by_id(path, word)
     if word not in results.SUBJECT_WORDS:
         known = results.SUBJECT_WORDS
         raise RunError(
-            f"Unknown subject '{word}' in '{where}'. Choose one of: {', '.join(known)}."
+            f"Unknown subject '{word}' in '{where}'. Choose one of: {', '.join(known)}, or the id of a result."
             f"{did_you_mean(word, known)}"
         )
-    found = [
+    kind = [
         record
         for record in results.read_folders([Path(path)])
         if (record.protocol, record.subject) == (protocol, results.SUBJECT_WORDS[word])
-        and variant in (None, record.variant)
+    ]
+    asked = _parsed(kind, settings)
+    found = [
+        record
+        for record in kind
+        if variant in (None, record.variant)
         and stream in (None, record.stream)
+        and split in (None, record.split)
+        and epoch in (None, record.epoch)
+        and (data is None or _is_of(record, data))
+        and all(_settings(record).get(key, _NONE) == value for key, value in asked.items())
     ]
     rows = report.rows(found)
     if not rows:
+        given = {"variant": variant, "stream": stream, "data": data, "split": split, "epoch": epoch}
+        words = [f"{name} {value}" for name, value in given.items() if value is not None] + list(settings)
+        told = ", ".join(words)
         raise RunError(
             f"{path} has no {protocol} result of '{results.SUBJECT_WORDS[word]}'"
-            f"{'' if variant is None else f' with variant {variant}'}. See what there is: "
+            f"{f' with {told}' if told else ''}. See what there is: "
             f"skeltools report {path}"
         )
     if len(rows) > 1:
-        kinds = ", ".join(f"'{row.first.stream} {row.label}'" for row in rows)
+        listed = [
+            f"{row.id} {row.first.stream} {row.experiment}{f' ({words})' if words else ''}"
+            for row, words in zip(rows, report.differences(rows), strict=True)
+        ]
+        more = f"; and {len(listed) - _MOST} more" if len(listed) > _MOST else ""
         raise RunError(
-            f"{path} has several {protocol} results: {kinds}. Choose with --variant or --stream, or give the "
-            ".json file of one."
+            f"{path} has several {protocol} results: {'; '.join(listed[:_MOST])}{more}. Choose with --stream, "
+            f"--variant, --data, --split, --epoch or --set, or name one by its id: {path}@{rows[0].id}"
         )
     return list(rows[0].records)
+
+
+_ID = re.compile(r"[0-9a-f]{4,64}", re.ASCII)
+_NONE = object()
+_MOST = 6
+"""Most results that a message lists."""
+
+
+def _by_id(path: str, word: str) -> list[Record]:
+    rows = report.rows(results.read_folders([Path(path)]))
+    found = [row for row in rows if row.id.startswith(word[: report.ID_DIGITS])]
+    if len(found) != 1:
+        what = "no result" if not found else f"{len(found)} results"
+        raise RunError(f"{path} has {what} with id {word}. See the ids: skeltools report {path} --ids")
+    return list(found[0].records)
+
+
+def _settings(record: Record) -> dict[str, object]:
+    return {**record.pretrain_settings, **record.settings}
+
+
+def _parsed(records: Sequence[Record], texts: Sequence[str]) -> dict[str, object]:
+    """Return values by key of ``key=value`` texts.
+
+    Raises:
+        SettingError: No record has such a setting.
+    """
+    found = dict(map(parse_override, texts))
+    known = {key for record in records for key in _settings(record)}
+    for key in found:
+        if known and key not in known:
+            raise unknown(key, "--set", known)
+    return found
+
+
+def _is_of(record: Record, data: str) -> bool:
+    """Tell whether a record is of a converted file: its path, its name, or the beginning of its digest."""
+    return (
+        Path(record.data).resolve() == Path(data).resolve()
+        or Path(record.data).name == data
+        or bool(re.fullmatch(r"[0-9a-f]{6,64}", data) and record.data_digest.startswith(data))
+    )
 
 
 def compare(a: Sequence[Record], b: Sequence[Record]) -> Comparison:
@@ -211,6 +288,6 @@ def _class_grids(found: Comparison, most: int) -> list[Grid]:
 
 def describe(record: Record) -> str:
     """Return a result in a few words."""
-    epochs = "" if record.epoch is None else f", {counted(record.epoch, 'pretraining epoch')}"
+    epochs = "" if record.epoch is None else f", {report.epochs_of(record)}"
     name = "" if record.encoder == "none" else f" ({record.encoder})"
     return f"{record.stream} {record.experiment}, {record.subject}{epochs}{name}"

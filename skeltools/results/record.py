@@ -164,6 +164,12 @@ class Record:
         return f"{self.protocol} {self.variant}".strip()
 
     @property
+    def planned(self) -> int | None:
+        """Epochs that the pretraining was to have where it was not finished, else None."""
+        epochs = self.pretrain_settings.get("train.epochs")
+        return epochs if self.epoch is not None and isinstance(epochs, int) and self.epoch < epochs else None
+
+    @property
     def overrides(self) -> dict[str, Any]:
         """Settings that were not the recipe's own, by dotted key."""
         return {

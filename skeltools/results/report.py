@@ -5,7 +5,8 @@ Nothing here prints; `rows` gives plain data and the other functions grids of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,11 @@ class Row:
     def first(self) -> Record:
         """The record of the lowest seed."""
         return self.records[0]
+
+    @property
+    def id(self) -> str:
+        """Six hexadecimal digits that tell the row from others; further seeds leave them as they are."""
+        return identity(self.first)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -113,6 +119,14 @@ def _key(record: Record) -> tuple[object, ...]:
         record.epoch, record.data_digest, record.limit, record.train_clips, record.test_clips, settings,
         pretrain, named, weights,
     )  # fmt: skip
+
+
+ID_DIGITS = 6
+
+
+def identity(record: Record) -> str:
+    """Return the id of the row that a record belongs to: a digest of all that sets rows apart."""
+    return hashlib.sha256(repr(_key(record)).encode()).hexdigest()[:ID_DIGITS]
 
 
 def _name(record: Record) -> tuple[str | None, str | None]:
@@ -206,11 +220,41 @@ def _marked(rows: list[Row]) -> list[Row]:
         differing = [key for key in keys if len({repr(fact.get(key)) for fact in facts}) > 1]
         if "train_clips" in differing and len(differing) > 1:
             differing.remove("train_clips")
+        shown = differing[:2] if _apart(facts, differing[:2]) == len(facts) else telling(facts, differing)
         for place, fact in zip(places, facts, strict=True):
-            words = [f"{key.rpartition('.')[2]}={_word(fact.get(key))}" for key in differing[:2]]
+            words = [f"{key.rpartition('.')[2]}={_word(fact.get(key))}" for key in shown]
             if len(places) > 1 and words:
                 rows[place] = replace(rows[place], mark=f"[{' '.join(words)}]")
     return rows
+
+
+def _apart(facts: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> int:
+    """Return how many results some of their facts tell apart."""
+    return len({tuple(repr(fact.get(key)) for key in keys) for fact in facts})
+
+
+def telling(facts: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> list[str]:
+    """Return the first few of `keys` by which results are told apart as far as they can be."""
+    found: list[str] = []
+    for key in keys:
+        if _apart(facts, [*found, key]) > _apart(facts, found):
+            found.append(key)
+    return found
+
+
+def differences(rows: Sequence[Row]) -> list[str]:
+    """Return for each of several results what tells it from the others, such as ``epoch=2 train.lr=0.05``."""
+    facts = []
+    for row in rows:
+        one = row.first
+        plain = {
+            "data": _file(one.data), "split": one.split, "epoch": one.epoch, "limit": one.limit,
+            "test_clips": one.test_clips, "data_digest": one.data_digest,
+        }  # fmt: skip
+        facts.append({"result": f"{one.stream} {row.experiment}"} | plain | _facts(one))
+    settings = sorted({key for fact in facts for key in fact} - facts[0].keys())
+    keys = telling(facts, dict.fromkeys([*facts[0], *settings]))
+    return [" ".join(f"{key}={_word(fact.get(key))}" for key in keys if key != "result") for fact in facts]
 
 
 def _facts(record: Record) -> dict[str, Any]:
@@ -253,7 +297,16 @@ def _best(row: Row) -> str:
 
 
 def _epoch(row: Row) -> str:
+    if row.first.planned is not None:
+        return f"{row.first.epoch}/{row.first.planned}"
     return "-" if row.first.epoch is None else str(row.first.epoch)
+
+
+def epochs_of(record: Record) -> str:
+    """Return the epochs behind an encoder in words, with those planned where the run was not finished."""
+    if record.planned is None:
+        return counted(record.epoch or 0, "pretraining epoch")
+    return f"{record.epoch} of {counted(record.planned, 'pretraining epoch')} (not finished)"
 
 
 def _seeds(row: Row) -> str:
@@ -290,9 +343,8 @@ def title(rows: Sequence[Row]) -> list[str]:
     shared = []
     if len({row.first.stream for row in rows}) == 1:
         shared.append(f"stream {first.stream}")
-    epochs = {_epoch(row) for row in rows if row.first.epoch is not None}
-    if len(epochs) == 1:
-        shared.append(counted(int(epochs.pop()), "pretraining epoch"))
+    epochs = {epochs_of(row.first) for row in rows if row.first.epoch is not None}
+    shared += epochs if len(epochs) == 1 else []
     if len({_seeds(row) for row in rows}) == 1:
         many = len(set(rows[0].seeds)) > 1
         shared.append(f"seed{'s' if many else ''} {_seeds(rows[0])}")
@@ -324,6 +376,8 @@ _NOTES = {
     "selected": "selected: best epoch by test accuracy; published numbers are of this kind",
     "mAP": "mAP: mean average precision",
     "labels": "labels: clips trained on",
+    "unfinished": "epoch 2/9: a run of 9 epochs that was not finished, after 2",
+    "id": "id: names the result, as in 'skeltools compare RUN@ID RUN@ID'",
 }
 _ENCODERS = {
     "random": "random: the encoder untrained",
@@ -333,13 +387,17 @@ _ENCODERS = {
 }
 
 
-def grids(rows: Sequence[Row]) -> list[Grid]:
+def grids(rows: Sequence[Row], *, ids: bool = False) -> list[Grid]:
     """Return one grid a dataset, split, file, set of test clips and kind of protocol.
 
     Partial results stand apart and say so. A column that says the same in every row is said once in the title
     instead. The legend stands below the last grid.
+
+    Args:
+        rows: Rows.
+        ids: Whether to show the id of each, by which other commands name it.
     """
-    made = [_grid(part) for part in by_table(rows, kinds=True)]
+    made = [_grid(part, ids) for part in by_table(rows, kinds=True)]
     notes = dict.fromkeys(note for grid in made for note in grid.notes)
     for grid in made:
         grid.notes = []
@@ -368,7 +426,7 @@ def _fewer(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _grid(rows: Sequence[Row]) -> Grid:
+def _grid(rows: Sequence[Row], ids: bool = False) -> Grid:
     cells: dict[str, tuple[bool, Callable[[Row], str]]] = {
         "stream": (False, lambda row: row.first.stream),
         "protocol": (False, lambda row: row.label),
@@ -381,6 +439,7 @@ def _grid(rows: Sequence[Row]) -> Grid:
         "mAP": (True, lambda row: _percent(row.metrics["map"].mean) if "map" in row.metrics else "-"),
         "selected": (True, _best),
         "seeds": (True, _seeds),
+        "id": (False, lambda row: row.id),
     }
     grid = Grid(title(rows), [(name, right) for name, (right, _) in cells.items()])
     previous = ""
@@ -392,6 +451,10 @@ def _grid(rows: Sequence[Row]) -> Grid:
     drop |= {name for name in ("95 %", "mAP", "selected") if shown[name] == {"-"}}
     if len(shown["epoch"] - {"-"}) < 2:
         drop.add("epoch")
+    if not ids:
+        drop.add("id")
+    if "epoch" in drop or all(row.first.planned is None for row in rows):
+        drop.add("unfinished")
     grid.notes = [note for name, note in _NOTES.items() if name not in drop]
     grid.notes += _fewer(rows)
     subjects = {row.subject for row in rows}
@@ -414,7 +477,7 @@ HEADER = (
     "dataset", "split", "data", "stream", "protocol", "variant", "mark", "subject", "encoder", "epoch",
     "seeds", "train_clips", "test_clips", "limit", "top1", "top1_sd", "top1_seeds_low", "top1_seeds_high",
     "top1_clips_low", "top1_clips_high", "top5", "mean_class", "map", "selected_top1", "selected_epochs",
-    "recipe", "set_by_hand",
+    "recipe", "set_by_hand", "id", "planned_epochs",
 )  # fmt: skip
 """Columns of `flat`."""
 
@@ -432,6 +495,7 @@ def flat(rows: Sequence[Row]) -> list[list[object]]:
                 row.top5.mean, row.mean_class.mean, row.metrics["map"].mean if "map" in row.metrics else None,
                 row.best_top1.mean if row.best_top1 else None, " ".join(map(str, row.best_epochs)),
                 one.recipe, " ".join(f"{key}={_word(value)}" for key, value in one.overrides.items()),
+                row.id, one.pretrain_settings.get("train.epochs"),
             ]
         )  # fmt: skip
     return made

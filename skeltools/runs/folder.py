@@ -12,13 +12,13 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
+from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted
 from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import exchange, lock, sweep, write_text
@@ -70,6 +70,9 @@ class Run:
         source: Of an import, what its file was: project, name, digest, how a clip's feature is made, what was
             left out.
         dimensions: 3, or 2 for clips of key points.
+        extended: Each time that epochs were added: the ``step`` and ``epoch`` at which the run went on, the epochs
+            ``before`` and ``after`` it, its ``command`` and when it was (``at``, ISO 8601, UTC).
+        saved: Whether a checkpoint was written since it started; None in runs of earlier versions, which do not say.
     """
 
     path: Path
@@ -94,6 +97,8 @@ class Run:
     bodies: int = 2
     source: dict[str, Any] = field(default_factory=dict)
     dimensions: int = 3
+    extended: tuple[dict[str, Any], ...] = ()
+    saved: bool | None = False
 
     @staticmethod
     def open(path: str | Path) -> Run:
@@ -218,10 +223,86 @@ class Run:
                     there.unlink(missing_ok=True)
         self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
         self.results_dir.mkdir(exist_ok=True)
+        self._write()
+
+    def _write(self) -> None:
         content = {"version": VERSION, "settings": self.flat}
         content["data"] = None if self.data is None else str(self.data)
         content |= {name: getattr(self, name) for name in _PLAIN}
         write_text(self.path / "run.json", json.dumps(content, indent=2) + "\n")
+
+    def extend(self, epochs: int, command: str) -> Run:
+        """Add epochs, from the last checkpoint on, and write ``run.json``; return the run as it is then.
+
+        Args:
+            epochs: Epochs that the run has from now on.
+            command: The command line, for the record.
+
+        Raises:
+            RunError: The last checkpoint is damaged or of another run.
+        """
+        from skeltools.runs import checkpoint
+
+        there = bool(checkpoint.paths(self.checkpoints_dir))
+        entry = {
+            "step": self._last.step if there else 0,
+            "epoch": self._last.epoch if there else 0,
+            "before": self.settings.train.epochs,
+            "after": epochs,
+            "command": command,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        run = replace(
+            self,
+            settings=replace(self.settings, train=replace(self.settings.train, epochs=epochs)),
+            flat=self.flat | {"train.epochs": epochs},
+            origin=self.origin | {"train.epochs": "option"},
+            extended=(*self.extended, entry),
+        )
+        run._write()
+        return run
+
+    def mark_saved(self) -> Run:
+        """Write into ``run.json`` that there is a checkpoint; return the run as it is then."""
+        run = replace(self, saved=True)
+        run._write()
+        return run
+
+    def check_kept(self) -> None:
+        """Check that the checkpoints that the run wrote were not removed, before it is begun again from nothing.
+
+        Raises:
+            RunError: They were.
+        """
+        from skeltools.runs import checkpoint
+
+        lost = self.saved or (self.saved is None and self.log_path.exists())
+        if lost and self.kind == "pretrain" and not checkpoint.paths(self.checkpoints_dir):
+            raise RunError(self._without_checkpoint())
+
+    def _without_checkpoint(self) -> str:
+        if self.saved:
+            return (
+                f"{self.path} has no checkpoint any more: those it wrote were removed. Put them back into "
+                f"{self.checkpoints_dir}, or start again by its first command with --replace."
+            )
+        return f"{self.path} has no checkpoint yet. Train it with 'skeltools pretrain --resume {self.path}'."
+
+    @property
+    def unfinished(self) -> str | None:
+        """How far the training got at the last checkpoint where that is not its end, else None.
+
+        Raises:
+            RunError: There is no checkpoint, or it is damaged.
+        """
+        if self.kind != "pretrain" or self._last.epoch >= self.settings.train.epochs:
+            return None
+        return f"step {self._last.step:,}, {self._last.epoch:,} of {counted(self.settings.train.epochs, 'epoch')}"
+
+    def epochs_at(self, step: int) -> int:
+        """Return the epochs that the run had when it did a step (from 0); its schedules go by them."""
+        later = (entry["before"] for entry in self.extended if step < entry["step"])
+        return int(next(later, self.settings.train.epochs))
 
     def misfit(self, file: ClipFile, allow: bool = False) -> str | None:
         """Return why the clips of `file` do not suit the encoder, in one line, or None when they do.
@@ -295,9 +376,7 @@ class Run:
 
         found = checkpoint.paths(self.checkpoints_dir)
         if not found:
-            raise RunError(
-                f"{self.path} has no checkpoint yet. Train it with 'skeltools pretrain --resume {self.path}'."
-            )
+            raise RunError(self._without_checkpoint())
         return found[-1]
 
     @cached_property
@@ -323,6 +402,8 @@ class Run:
             RunError: They differ; the message names the first field that does.
         """
         mine = {key: list(value) if isinstance(value, tuple) else value for key, value in self.flat.items()}
+        if self.kind == "pretrain":
+            mine["train.epochs"] = self.epochs_at(saved.step - 1)
         theirs = {
             key: list(value) if isinstance(value, tuple) else value for key, value in saved.settings.items()
         }
@@ -431,12 +512,21 @@ _NOT_COMPARED = (
 there are, not what is in them. Encoders never see ``/motion``: the motion stream is taken from the
 augmented clip."""
 
-_LATER: dict[str, Any] = {"note": "", "skeleton": {}, "bodies": 2, "source": {}, "dimensions": 3}
+_LATER: dict[str, Any] = {
+    "note": "",
+    "skeleton": {},
+    "bodies": 2,
+    "source": {},
+    "dimensions": 3,
+    "extended": [],
+    "saved": None,
+}
 """What runs of earlier versions do not store; they were of Kinect v2, two bodies."""
 
 _PLAIN = (
     "kind", "origin", "recipe", "digest", "dataset", "split", "stream", "seed", "frames", "preparation",
     "command", "versions", "created", "note", "skeleton", "bodies", "source", "dimensions",
+    "extended", "saved",
 )  # fmt: skip
 
 
@@ -448,12 +538,20 @@ def _typed(name: str, value: Any) -> Any:
     """
     kind = {
         "seed": int, "frames": int, "bodies": int, "dimensions": int, "preparation": dict, "versions": dict,
-        "skeleton": dict, "source": dict,
+        "skeleton": dict, "source": dict, "extended": list,
     }.get(name, str)  # fmt: skip
+    if name == "saved" and (value is None or isinstance(value, bool)):
+        return value
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} must be a {kind.__name__}")
     if name == "seed" and value not in range(MOST_SEED + 1):
         raise TypeError(f"seed must be a whole number from 0 to {MOST_SEED}, not {value}")
+    if name == "extended":
+        for entry in value:
+            counts = [entry[key] for key in ("step", "epoch", "before", "after")]
+            if not all(type(count) is int and count >= 0 for count in counts):
+                raise TypeError("extended must hold whole numbers")
+        return tuple(value)
     return value
 
 

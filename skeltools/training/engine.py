@@ -3,12 +3,16 @@
 Everything random but dropout is a function of (seed, epoch, clip) or (seed, step), see
 `skeltools.transforms.draws`; dropout's generator state is in the checkpoint. A run that was interrupted
 and resumed on the CPU therefore goes on bit for bit.
+
+Schedules are functions of the step and of the epochs that the run had when it did it, so that this holds too where
+epochs were added meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,12 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from skeltools.environment import full_float32
+from skeltools.environment import device_name, full_float32
 from skeltools.errors import DataError, RunError, counted
 from skeltools.methods.contract import Batch, Output
 from skeltools.methods.registry import find_method, make_method
 from skeltools.models.sizes import differing, fits, on_meta
-from skeltools.progress import SILENT, Progress
+from skeltools.progress import SILENT, Progress, duration
 from skeltools.runs import board
 from skeltools.runs import checkpoint as checkpoints
 from skeltools.runs.folder import check_seed
@@ -47,6 +51,13 @@ if TYPE_CHECKING:
     from skeltools.store import ClipFile
 
 
+_LONG = 86400.0
+"""Seconds above which a warning says how long training will take: a day."""
+
+_TIMED = 2
+"""Steps by which that is estimated, after a first one that warms up."""
+
+
 class Trainer:
     """One pretraining run, from its start or its last checkpoint to its end.
 
@@ -63,7 +74,7 @@ class Trainer:
     Raises:
         DataError: No such split, or fewer training clips than one batch.
         SettingError: Settings that do not fit the data.
-        RunError: The last checkpoint is damaged or belongs to other data.
+        RunError: The last checkpoint is damaged or belongs to other data, or all were removed.
     """
 
     def __init__(
@@ -97,7 +108,12 @@ class Trainer:
             last = checkpoints.paths(run.checkpoints_dir)[-1]
             self._restore(checkpoints.load(last), last)
         else:
+            if not new:
+                run.check_kept()
+                if world.is_main and run.log_path.exists():
+                    progress.message(f"{run.path} ended before its first checkpoint, so it begins again.")
             torch.manual_seed(run.seed + world.rank * 2**32)
+        self._first_step, self._timed = self.step, 0.0
         self.network = world.wrap(self.model, device, train.sync_bn)
         self._compiled: Callable[..., Output] | None = None
         if world.is_main:
@@ -205,13 +221,16 @@ class Trainer:
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
             rng=rng,
-            settings={key: list(v) if isinstance(v, tuple) else v for key, v in self.run.flat.items()},
+            settings={key: list(v) if isinstance(v, tuple) else v for key, v in self.run.flat.items()}
+            | {"train.epochs": self.run.epochs_at(self.step - 1)},
             versions=library_versions(),
             data_digest=self.file.digest,
             monitor=self.accuracy,
             identity=self.run.identity,
         )
         checkpoints.save(saved, self.run.checkpoints_dir, self.settings.train.keep)
+        if not self.run.saved:
+            self.run = self.run.mark_saved()
 
     def train(self) -> bool:
         """Train to the end; return whether the end was reached (False: `stop` said so).
@@ -224,6 +243,7 @@ class Trainer:
             return True
         train = self.settings.train
         self.model.train()
+        self.progress.message(self._described())
         feed = make_feed(self.file, self.rows, self.device, train.feed, self.workers)
         self.progress.start("Pretraining", (self.total_steps - self.step) * train.batch_size)
         try:
@@ -248,6 +268,40 @@ class Trainer:
             if self._log.board is not None:
                 self._log.board.close()
         return True
+
+    def _described(self) -> str:
+        """Return the line that says what is trained on what, and where."""
+        train = self.settings.train
+        weights = sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad)
+        processes = "" if self.world.alone else f"{self.world.size} processes on "
+        return (
+            f"Pretraining on {processes}{device_name(self.device)}, {train.precision}: "
+            f"{counted(len(self.rows), 'clip')} of {self.file.dataset.name} {self.run.split}, {self.run.stream}; "
+            f"{counted(train.epochs, 'epoch')} of {counted(self.steps_per_epoch, 'step')}, batch {train.batch_size}; "
+            f"{weights:,} parameters."
+        )
+
+    def _warn_if_long(self) -> None:
+        """Say so where the first steps, but for the very first, tell that training will take more than a day."""
+        done = self.step - self._first_step
+        if done not in (1, 1 + _TIMED):
+            return
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.monotonic()
+        if done == 1:
+            self._timed = now
+            return
+        left = (now - self._timed) / _TIMED * (self.total_steps - self.step)
+        if left <= _LONG:
+            return
+        on = {"cpu": "this CPU", "cuda": "this GPU"}.get(self.device.type, "this device")
+        advice = "several GPUs with torchrun" if self.device.type == "cuda" else "a GPU"
+        self.progress.message(
+            f"Warning: this will take about {duration(left)} on {on}. Less: {advice}, --set train.precision=bf16 where "
+            "the device has it, fewer --epochs, or a smaller model, such as --recipe demo to try things. Ctrl-C stops "
+            f"it with a checkpoint; skeltools pretrain --resume {self.run.path} goes on, also elsewhere."
+        )
 
     def _places(self) -> Tensor:
         """Return what this process reads of the rest of the epoch: positions among the training rows.
@@ -276,7 +330,8 @@ class Trainer:
             return
         self.epoch, self.batch = self.epoch + 1, 0
         train = self.settings.train
-        if self.monitor.due(self.epoch, self.finished):
+        last = self.epoch == self.run.epochs_at(self.step - 1)
+        if self.monitor.due(self.epoch, last):
             self._flush()
             if self.world.is_main:
                 self.accuracy = self.monitor.check(
@@ -285,14 +340,15 @@ class Trainer:
                 place = {"kind": "monitor", "step": self.step, "epoch": self.epoch}
                 self._log.write(place | {"knn_top1": self.accuracy})
             self.accuracy = self.world.share(self.accuracy)
-        if self.epoch % train.save_every == 0 or self.finished:
+        if self.epoch % train.save_every == 0 or last:
             self.save()
 
     def _step(self, clips: Tensor, x: Tensor) -> None:
         """Do one optimiser step on joint clips `x` of rows `clips`, this process's own."""
         timer = StepTimer(self.device)
         train = self.settings.train
-        rate = learning_rate(train, self.step, self.steps_per_epoch)
+        epochs = self.run.epochs_at(self.step)
+        rate = learning_rate(replace(train, epochs=epochs), self.step, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = Batch(
@@ -313,7 +369,7 @@ class Trainer:
         self.optimizer.step()
         kept = zip(*(output.kept for output in found), strict=True)  # this process's clips, in their order
         whole = (self.world.gather(_joined(parts)) for parts in kept)
-        values = self.model.after_step(self.step, self.total_steps, *whole)
+        values = self.model.after_step(self.step, epochs * self.steps_per_epoch, *whole)
         self.step += 1
         self.batch += 1
         losses = self._mean(found)
@@ -333,6 +389,7 @@ class Trainer:
             self._log.path, self._log.folder = self.run.log_path, self.run.checkpoints_dir
             self._publish = None
         self.progress.advance(train.batch_size)
+        self._warn_if_long()
 
     def _mean(self, found: list[Output]) -> Losses:
         """Return the mean loss and its parts over micro-batches and processes."""

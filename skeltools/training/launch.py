@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +13,17 @@ from typing import Any
 
 import torch
 
-from skeltools.errors import RunError
+from skeltools.errors import RunError, counted
 from skeltools.files.writing import beside
 from skeltools.progress import SILENT, Progress
 from skeltools.runs.folder import Run, check_free, held, put_in_place
-from skeltools.runs.settings import resolve_recipe
+from skeltools.runs.settings import BASE_RECIPE, PretrainSettings, pretrain_schema, resolve_recipe
+from skeltools.settings import checked, parse_override, recipe_values
 from skeltools.store import ClipFile
 from skeltools.training.distributed import World, joined
 from skeltools.training.engine import Trainer
 from skeltools.training.memory import keep_freed_memory
+from skeltools.training.schedule import learning_rate
 from skeltools.transforms.streams import check_stream
 
 
@@ -37,7 +39,7 @@ class Request:
         recipe: Recipe, None for the default.
         options: Settings from short options by dotted key; None values are skipped.
         overrides: ``key=value`` texts.
-        seed: Seed.
+        seed: Seed; None for 0, or where a run goes on for its own.
         replace: Whether a run at `out` may be deleted.
         resume: Whether a run at `out` is continued.
         command: The command line, for the record.
@@ -51,7 +53,7 @@ class Request:
     recipe: str | None
     options: Mapping[str, Any]
     overrides: tuple[str, ...]
-    seed: int
+    seed: int | None
     replace: bool
     resume: bool
     command: str
@@ -67,7 +69,8 @@ class Outcome:
         epoch: Epochs finished.
         step: Steps done.
         total: Steps the run has.
-        signal: Number of the signal that interrupted it, or None when it is finished.
+        finished: Whether every epoch is done.
+        signal: Number of the signal that came, or None. One at the very end leaves the run finished.
         is_main: Whether this process is the one that reports.
     """
 
@@ -75,6 +78,7 @@ class Outcome:
     epoch: int
     step: int
     total: int
+    finished: bool
     signal: int | None
     is_main: bool
 
@@ -152,7 +156,8 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
         epoch=trainer.epoch,
         step=trainer.step,
         total=trainer.total_steps,
-        signal=None if done else stop.signal or signal.SIGTERM,
+        finished=done,
+        signal=stop.signal if done else stop.signal or signal.SIGTERM,
         is_main=world.is_main,
     )
 
@@ -182,10 +187,17 @@ def _open(
     if request.resume and (request.data / "run.json").exists():
         run = Run.open(request.data)
         stack.enter_context(held(run.path))
-        return run, _data_of(run), None
+        file = _data_of(run)
+        try:
+            asked = _said(run, request, progress)
+            return _going_on(run, asked, asked, request, progress, file), file, None
+        except BaseException:
+            file.close()
+            raise
     assert request.split is not None
     assert request.stream is not None
     assert request.out is not None
+    seed = request.seed or 0
     continues = request.resume and (request.out / "run.json").exists()
     if not continues:
         check_free(request.out, request.replace)
@@ -202,23 +214,15 @@ def _open(
             options=request.options,
         )
         if resolved.idle:
-            method, backbone = resolved.values.method, resolved.values.model.backbone
-            progress.message(
-                f"No effect with method {method} and backbone {backbone}: {', '.join(resolved.idle)}."
-            )
-        wanted = {"split": request.split, "stream": request.stream, "seed": request.seed} | resolved.flat
+            progress.message(_idle(resolved.values, resolved.idle))
         if continues:
             run = Run.open(request.out)
-            there = {"split": run.split, "stream": run.stream, "seed": run.seed} | run.flat
-            for key, value in wanted.items():
-                if there.get(key) != value:
-                    raise RunError(
-                        f"{run.path} was started with {key} {_words(there.get(key))}, not {_words(value)}. "
-                        f"Continue it with 'skeltools pretrain --resume {run.path}', or use --replace."
-                    )
             stack.enter_context(held(run.path))
-            return run, _data_of(run, file), None
-        Trainer.check(resolved.values, file, request.split, request.seed, device)
+            wanted = {"split": request.split, "stream": request.stream, "seed": seed} | resolved.flat
+            given = [key for key, where in resolved.origin.items() if where in GIVEN]
+            file = _data_of(run, file)
+            return _going_on(run, wanted, given, request, progress, file), file, None
+        Trainer.check(resolved.values, file, request.split, seed, device)
         world.slice(resolved.values.train.batch_size)
         stack.enter_context(held(request.out))
         check_free(request.out, request.replace)  # nobody has begun one meanwhile
@@ -229,7 +233,7 @@ def _open(
             file=file,
             split=request.split,
             stream=request.stream,
-            seed=request.seed,
+            seed=seed,
             command=request.command,
         )
         stack.enter_context(held(final.staged))
@@ -239,10 +243,105 @@ def _open(
     return run, file, final
 
 
+GIVEN = ("option", "--set")
+"""Where a setting comes from that somebody gave by hand."""
+
+
+def _idle(settings: PretrainSettings, keys: Iterable[str]) -> str:
+    return (
+        f"No effect with method {settings.method} and backbone {settings.model.backbone}: {', '.join(keys)}."
+    )
+
+
+def _said(run: Run, request: Request, progress: Progress) -> dict[str, Any]:
+    """Return what a command that names a run, and no more, says of it: fields and settings with their values.
+
+    Raises:
+        SettingError: An unknown setting or recipe, or a value that does not fit.
+    """
+    fields = {"split": request.split, "stream": request.stream, "seed": request.seed}
+    found = {key: value for key, value in fields.items() if value is not None}
+    if request.out is not None and request.out.resolve() != run.path.resolve():
+        found["--out"] = request.out
+    schema = pretrain_schema(run.flat)
+    said: list[tuple[str, Any, str]] = []
+    if request.recipe is not None:
+        context = {"dataset": run.dataset, "split": run.split, "stream": run.stream}
+        said += [
+            (key, value, where)
+            for key, value, where in recipe_values(BASE_RECIPE, request.recipe, context)
+            if run.origin.get(key) not in GIVEN and key in schema.known
+        ]
+    said += [(key, value, "option") for key, value in request.options.items() if value is not None]
+    said += [(*parse_override(text), "--set") for text in request.overrides]
+    values = {key: checked(schema, key, value, where) for key, value, where in said}
+    idle = [key for key in values if key not in schema.known]
+    if idle:
+        progress.message(_idle(run.settings, idle))
+    return found | {key: value for key, value in values.items() if key not in idle}
+
+
+def _going_on(
+    run: Run,
+    wanted: Mapping[str, Any],
+    given: Iterable[str],
+    request: Request,
+    progress: Progress,
+    file: ClipFile,
+) -> Run:
+    """Return the run that goes on, with more epochs where they were asked for.
+
+    Args:
+        run: The run, held.
+        wanted: Fields and settings as the command has them.
+        given: Which of them were given by hand; more epochs must be.
+        request: The command.
+        progress: Receiver of the message on epochs that are added.
+        file: The run's data.
+
+    Raises:
+        RunError: The run was started with other values; the message names them.
+    """
+    there = {"split": run.split, "stream": run.stream, "seed": run.seed, "--out": run.path} | run.flat
+    differing = {key: value for key, value in wanted.items() if there.get(key) != value}
+    epochs, before = differing.pop("train.epochs", None), run.settings.train.epochs
+    if epochs is not None and not ("train.epochs" in given and epochs > before):
+        differing["train.epochs"], epochs = epochs, None
+    if differing:
+        words = [f"{key} {_words(there.get(key))}, not {_words(value)}" for key, value in differing.items()]
+        more = f"; and {counted(len(words) - _MOST, 'setting')} more" if len(words) > _MOST else ""
+        hint = ""
+        if differing.keys() == {"train.epochs"}:
+            hint = " Epochs can be added to a run, not taken away."
+            if run.extended:
+                hint = f" It had {run.extended[0]['before']} at first; more were added.{hint}"
+        raise RunError(
+            f"{run.path} was started with {'; '.join(words[:_MOST])}{more}.{hint} "
+            f"Continue it with 'skeltools pretrain --resume {run.path}', or use --replace."
+        )
+    if epochs is None:
+        return run
+    steps = Trainer.check(run.settings, file, run.split, run.seed)[1]
+    longer = run.extend(epochs, request.command)
+    step = longer.extended[-1]["step"]
+    rates = (learning_rate(one.settings.train, step, steps) for one in (run, longer))
+    old, new = (f"{rate:.3g}" for rate in rates)
+    progress.message(
+        f"{run.path} goes from {before} to {epochs} epochs. From step {step + 1} on, the learning rate and other "
+        f"schedules are those of a run of {epochs} epochs: learning rate {new}{'' if old == new else f', not {old}'}."
+    )
+    return longer
+
+
+_MOST = 5
+"""Most contradictions that a message names."""
+
+
 def _data_of(run: Run, file: ClipFile | None = None) -> ClipFile:
     """Return the open data of a run that goes on: `file`, or else the file that the run names."""
     if run.kind != "pretrain":
         raise RunError(f"{run.path} holds imported weights; there is no training to continue.")
+    run.check_kept()
     path = file.path if file else run.data or Path()
     if not path.exists():
         raise RunError(

@@ -78,6 +78,7 @@ _NO_MEMORY = (
             "Error: y.h5: No such file or directory.",
         ),
         (KeyboardInterrupt(), 130, "Error: Interrupted."),
+        (click.Abort(), 130, "Error: Interrupted."),
         (MemoryError(), 2, _NO_MEMORY.format("MemoryError: out of memory")),
         (
             RuntimeError(

@@ -439,7 +439,7 @@ def test_wrong_use_is_told_in_one_line(place: Path, example: Path, everything: l
     assert "needs two or three streams" in _error("eval", run, "--protocol", "ensemble")
     assert "are both of stream joint and seed 0" in _error("eval", run, run, "--protocol", "ensemble")
     assert "is no encoder to train" in _error("eval", run, "--protocol", "finetune", "--baseline", "raw")
-    assert "Unknown setting 'liner.epochs' (--set). Did you mean 'linear'?" in _error(
+    assert "Unknown setting 'liner.epochs' (--set). Did you mean 'linear.epochs'?" in _error(
         "eval", run, "--protocol", "all", "--set", "liner.epochs=3"
     )
     assert "No run of stream 'bone' among those given (joint)." in _error(

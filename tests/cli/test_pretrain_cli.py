@@ -21,6 +21,7 @@ from skeltools.cli.main import main
 from skeltools.errors import SettingError
 from skeltools.progress import SILENT
 from skeltools.runs.folder import Run
+from skeltools.training.engine import Trainer
 from skeltools.training.launch import Request, launch
 
 SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]
@@ -160,6 +161,26 @@ def test_a_signal_writes_a_checkpoint_and_ends_the_run_cleanly(
     assert int(saved.stem.removeprefix("step-")) >= logged
     assert not list(out.rglob("*.part"))
     assert json.loads(run.log_path.read_text().splitlines()[-1])["step"] == int(saved.stem[5:])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_a_signal_at_the_last_step_leaves_the_run_finished_and_is_told_all_the_same(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever called pretrain, a loop over seeds or the demo, must learn that it is to end."""
+    true = Trainer.train
+
+    def interrupted(trainer: Trainer) -> bool:
+        done = true(trainer)
+        signal.raise_signal(signal.SIGINT)
+        return done
+
+    monkeypatch.setattr(Trainer, "train", interrupted)
+    result = pretrain(*asked(data, tmp_path / "run"))
+    assert (result.exit_code, result.stdout) == (130, f"{tmp_path}/run: 1 epoch, 3 steps, finished.\n")
+    assert (
+        pretrain(tmp_path / "run", "--resume").exit_code == 130
+    )  # there is nothing to do, but it was stopped
 
 
 def test_the_largest_seed_trains_and_one_more_leaves_nothing(tmp_path: Path, data: Path) -> None:

@@ -223,7 +223,7 @@ def test_what_a_run_lacks_is_left_out_and_said(made: tuple[Path, Path], tmp_path
     assert result.exit_code == 0, result.output
     values = values_of(out)
     assert "so clips have no prediction" in " ".join(values["notes"])
-    assert "has no checkpoint yet" in " ".join(values["notes"])
+    assert "has no checkpoint any more" in " ".join(values["notes"])
     assert len(values["runs"][0]["player"]["clips"]) == 12
     assert "embedding" not in values["runs"][0]
 

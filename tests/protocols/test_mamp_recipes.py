@@ -21,7 +21,7 @@ from skeltools.models.contract import Backbone, initialise
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.models.registry import BACKBONES, build_backbone
 from skeltools.models.vit import ViT
-from skeltools.progress import Silent
+from skeltools.progress import Silent, duration
 from skeltools.protocols import finetune, linear, semi
 from skeltools.protocols.linear import Norm, Views
 from skeltools.protocols.running import registry, tuning
@@ -193,7 +193,7 @@ def test_the_cost_is_said_at_the_start(views: int, count: str, times: str) -> No
     ],
 )
 def test_times_are_in_the_unit_that_suits_them(seconds: float, words: str) -> None:
-    assert linear._words(seconds) == words
+    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize("stream", ["joint", "motion", "bone"])

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from recorded import BASE
 
+from skeltools.cli.main import main
 from skeltools.errors import RunError
 from skeltools.results import compare as comparison
 from skeltools.results import record as results
+from skeltools.results import report
 from skeltools.results.record import Record
 
 LABELS = [0, 0, 0, 1, 1, 2]
@@ -27,8 +30,8 @@ def _write(folder: Path, seed: int, guesses: list[int], **changes: object) -> Re
         classes=["x", "y", "z"],
     )
     record = replace(
-        BASE, seed=seed, pretrain_seed=seed, key=f"{seed}" * 8, test_clips=6, protocol="linear", variant="",
-        top1=float(np.mean(np.array(guesses) == LABELS)), **changes,
+        BASE, seed=seed, pretrain_seed=seed, test_clips=6, protocol="linear", variant="",
+        top1=float(np.mean(np.array(guesses) == LABELS)), **({"key": f"{seed}" * 8} | changes),
     )  # type: ignore[arg-type]  # fmt: skip
     return results.write(results.named(record), folder / "results", side)
 
@@ -101,10 +104,13 @@ def test_what_cannot_be_picked_is_told(tmp_path: Path) -> None:
     home = tmp_path / "a"
     _write(home, 0, LABELS)
     _write(home, 0, LABELS, stream="bone")
-    with pytest.raises(
-        RunError, match=r"several linear results: 'joint linear', 'bone linear'\. Choose with"
-    ):
+    joint, bone = (row.id for row in report.rows(results.read_folders([home])))
+    with pytest.raises(RunError) as told:
         comparison.pick(str(home), "linear")
+    assert str(told.value) == (
+        f"{home} has several linear results: {joint} joint linear; {bone} bone linear. Choose with --stream, "
+        f"--variant, --data, --split, --epoch or --set, or name one by its id: {home}@{joint}"
+    )
     assert len(comparison.pick(str(home), "linear", stream="bone")) == 1
     with pytest.raises(RunError, match="has no knn result of 'pretrained' with variant k=1"):
         comparison.pick(str(home), "knn", "k=1")
@@ -112,3 +118,109 @@ def test_what_cannot_be_picked_is_told(tmp_path: Path) -> None:
         comparison.pick(f"{home}@randon", "linear")
     with pytest.raises(RunError, match="does not exist or is not a folder"):
         comparison.pick(str(tmp_path / "none"), "linear")
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+PLAIN: dict[str, object] = {
+    "settings": {"linear.lr": 1.0}, "pretrain_settings": {"train.epochs": 4, "train.lr": 0.1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of joint linear on two files, two splits, after two and four epochs, and at two rates, two seeds each."""
+    folder = tmp_path_factory.mktemp("many") / "a"
+    made: list[dict[str, object]] = [
+        {},
+        {"data": "/far/pku.h5", "data_digest": "cd" * 32},
+        {"split": "xview"},
+        {"epoch": 2},
+        {"pretrain_settings": {"train.epochs": 4, "train.lr": 0.05}},
+        {"settings": {"linear.lr": 0.5}},
+    ]
+    for seed in (0, 1):
+        for number, changes in enumerate(made):
+            _write(
+                folder,
+                seed,
+                LABELS,
+                checkpoint_digest=f"{number}",
+                key=f"{number}{seed}" * 4,
+                **(PLAIN | changes),
+            )
+    return folder
+
+
+def test_candidates_say_how_they_differ_and_every_way_out_leads_to_one(home: Path) -> None:
+    result = call("compare", home, home)
+    assert result.exit_code == 2
+    rows = {row.first.checkpoint_digest: row for row in report.rows(results.read_folders([home]))}
+    told = result.stderr.removeprefix(f"Error: {home} has several linear results: ").split(". Choose ")[0]
+    assert sorted(told.split("; ")) == sorted(
+        f"{rows[number].id} joint linear ({words})"
+        for number, words in {
+            "0": "data=ntu60.h5 split=xsub epoch=4 train.lr=0.1 linear.lr=1.0",
+            "1": "data=pku.h5 split=xsub epoch=4 train.lr=0.1 linear.lr=1.0",
+            "2": "data=ntu60.h5 split=xview epoch=4 train.lr=0.1 linear.lr=1.0",
+            "3": "data=ntu60.h5 split=xsub epoch=2 train.lr=0.1 linear.lr=1.0",
+            "4": "data=ntu60.h5 split=xsub epoch=4 train.lr=0.05 linear.lr=1.0",
+            "5": "data=ntu60.h5 split=xsub epoch=4 train.lr=0.1 linear.lr=0.5",
+        }.items()
+    )
+    for number, words in {
+        "1": ["--data", "pku.h5"],
+        "2": ["--split", "xview"],
+        "3": ["--epoch", 2],
+        "4": ["--set", "train.lr=0.05"],
+        "5": ["--set", "linear.lr=0.5"],
+    }.items():
+        found = comparison.pick(f"{home}@{rows[number].id}", "no matter")
+        assert [record.seed for record in found] == [0, 1]
+        chosen = call("compare", home, f"{home}@{rows[number].id}", *words, "--json")
+        assert chosen.exit_code == 0, chosen.output
+        assert found == list(rows[number].records)
+    for data in ("pku.h5", "/far/pku.h5", "cdcdcd"):
+        assert comparison.pick(str(home), "linear", data=data) == list(rows["1"].records)
+
+
+def test_plot_takes_the_same_filters(home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for words in (["confusion", home], ["compare", home, home]):
+        lost = call("plot", *words, "--out", tmp_path / "a.png")
+        assert lost.exit_code == 2
+        assert lost.stderr.startswith(f"Error: {home} has several linear results: ")
+        drawn = call("plot", *words, "--out", tmp_path / f"{words[0]}.png", "--epoch", 2)
+        assert drawn.exit_code == 0, drawn.output
+
+
+def test_report_shows_the_ids_and_further_seeds_leave_them(home: Path, tmp_path: Path) -> None:
+    rows = report.rows(results.read_folders([home]))
+    table = call("report", home, "--ids").stdout
+    assert [row.id for row in rows if f" {row.id}\n" not in table] == []
+    assert "id: names the result, as in 'skeltools compare RUN@ID RUN@ID'\n" in table
+    assert rows[0].id not in call("report", home).stdout
+    assert call("report", home, "--format", "csv").stdout.splitlines()[1].endswith(f",{rows[0].id}")
+    one = _write(tmp_path / "b", 0, LABELS)
+    assert report.identity(one) == report.identity(_write(tmp_path / "b", 7, LABELS))
+    assert len({row.id for row in rows}) == len(rows) == 6
+
+
+def test_filters_and_ids_that_fit_nothing_are_told(home: Path) -> None:
+    there = f"See what there is: skeltools report {home}"
+    for words, told in (
+        (["--epoch", 3], f"{home} has no linear result of 'pretrained' with epoch 3. {there}"),
+        (
+            ["--data", "x.h5", "--set", "train.epochs=9"],
+            f"{home} has no linear result of 'pretrained' with data x.h5, train.epochs=9. {there}",
+        ),
+        (["--set", "train.lrr=1"], "Unknown setting 'train.lrr' (--set). Did you mean 'train.lr'?"),
+    ):
+        result = call("compare", home, home, *words)
+        assert (result.exit_code, result.stderr) == (2, f"Error: {told}\n")
+    result = call("compare", f"{home}@abcdef", home)
+    assert result.stderr == (
+        f"Error: {home} has no result with id abcdef. See the ids: skeltools report {home} --ids\n"
+    )

@@ -131,8 +131,20 @@ def test_settings_added_after_a_run_take_the_base_recipes_value_for_its_context(
 
 def test_a_run_without_checkpoint_says_so(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "run.json").write_text((trained / "run.json").read_text())
-    with pytest.raises(RunError, match=r"has no checkpoint yet\. Train it with 'skeltools pretrain --resume"):
+    with pytest.raises(RunError) as told:
         Run.open(tmp_path).load_encoder("cpu")
+    assert str(told.value) == (
+        f"{tmp_path} has no checkpoint any more: those it wrote were removed. Put them back into "
+        f"{tmp_path}/checkpoints, or start again by its first command with --replace."
+    )
+    content = json.loads((tmp_path / "run.json").read_text())
+    for saved in (False, None):
+        (tmp_path / "run.json").write_text(json.dumps(content | {"saved": saved}))
+        with pytest.raises(RunError) as told:
+            Run.open(tmp_path).load_encoder("cpu")
+        assert str(told.value) == (
+            f"{tmp_path} has no checkpoint yet. Train it with 'skeltools pretrain --resume {tmp_path}'."
+        )
 
 
 def test_only_runs_are_replaced_and_only_when_asked(tmp_path: Path, trained: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from skeltools.errors import SettingError
+from skeltools.protocols.running import registry
+from skeltools.runs.settings import resolve_recipe
 from skeltools.settings import build, packaged_recipes, parse_override, resolve, setting
 
 
@@ -94,7 +96,18 @@ def test_when_tables_apply_only_where_every_key_matches(
         ("train.lr=0", "Setting 'train.lr' (--set) must be greater than 0, not 0."),
         ("train.lr=nan", "Setting 'train.lr' (--set) must be greater than 0, not nan."),
         ("train.steps=[0]", "Setting 'train.steps' (--set) must be at least 1, not [0]."),
-        ("train.steps=3", "Setting 'train.steps' (--set) must be a list, each entry a whole number, not 3."),
+        ("lr=1", "Unknown setting 'lr' (--set). Did you mean 'train.lr'?"),
+        ("optim.lr=1", "Unknown setting 'optim.lr' (--set). Did you mean 'train.lr'?"),
+        ("knn.k=[1]", "Unknown setting 'knn.k' (--set): knn.* are settings of the protocol knn, which 'skeltools eval "
+         "--protocol knn' takes."),
+        ("chain.frames=9", "Unknown setting 'chain.frames' (--set): chain.* are settings of preparations, which "
+         "'skeltools convert' takes."),
+        ("train.steps=3", "Setting 'train.steps' (--set) must be a list, each entry a whole number, not 3. "
+         "Example: --set 'train.steps=[3]'"),
+        ("train.steps=3,5", "Setting 'train.steps' (--set) must be a list, each entry a whole number, not '3,5'. "
+         "Example: --set 'train.steps=[3, 5]'"),
+        ("train.steps=often", "Setting 'train.steps' (--set) must be a list, each entry a whole number, not 'often'. "
+         "Example: --set 'train.steps=[1, 5]'"),
         ("train.kind=sdg", "Setting 'train.kind' (--set) must be one of sgd, adamw, not 'sdg'. "
          "Did you mean 'sgd'?"),
         ("train.wide=1", "Setting 'train.wide' (--set) must be true or false, not 1."),
@@ -172,3 +185,50 @@ def test_the_recipe_that_extends_no_name_is_named(tmp_path: Path) -> None:
     two.write_text("extends = 1\n")
     with pytest.raises(SettingError, match=r"two\.toml': extends must be a recipe's name\."):
         resolve(_Schema, str(one))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["pretrain", "lr=1"],
+            "Unknown setting 'lr' (--set). Did you mean 'train.lr'?",
+        ),
+        (
+            ["pretrain", "linear.lr=1"],
+            "Unknown setting 'linear.lr' (--set): linear.* are settings of the protocol linear, which 'skeltools eval "
+            "--protocol linear' takes. Did you mean 'train.lr'?",
+        ),
+        (["eval", "linear", "lr=1"], "Unknown setting 'lr' (--set). Did you mean 'linear.lr'?"),
+        (
+            ["eval", "linear", "knn.k=[1]"],
+            "Unknown setting 'knn.k' (--set): knn.* are settings of the protocol knn, which 'skeltools eval --protocol "
+            "knn' takes.",
+        ),
+        (
+            ["eval", "linear", "queue.size=9"],
+            "Unknown setting 'queue.size' (--set): queue.* are settings of pretraining, which 'skeltools "
+            "pretrain' takes.",
+        ),
+        (
+            ["eval", "knn", "knn.k=10"],
+            "Setting 'knn.k' (--set) must be a list, each entry a whole number, not 10. Example: --set 'knn.k=[10]'",
+        ),
+        (
+            ["eval", "ensemble", "ensemble.weights=equal,aimclr"],
+            "Setting 'ensemble.weights' (--set) must be a list, each entry a text, not 'equal,aimclr'. Example: --set "
+            """'ensemble.weights=["equal", "aimclr"]'""",
+        ),
+    ],
+)
+def test_a_key_of_elsewhere_says_whose_it_is(words: list[str], message: str) -> None:
+    """As pretrain and each protocol resolve them."""
+
+    def resolved() -> object:
+        if words[0] == "pretrain":
+            return resolve_recipe(None, dataset="ntu60", split="xsub", stream="joint", overrides=words[-1:])
+        return registry.get(words[1]).resolve({}, overrides=words[-1:])
+
+    with pytest.raises(SettingError) as caught:
+        resolved()
+    assert str(caught.value) == message

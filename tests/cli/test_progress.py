@@ -1,0 +1,177 @@
+"""What a long run says of itself: in a terminal, and in a log that nobody watches."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from clipfiles import TINY, make_clips
+from terminals import Terminal
+
+from skeltools.cli import _progress
+from skeltools.environment import device_name
+from skeltools.progress import Silent
+from skeltools.runs.folder import Run
+from skeltools.runs.settings import resolve_recipe
+from skeltools.store import ClipFile
+from skeltools.training import engine
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clips(tmp_path_factory.mktemp("clips"))
+
+
+class Clock:
+    """Stands in for the time module."""
+
+    def __init__(self, tick: float = 0.0) -> None:
+        self.now, self.tick = 1000.0, tick
+
+    def monotonic(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
+def lines_of(monkeypatch: pytest.MonkeyPatch, total: int | None, step: float, count: int) -> list[str]:
+    """What is written of a task of `total` clips when each of `count` takes `step` seconds."""
+    clock, stream = Clock(), io.StringIO()
+    monkeypatch.setattr(_progress, "time", clock)
+    lines = _progress.Lines(stream)
+    lines.start("Pretraining", total)
+    for number in range(count):
+        clock.now += step
+        lines.status(epoch=f"{number * 300 // count + 1}/300", loss=2.5)
+        lines.advance()
+    lines.finish()
+    return stream.getvalue().splitlines()
+
+
+def test_a_short_task_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lines_of(monkeypatch, 20, 1.0, 20) == [
+        "Pretraining: 20/20 clips (100 %), 1.0 clips/s, 20 seconds  epoch 286/300  loss 2.500"
+    ]
+
+
+def test_a_task_of_an_hour_has_a_line_a_minute_with_epoch_and_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = lines_of(monkeypatch, 3600, 1.0, 3600)
+    assert len(lines) == 60
+    assert lines[0] == (
+        "Pretraining: 60/3,600 clips (2 %), 1.0 clips/s, 60 seconds, 59 minutes left  epoch 5/300  loss 2.500"
+    )
+    assert lines[-2].endswith("(98 %), 1.0 clips/s, 59 minutes, 60 seconds left  epoch 295/300  loss 2.500")
+
+
+def test_a_task_of_a_day_has_a_line_per_cent(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = lines_of(monkeypatch, 86400, 1.0, 86400)
+    assert lines[0].startswith(
+        "Pretraining: 60/86,400 clips (0 %), 1.0 clips/s, 60 seconds, 24 hours left  epoch 1/300"
+    )
+    assert len(lines) == 101
+
+
+def test_a_task_of_weeks_has_a_line_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had 8,600 lines a day."""
+    lines = lines_of(monkeypatch, 47 * 1440, 60.0, 47 * 1440)
+    assert lines[1] == (
+        "Pretraining: 61/67,680 clips (0 %), 0.0 clips/s, 61 minutes, 47 days left  epoch 1/300  loss 2.500"
+    )
+    assert len(lines) == pytest.approx(47 * 24, abs=2)
+
+
+def test_a_task_of_unknown_size_tells_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = lines_of(monkeypatch, None, 30.0, 4)
+    assert lines[0] == "Pretraining: 2 clips, 0.0 clips/s, 60 seconds  epoch 76/300  loss 2.500"
+    assert len(lines) == 3
+
+
+class Told(Silent):
+    """Keeps the messages."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def trained(path: Path, data: Path, *overrides: str) -> tuple[Run, list[str]]:
+    small = [*TINY, "monitor.every=0", "train.batch_size=6", *overrides]
+    resolved: Any = resolve_recipe(None, dataset="ntu60", split="xsub", stream="joint", overrides=small)
+    told = Told()
+    with ClipFile(data) as file:
+        run = Run.create(path, resolved, file=file, split="xsub", stream="joint", seed=0, command="test")
+        engine.Trainer(run, file, torch.device("cpu"), progress=told).train()
+    return run, told.texts
+
+
+def test_a_warning_says_when_it_takes_more_than_a_day_and_what_to_do(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps of 47 days / 15 each: three of eighteen are done when it is told."""
+    monkeypatch.setattr(engine, "time", Clock(2 * 47 * 86400 / 15))
+    run, told = trained(tmp_path / "run", data, "train.epochs=6")
+    assert told[1:] == [
+        "Warning: this will take about 47 days on this CPU. Less: a GPU, --set train.precision=bf16 where the device "
+        "has it, fewer --epochs, or a smaller model, such as --recipe demo to try things. Ctrl-C stops it with a "
+        f"checkpoint; skeltools pretrain --resume {run.path} goes on, also elsewhere."
+    ]
+    monkeypatch.setattr(engine, "time", Clock(2 * 86000 / 15))
+    assert len(trained(tmp_path / "other", data, "train.epochs=6")[1]) == 1
+
+
+def command(data: Path, out: str) -> list[str]:
+    words = [
+        "pretrain",
+        str(data),
+        "--split",
+        "xsub",
+        "--stream",
+        "joint",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "6",
+    ]
+    words += ["--device", "cpu", "--out", out]
+    for text in (*TINY, "monitor.every=0"):
+        words += ["--set", text]
+    return [sys.executable, "-m", "skeltools", *words]
+
+
+FIRST = (
+    f"Pretraining on {device_name(torch.device('cpu'))}, float32: 20 clips of ntu60 xsub, joint; 2 epochs of 3 steps, "
+    "batch 6; 34,032 parameters."
+)
+
+
+def test_a_log_begins_with_what_is_trained_and_where(tmp_path: Path, data: Path) -> None:
+    done = subprocess.run(command(data, "run"), cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, last = done.stderr.splitlines()
+    assert first == FIRST
+    assert re.fullmatch(
+        r"Pretraining: 36/36 clips \(100 %\), [\d,.]+ clips/s, (a second|\d+ seconds)  epoch 2/2  loss .*",
+        last,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX")
+def test_a_terminal_shows_the_same_line_and_a_bar_with_epoch_and_time_left(
+    tmp_path: Path, data: Path
+) -> None:
+    with Terminal(command(data, "run"), columns=160, folder=tmp_path) as terminal:
+        assert terminal.end() == 0
+    assert FIRST in terminal.lines
+    bars = [line for line in terminal.lines if line.startswith("Pretraining ") and "/36" in line]
+    assert re.search(r"36/36 [\d,.]+ clips/s \d\d:\d\d$", bars[-1])
+    assert any(line.strip().startswith("epoch 2/2  loss ") for line in terminal.lines)
+    assert terminal.lines[-2] == "run: 2 epochs, 6 steps, finished."
