@@ -35,6 +35,7 @@ COMMANDS = {
     "skeletons": "List the packaged skeletons, or show one: its joints as a tree, and its parts.",
     "pretrain": "Pretrain an encoder by self-supervision.",
     "config": "Show every setting of a recipe, a run or a protocol: value, origin, bounds, help.",
+    "runs": "List runs: what they are, how far they are, and what is evaluated.",
     "import-weights": "Make a run of another project's checkpoint.",
     "eval": "Evaluate encoders by standard protocols.",
     "report": "Print the recorded results of runs as tables.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from skeltools.errors import RunError
+from skeltools.errors import RunError, SkeltoolsError
 from skeltools.files.writing import beside
 from skeltools.progress import SILENT, Progress
+from skeltools.runs import listing
 from skeltools.runs.folder import Run, check_free, held, put_in_place
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
@@ -146,7 +147,8 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
                 workers=request.workers,
                 publish=final.publish if world.is_main and final is not None else None,
             )
-            done = trainer.train()
+            with _noting_the_end(trainer):
+                done = trainer.train()
     return Outcome(
         path=trainer.run.path,
         epoch=trainer.epoch,
@@ -155,6 +157,27 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
         signal=None if done else stop.signal or signal.SIGTERM,
         is_main=world.is_main,
     )
+
+
+@contextmanager
+def _noting_the_end(trainer: Trainer) -> Iterator[None]:
+    """Let the run folder say how training ended, for whoever lists runs."""
+    if not trainer.world.is_main or trainer.finished:
+        yield
+        return
+    listing.begin(trainer.run.path)
+
+    def note(state: str, reason: str = "") -> None:
+        listing.end(trainer.run.path, state, epoch=trainer.epoch, step=trainer.step, reason=reason)
+
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError, SkeltoolsError):  # such as a full disk, which may be why
+            name = type(error).__name__
+            note(listing.FAILED, str(error) if isinstance(error, SkeltoolsError) else f"{name}: {error}")
+        raise
+    note(listing.FINISHED if trainer.finished else listing.STOPPED)
 
 
 @dataclass(frozen=True)
