@@ -40,7 +40,7 @@ VERSION = 1
 IMPORTED = "query.backbone."
 """What stands before the names of an imported encoder's weights in its checkpoint."""
 
-_OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard", "ended.json")
+_OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard", "wandb", "ended.json")
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,6 @@ class Trainer:
             if notice := self.model.notice():
                 progress.message(notice)
             self._log.rewind(self.step)
-            if train.tensorboard:
-                self._log.board = board.Board(run.path / "tensorboard", self.step)
 
     @staticmethod
     def check(
@@ -132,8 +130,7 @@ class Trainer:
                 f"{file.path}: the training side of {split} has {counted(len(rows), 'clip')}, fewer than one "
                 f"batch of {batch}. Lower --batch-size."
             )
-        if settings.train.tensorboard:
-            board.check()
+        board.check(settings.train)
         method = on_meta(lambda: find_method(settings.method).create(settings, file.form, "joint"))
         fits(method, device, 3 if settings.train.optimizer == "adamw" else 2)
         method.check(batch)
@@ -224,6 +221,8 @@ class Trainer:
             return True
         train = self.settings.train
         self.model.train()
+        if self.world.is_main and self._publish is None:  # else the folder is not yet in its place
+            self._log.attach(board.opened(train, self.run, self.step, self.progress))
         feed = make_feed(self.file, self.rows, self.device, train.feed, self.workers)
         self.progress.start("Pretraining", (self.total_steps - self.step) * train.batch_size)
         try:
@@ -245,8 +244,7 @@ class Trainer:
             ) from None
         finally:
             self.progress.finish()
-            if self._log.board is not None:
-                self._log.board.close()
+            self._log.close()
         return True
 
     def _places(self) -> Tensor:
@@ -332,6 +330,7 @@ class Trainer:
             self.run = replace(self.run, path=self._publish())
             self._log.path, self._log.folder = self.run.log_path, self.run.checkpoints_dir
             self._publish = None
+            self._log.attach(board.opened(train, self.run, 0, self.progress))
         self.progress.advance(train.batch_size)
 
     def _mean(self, found: list[Output]) -> Losses:
