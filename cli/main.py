@@ -37,6 +37,7 @@ COMMANDS = {
     "config": "Show every setting of a recipe, a run or a protocol: value, origin, bounds, help.",
     "runs": "List runs: what they are, how far they are, and what is evaluated.",
     "import-weights": "Make a run of another project's checkpoint.",
+    "export-model": "Write a run's encoder as ONNX, TorchScript or safetensors, with a model card.",
     "eval": "Evaluate encoders by standard protocols.",
     "report": "Print the recorded results of runs as tables.",
     "compare": "Test whether two results differ on the same test clips.",
