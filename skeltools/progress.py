@@ -28,6 +28,14 @@ class Progress(Protocol):
         """End the current task."""
 
 
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it, such as ``47 days``."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} seconds" if seconds >= 1.5 else "a second"
+
+
 class Silent:
     """A `Progress` that shows nothing."""
 

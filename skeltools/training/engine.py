@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -246,6 +247,31 @@ class Trainer:
             self.progress.finish()
             self._log.close()
         return True
+
+    def measure(self, longest: float = 10.0, most: int = 6) -> tuple[float, int]:
+        """Do a few steps and return the seconds of one, and how many were timed.
+
+        The first counts only where it is the only one. No checkpoint is written; the trainer and its log are of no
+        use afterwards.
+
+        Args:
+            longest: Seconds after which no further step is begun.
+            most: Most steps.
+        """
+        self.model.train()
+        feed = make_feed(self.file, self.rows, self.device, self.settings.train.feed, self.workers)
+        spent: list[float] = []
+        with _arithmetic(self.settings.train.deterministic):
+            for clips, x in feed.batches(self._places()):
+                began = time.perf_counter()
+                self._step(clips, x)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+                spent.append(time.perf_counter() - began)
+                if len(spent) >= most or sum(spent) > longest:
+                    break
+        timed = spent[1:] or spent
+        return sum(timed) / len(timed), len(timed)
 
     def _places(self) -> Tensor:
         """Return what this process reads of the rest of the epoch: positions among the training rows.
