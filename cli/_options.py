@@ -50,6 +50,15 @@ def replace(function: F) -> F:
     return click.option("--replace", is_flag=True, help="Rebuild the output if it exists.")(function)
 
 
+def dry_run(function: F) -> F:
+    """Add ``--dry-run``."""
+    return click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Check everything and print what would be done, with an estimate; write nothing.",
+    )(function)
+
+
 def seed(function: F) -> F:
     """Add ``--seed``."""
     option = click.option(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from skeltools.cli import _options as options
+
+if TYPE_CHECKING:
+    from skeltools.convert.rehearsal import Rehearsal
 
 
 @click.command()
@@ -33,6 +37,7 @@ from skeltools.cli import _options as options
 @options.workers
 @click.option("--resume", is_flag=True, help="Continue an interrupted conversion.")
 @options.replace
+@options.dry_run
 @options.as_json
 def command(
     dataset: str,
@@ -49,6 +54,7 @@ def command(
     workers: int,
     resume: bool,
     replace: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Convert raw skeleton files into one verified HDF5 file.
@@ -58,7 +64,8 @@ def command(
     archive, which is read in place, a raw file, or @FILE with one path a line; give as many as there are.
     NTU takes .skeleton files; PKU-MMD a folder 'skeleton', a folder 'label' and the split files. Clips left
     out and files passed over are listed in the output with their reasons; what else was decided is noted.
-    OUT appears only when it is complete.
+    OUT appears only when it is complete. --dry-run lists and plans the same, reads and prepares some of the raw files,
+    and writes nothing.
 
     \b
     Example:
@@ -68,6 +75,7 @@ def command(
       skeltools convert ntu60 raw/ other.h5 --prep ctrgcn --set chain.bodies=first
       skeltools convert ntu60 in-millimetres/ ntu60.h5 --unit mm
       skeltools convert mine.toml recordings/ mine.h5
+      skeltools convert ntu60 raw/ ntu60.h5 --dry-run
     """
     from skeltools.cli import _console as console
     from skeltools.convert.pipeline import convert
@@ -83,19 +91,35 @@ def command(
     else:
         found = datasets.get(dataset)
     prep = prep or preparation.usual(found)
+    resolved = preparation.choose(
+        prep,
+        dataset=found.name,
+        skeleton=found.skeleton,
+        dimensions=found.dimensions,
+        overrides=overrides,
+        options={"chain.frames": frames, "chain.dtype": dtype},
+    )
+    if dry_run:
+        from skeltools.convert.rehearsal import rehearse
+
+        would = rehearse(
+            found,
+            sources,
+            out,
+            prep=resolved,
+            replace=replace,
+            resume=resume,
+            skip_damaged=on_error == "skip",
+            reading=Reading(unit, long_labels),
+        )
+        _print(would, prep, workers, as_json)
+        return
     try:
         summary = convert(
             found,
             sources,
             out,
-            prep=preparation.choose(
-                prep,
-                dataset=found.name,
-                skeleton=found.skeleton,
-                dimensions=found.dimensions,
-                overrides=overrides,
-                options={"chain.frames": frames, "chain.dtype": dtype},
-            ),
+            prep=resolved,
             prep_name=prep,
             workers=workers,
             replace=replace,
@@ -138,3 +162,42 @@ def command(
         if official is not None and official != counts:
             note = f" (note: the official counts are {official[0]:,} / {official[1]:,})"
         show(f"  {split}: {counts[0]:,} train / {counts[1]:,} test{note}", markup=False, soft_wrap=True)
+
+
+def _print(found: Rehearsal, prep: str, workers: int, as_json: bool) -> None:
+    """Print what would be converted."""
+    from dataclasses import asdict
+
+    from skeltools.cli import _console as console
+    from skeltools.progress import duration
+
+    seconds = found.seconds / workers
+    if as_json:
+        import json
+
+        click.echo(json.dumps(asdict(found) | {"path": str(found.path), "seconds": seconds}))
+        return
+
+    def show(text: str) -> None:
+        console.out().print(text, markup=False, soft_wrap=True)
+
+    state = "goes on" if found.resumes else "new"
+    show(f"{found.path} ({state}): {found.clips:,} clips of {found.dataset}, prepared as '{prep}'")
+    show(f"  reads: {found.files:,} raw files, {found.raw_bytes / 1e9:,.2f} GB")
+    for code, count in found.excluded.items():
+        show(f"  left out: {count:,} {code}")
+    for told in found.notes:
+        show(f"  note: {told}")
+    for split, (train, test) in found.splits.items():
+        show(f"  {split}: {train:,} train / {test:,} test, before recordings are read")
+    left = ", ".join(f"{count:,} {code}" for code, count in found.left_out.items()) or "none"
+    show(f"  tried: {found.tried:,} clips, of which would be left out: {left}")
+    show(
+        f"  time: about {duration(seconds)} with {workers} {'process' if workers == 1 else 'processes'}, by those "
+        "that were tried"
+    )
+    room = found.free_bytes / 1e9
+    show(f"  disk: {found.clip_bytes / 1e9:,.2f} GB of clips, {room:,.1f} GB free; --keep-raw is not counted")
+    if found.free_bytes < found.clip_bytes:
+        console.err().print("The disk has too little room.", markup=False)
+    show("Nothing was written.")

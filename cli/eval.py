@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from skeltools.cli import _options as options
 from skeltools.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from skeltools.protocols.running.foreseeing import Foreseen
 
 
 @click.command()
@@ -92,6 +96,7 @@ from skeltools.protocols import PROTOCOLS
     help="Evaluate on clips of another length or preparation than the encoder was trained on.",
 )
 @click.option("--replace", is_flag=True, help="With all: run again what is recorded already.")
+@options.dry_run
 @options.as_json
 @click.option("--quiet", is_flag=True, help="Print no table; the records are written all the same.")
 def command(
@@ -115,6 +120,7 @@ def command(
     device: str,
     allow_mismatch: bool,
     replace: bool,
+    dry_run: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -122,7 +128,8 @@ def command(
 
     RUN is a pretraining run, or a folder of runs. Writes one JSON record a result into RUN/results and prints
     them, also those made before an error or Ctrl-C. all runs every protocol that applies, for the pretrained
-    encoder and its baselines, leaves out what is recorded already, and names what does not apply.
+    encoder and its baselines, leaves out what is recorded already, and names what does not apply. --dry-run
+    checks the same, lists the evaluations and estimates their passes through the encoder.
 
     \b
     Example:
@@ -130,6 +137,7 @@ def command(
       skeltools eval runs/joint --protocol knn --set knn.k=[1,5]
       skeltools eval runs/joint --protocol linear --baseline standardised
       skeltools eval runs/ --protocol all --streams joint,motion,bone --seeds 5
+      skeltools eval runs/ --protocol all --dry-run
       skeltools eval --encoder mine:build --weights mine.pt --data ntu60.h5 --protocol all
     """
     from skeltools.cli import _show as show
@@ -166,6 +174,7 @@ def command(
         limit=limit,
         again=replace,
         allow_mismatch=allow_mismatch,
+        dry=dry_run,
     )
     done = evaluation.Finished()
     try:
@@ -174,12 +183,56 @@ def command(
         if done.records and not quiet:  # what was done before the error, which is told after it
             show.records(done.records, as_json=as_json)
         raise
-    if encoder is not None:
+    if encoder is not None and not dry_run:
         err().print(f"Records in {found[0].home}/results", markup=False)
     for reason, names in done.skipped.items():
         if reason not in done.told:
             err().print(evaluation.left_out(reason, names), markup=False)
     if done.reused:
         err().print(f"Recorded already: {done.reused} evaluations. Use --replace to run them again.")
-    if not quiet:
+    if dry_run:
+        _print(done.foreseen, as_json)
+    elif not quiet:
         show.records(done.records, as_json=as_json)
+
+
+def _print(found: list[Foreseen], as_json: bool) -> None:
+    """Print what would be evaluated."""
+    from dataclasses import asdict
+
+    from skeltools.cli import _show as show
+    from skeltools.errors import counted
+    from skeltools.progress import duration
+    from skeltools.results.tables import Grid
+
+    if as_json:
+        import json
+
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    words = (
+        "protocol",
+        "recipe",
+        "subject",
+        "encoder",
+        "data",
+        "stream",
+        "seed",
+        "train",
+        "test",
+        "about",
+        "counted",
+    )
+    numbers = ("seed", "train", "test", "about")
+    grid = Grid([f"{counted(len(found), 'evaluation')} to run"], [(word, word in numbers) for word in words])
+    for one in found:
+        about = ("none" if one.seconds == 0 else duration(one.seconds)) if one.seconds is not None else ""
+        grid.add(
+            [
+                one.protocol, one.recipe, one.subject, one.encoder, one.data, one.stream, str(one.seed),
+                f"{one.train_clips:,}", f"{one.test_clips:,}", about, one.how,
+            ]
+        )  # fmt: skip
+    total = sum(one.seconds or 0.0 for one in found)
+    grid.notes += [f"About {duration(total)} on this machine for what is counted.", "Nothing was written."]
+    show.grids([grid])

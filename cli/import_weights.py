@@ -51,8 +51,9 @@ def command(
     """Make a run of another project's checkpoint.
 
     Takes a state dict that torch saved, alone or under 'state_dict' or 'model' as training scripts and Lightning
-    keep it, or a safetensors file. Every key and shape of the encoder is checked; what is left out is listed. The
-    graph of an ST-GCN comes from the file. The run folder is one that eval takes. No code of the file runs.
+    keep it, or a safetensors file; one that 'export-model' wrote becomes the run's encoder again. Every key and
+    shape of the encoder is checked; what is left out is listed. The graph of an ST-GCN comes from the file. The run
+    folder is one that eval takes. No code of the file runs.
 
     \b
     Example:
@@ -63,8 +64,32 @@ def command(
     import shlex
 
     from skeltools.cli._console import out as stdout
+    from skeltools.reference import ours
     from skeltools.reference.weights import groups, make_run
 
+    told = ours.read(checkpoint)
+    if told is not None:
+        given = {"--from": project, "--stream": stream, "--frames": frames, "--heads": heads, "--prep": prep}
+        for option, value in given.items():
+            if value is not None:
+                raise click.UsageError(f"{checkpoint} says that itself: leave {option} out.")
+        run = ours.make_run(
+            checkpoint,
+            told,
+            out,
+            data=data,
+            split=split,
+            replace=replace,
+            command=shlex.join(["skeltools", *sys.argv[1:]]),
+        )
+        stdout().print(
+            f"{run.path}: {run.flat['model.backbone']} of skeltools {told['skeltools']}, {run.recipe}, stream "
+            f"{run.stream}, {told['epoch']} epochs on {told['dataset'] or 'unknown data'} {told['split']}\n"
+            f"needs clips of {run.frames} frames, prepared as '{run.preparation.get('prep', 'not known')}'",
+            markup=False,
+            soft_wrap=True,
+        )
+        return
     run, found = make_run(
         checkpoint,
         out,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from skeltools.plots.camera import Camera
     from skeltools.plots.clip import Panel
+    from skeltools.plots.style import Look
     from skeltools.store import ClipFile
 
 _RATE = click.option(
@@ -32,6 +33,36 @@ def _out(default: str) -> Callable[[F], F]:
         default=None,
         help=f"File to write; its ending says the format.  [default: {default}]",
     )
+
+
+def _looks(function: F) -> F:
+    """Add ``--width``, ``--dpi`` and ``--font-size``, which `_look` reads where the picture is drawn."""
+    for name, kind, words in (
+        ("font-size", options.FiniteRange(3, 40), "Points of the text.  [default: 9]"),
+        ("dpi", click.IntRange(30, 600), "Dots an inch of .png.  [default: 150; 100 where clips move]"),
+        (
+            "width",
+            options.FiniteRange(1, 20),
+            "Width in inches; the height keeps its proportion.  [default: the picture's own]",
+        ),
+    ):
+        function = click.option(f"--{name}", type=kind, expose_value=False, callback=_keep, help=words)(
+            function
+        )
+    return function
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: float | None) -> None:
+    context.meta[f"{__name__}.{parameter.name}"] = value
+
+
+def _look() -> Look:
+    """Return the look that the command line asks for."""
+    from skeltools.plots.style import Look
+
+    meta = click.get_current_context().meta
+    width, dpi, font = (meta.get(f"{__name__}.{name}") for name in ("width", "dpi", "font_size"))
+    return Look(width, dpi, font)
 
 
 def _camera(function: F) -> F:
@@ -100,6 +131,7 @@ def command() -> None:
 @click.option("--raw", is_flag=True, help="Set the recording beside (convert --keep-raw keeps it).")
 @click.option("--augment", metavar="TEXT", help="Set the augmented clip beside: crop(6)|shear(0.5).")
 @options.seed
+@_looks
 @options.replace
 def clip(
     file: Path,
@@ -136,7 +168,7 @@ def clip(
         shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed)
         title = clips.heading(opened, row)
     _tell_flat(shown, camera)
-    with style.styled():
+    with style.styled(_look()):
         if path.suffix.lower() in animation.ANIMATIONS:
             clips.write_moving(shown, title, camera, path, rate)
         else:
@@ -145,16 +177,20 @@ def clip(
 
 
 @command.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_out("RUN-curves.png")
+@_looks
 @options.replace
-def curves(run: Path, out: Path | None, replace: bool) -> None:
-    """Draw what a run logged: loss and its parts, learning rate, momentum, kNN monitor.
+def curves(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
+    """Draw what runs logged: loss and its parts, learning rate, momentum, kNN monitor.
+
+    Several runs are drawn together, one line per run: loss, learning rate and monitor.
 
     \b
     Example:
       skeltools plot curves runs/joint
       skeltools plot curves runs/joint --out curves.svg
+      skeltools plot curves runs/joint runs/bone runs/motion --out three.pdf --width 3.5 --font-size 7
     """
     from skeltools.plots import curves as drawing
     from skeltools.plots import style
@@ -162,12 +198,16 @@ def curves(run: Path, out: Path | None, replace: bool) -> None:
     from skeltools.runs.folder import Run
 
     style.need()
-    opened = Run.open(run)
-    path = out or _beside(run, "curves")
+    path = out or _beside(runs[0], "curves")
     style.check_target(path, style.FIGURES, replace=replace)
-    found = runlog.read(opened.log_path)
-    with style.styled():
-        style.save(drawing.draw(found, f"{opened.path.name}: {opened.recipe}"), path)
+    opened = [Run.open(run) for run in runs]
+    found = [runlog.read(run.log_path) for run in opened]
+    with style.styled(_look()):
+        if len(found) == 1:
+            figure = drawing.draw(found[0], f"{opened[0].path.name}: {opened[0].recipe}")
+        else:
+            figure = drawing.together(list(zip(map(str, runs), found, strict=True)))
+        style.save(figure, path)
     _said(path)
 
 
@@ -184,6 +224,7 @@ def _beside(run: str | Path, word: str) -> Path:
 @click.argument("result")
 @_out("RESULT-confusion.png")
 @options.result
+@_looks
 @options.replace
 def confusion(result: str, out: Path | None, choice: dict[str, Any], replace: bool) -> None:
     """Draw the confusion matrix of a result, in % of each true class.
@@ -206,7 +247,7 @@ def confusion(result: str, out: Path | None, choice: dict[str, Any], replace: bo
     style.check_target(path, style.FIGURES, replace=replace)
     row = report.rows(comparison.pick(result, **choice))[0]
     counts, classes = report.confusion_matrix(row)
-    with style.styled():
+    with style.styled(_look()):
         style.save(drawing.draw(counts, classes, drawing.heading(row)), path)
     _said(path)
 
@@ -216,6 +257,7 @@ def confusion(result: str, out: Path | None, choice: dict[str, Any], replace: bo
 @click.argument("b", metavar="B")
 @_out("A-B-compare.png")
 @options.result
+@_looks
 @options.replace
 def compare(
     a: str,
@@ -242,7 +284,7 @@ def compare(
     style.check_target(path, style.FIGURES, replace=replace)
     one, two = (comparison.pick(where, **choice) for where in (a, b))
     found = comparison.compare(one, two)
-    with style.styled():
+    with style.styled(_look()):
         style.save(drawing.draw(found, one[0], two[0]), path)
     _said(path)
 
@@ -283,6 +325,7 @@ _PART = click.option(
 @_MISMATCH
 @options.seed
 @options.device
+@_looks
 @options.replace
 def embedding(
     run: Path,
@@ -329,11 +372,12 @@ def embedding(
             opened.load_encoder(place), clips, drawn, opened.stream, device=place, progress=progress()
         )
         points = features2d.project(found.numpy(), method, seed)
+        shares = features2d.explained(found.numpy()) if method == "pca" else None
         labels, classes, total = clips.labels[drawn], clips.classes, len(rows)
     words = "clips" if part == "all" else f"{part} clips of {split or opened.split}"
     title = drawing.heading(opened.path.name, method, len(drawn), total, words)
-    with style.styled():
-        style.save(drawing.draw(points, labels, classes, title, method), path)
+    with style.styled(_look()):
+        style.save(drawing.draw(points, labels, classes, title, method, shares), path)
     _said(path)
 
 
@@ -355,6 +399,7 @@ def embedding(
 @_RATE
 @_MISMATCH
 @options.device
+@_looks
 @options.replace
 def attention(
     run: Path,
@@ -423,7 +468,7 @@ def attention(
         shown = drawing.prepared(data, int(rows[0]), salience.to_frames(values, data.frames)[0])
     if which is not None and not by_part:
         _tell_flat([shown], camera)
-    with style.styled():
+    with style.styled(_look()):
         if by_part:
             own = drawing.of_parts(values, shown.skeleton)
             style.save(drawing.parts(own, shown.skeleton, shown.clip.shape[1], title), path)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from skeltools.cli import _options as options
+
+if TYPE_CHECKING:
+    from skeltools.training.launch import Rehearsal
 
 _RESUMING = (
     "Continue a run with 'skeltools pretrain --resume {run}', or give its first command again with --resume."
@@ -55,6 +59,7 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
 @options.settings
 @options.replace
 @click.option("--resume", is_flag=True, help="Continue a run; DATA may then be the run folder alone.")
+@options.dry_run
 def command(
     data: Path,
     split: str | None,
@@ -70,6 +75,7 @@ def command(
     overrides: tuple[str, ...],
     replace: bool,
     resume: bool,
+    dry_run: bool,
 ) -> None:
     """Pretrain an encoder by self-supervision.
 
@@ -78,7 +84,8 @@ def command(
 
     Interrupting it (Ctrl-C, SIGTERM) writes a checkpoint first; --resume goes on from there. Ends with
     status 130 or 143 when interrupted. Options that contradict the run are refused; more --epochs than it
-    has are added, and from there on its schedules are those of so many epochs.
+    has are added, and from there on its schedules are those of so many epochs. --dry-run checks the same as a
+    start and times a few steps, writing nothing there.
 
     \b
     Example:
@@ -87,6 +94,7 @@ def command(
         --epochs 20 --batch-size 64 --set train.lr=0.05
       skeltools pretrain --resume runs/joint
       skeltools pretrain --resume runs/joint --epochs 450
+      skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/joint --dry-run
       skeltools pretrain ntu60.h5 --split xsub --stream joint --out runs/mine \\
         --method mymodule:MyMethod --set model.backbone=bigru
       torchrun --nproc-per-node 4 -m skeltools pretrain ntu60.h5 --split xsub --stream joint \\
@@ -98,7 +106,7 @@ def command(
     from skeltools.cli._console import out as stdout
     from skeltools.environment import pick_device
     from skeltools.errors import SettingError, counted
-    from skeltools.training.launch import Request, launch
+    from skeltools.training.launch import Request, launch, rehearse
 
     if resume and replace:
         raise SettingError("--resume and --replace exclude each other. Give one of them.")
@@ -125,6 +133,9 @@ def command(
         command=shlex.join(["skeltools", *sys.argv[1:]]),
         workers=workers,
     )
+    if dry_run:
+        _print(rehearse(request, pick_device(device)))
+        return
     outcome = launch(request, pick_device(device), progress())
     status = 0 if outcome.signal is None else 128 + outcome.signal
     if not outcome.is_main:
@@ -140,3 +151,45 @@ def command(
         )
     if status:  # also where the signal came at the very end: whoever started this wants no more of it
         raise click.exceptions.Exit(status)
+
+
+def _print(found: Rehearsal) -> None:
+    """Print what would be done."""
+    from skeltools.cli._console import err, out
+    from skeltools.errors import counted
+    from skeltools.progress import duration
+
+    for message in found.messages:
+        err().print(message, markup=False, soft_wrap=True)
+    run, train = found.run, found.run.settings.train
+    given = [f"{key}={run.flat[key]}" for key, where in run.origin.items() if where in ("option", "--set")]
+    keep = min(train.keep, -(-train.epochs // train.save_every))
+    memory = "" if found.memory is None else f", at most {found.memory / 2**30:.1f} GiB of the GPU"
+    left = f"{counted(found.steps - found.done, 'step')} left of {found.steps:,}" if found.done else ""
+    if found.done == found.steps:
+        time = "none: the run is finished"
+    elif found.seconds is None or found.step_seconds is None:
+        time = "not known: the run has logged no step yet"
+    else:
+        how = f"{found.timed} timed" if found.timed else "as its log says"
+        time = f"about {duration(found.seconds)} on this machine, without the kNN monitor"
+        time += f" ({found.step_seconds:.3g} s per step, {how}{memory})"
+    rows = {
+        "run": f"{found.path} ({'goes on' if found.done else 'new'})",
+        "data": f"{found.data}: {run.dataset} {run.split}, {counted(found.clips, 'training clip')} of "
+        f"{run.frames} frames",
+        "method": f"{run.settings.method}, {run.settings.model.backbone}, {found.weights:,} trained weights, "
+        f"stream {run.stream}, seed {run.seed}",
+        "recipe": run.recipe,
+        "set": ", ".join(given) or "nothing",
+        "steps": left
+        or f"{counted(found.steps, 'step')}: {counted(train.epochs, 'epoch')}, batch {train.batch_size}",
+        "time": time,
+        "disk": f"{keep} x {found.checkpoint_bytes / 1e6:,.1f} MB of checkpoints, {found.free_bytes / 1e9:,.1f} GB "
+        "free",
+    }
+    for key, value in rows.items():
+        out().print(f"{key + ':':<8}{value}", markup=False, soft_wrap=True)
+    if found.free_bytes < (keep + 1) * found.checkpoint_bytes:
+        err().print("The disk has too little room for the checkpoints.", markup=False)
+    out().print("Nothing was written.", markup=False)

@@ -516,6 +516,21 @@ def _fit(value: Any, kind: Any) -> Any:
     raise TypeError(f"settings of type {kind} are not supported")
 
 
+def takes(kind: Any, meta: Mapping[str, Any]) -> str:
+    """Return what a setting takes, in words: its type, its choices or its bounds."""
+    if meta.get("choices") is not None:
+        return f"one of {', '.join(meta['choices'])}"
+    text = _describe(kind)
+    low, high, above = (meta.get(name) for name in ("low", "high", "above"))
+    bounds = [] if above is None else [f"above {above:g}"]
+    if low is not None and high is not None:
+        bounds.append(f"{low:g} to {high:g}")
+    else:
+        bounds += [] if low is None else [f"at least {low:g}"]
+        bounds += [] if high is None else [f"at most {high:g}"]
+    return ", ".join([text, *bounds])
+
+
 def _describe(kind: Any) -> str:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):

@@ -21,10 +21,11 @@ from skeltools.datasets.registry import STREAMS
 from skeltools.environment import device_name, pick_device
 from skeltools.errors import DataError, RunError, SettingError, SkeltoolsError
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols.running import checking, registry
+from skeltools.protocols.running import checking, foreseeing, registry
 from skeltools.protocols.running.cache import FeatureCache
 from skeltools.protocols.running.contract import DivergedError, Outcome, Protocol
 from skeltools.protocols.running.entrants import Entrant, check_home
+from skeltools.protocols.running.foreseeing import Foreseen
 from skeltools.protocols.running.subjects import Subject
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
@@ -59,6 +60,7 @@ class Request:
         again: Whether `ALL` also runs what is recorded already.
         allow_mismatch: Whether a trained encoder may see clips of another length or preparation than it
             was trained on.
+        dry: Whether nothing is evaluated or written: what would be is found out.
     """
 
     entrants: Sequence[Entrant]
@@ -77,6 +79,7 @@ class Request:
     limit: int | None = None
     again: bool = False
     allow_mismatch: bool = False
+    dry: bool = False
 
 
 @dataclass
@@ -88,12 +91,14 @@ class Finished:
         skipped: Names of the protocols that did not apply, and of runs that cannot be evaluated, by the reason.
         told: Those of the reasons that were known, and told to the receiver of progress, before any work.
         reused: Evaluations that were recorded already.
+        foreseen: Of a dry request, the evaluations that would be run.
     """
 
     records: list[Record] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     reused: int = 0
+    foreseen: list[Foreseen] = field(default_factory=list)
 
 
 def run(request: Request, progress: Progress = SILENT, done: Finished | None = None) -> Finished:
@@ -132,6 +137,7 @@ class _Work:
         self.overrides = self._by_section(request.overrides)
         self.device = pick_device(request.device)
         self.known: dict[Path, list[Record]] = {}
+        self.speeds: dict[str, float] = {}
 
     def _by_section(self, overrides: Sequence[str]) -> dict[str, list[str]]:
         """Share out ``--set`` texts; a protocol alone takes them all and refuses what it does not know."""
@@ -257,6 +263,9 @@ class _Work:
     def _one(self, protocol: Protocol, task: Task) -> None:
         """Run one protocol on one task, unless it does not apply or is recorded already."""
         settings = self._settings(protocol, task)
+        if self.request.dry and protocol.joins_streams:  # of records that are still to be made
+            self.done.foreseen.append(foreseeing.of(protocol, task, settings))
+            return
         reason = self._reason(protocol, task, settings.values)
         if reason is not None:
             if not self.whole:
@@ -272,6 +281,9 @@ class _Work:
                 self.done.records += found
                 self.done.reused += 1
                 return
+        if self.request.dry:
+            self.done.foreseen.append(foreseeing.of(protocol, task, settings, self.speeds))
+            return
         began = time.monotonic()
         try:
             outcomes = checking.outcomes(protocol, task, settings.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -226,18 +227,7 @@ class Task:
         """
         if self.subject.build is None:
             return self._extract(nn.Flatten(), rows, part)
-        before = self.encoder_digest or ""
-        name = key(
-            {
-                "encoder": before,
-                "code": self.subject.code,
-                "data": self.file.digest_of(rows),
-                "skeleton": self.file.form.skeleton.to_json(),
-                "stream": self.stream,
-                "device": self.device.type,
-            },
-            rows,
-        )
+        name = self._key(rows)
         found = self.cache.load(name)
         if found is not None:
             self.file.confirm(rows)  # they are not read for their features
@@ -248,6 +238,34 @@ class Task:
         self.cache.store(name, features)
         self.features_from = "computed"
         return features
+
+    def kept(self, rows: NDArray[np.int64]) -> bool:
+        """Tell whether the features of some clips lie in the cache."""
+        return self.subject.build is not None and self.cache.load(self._key(rows)) is not None
+
+    def _key(self, rows: NDArray[np.int64]) -> str:
+        """Return the cache's key of the features of some clips."""
+        return key(
+            {
+                "encoder": self.encoder_digest or "",
+                "code": self.subject.code,
+                "data": self.file.digest_of(rows),
+                "skeleton": self.file.form.skeleton.to_json(),
+                "stream": self.stream,
+                "device": self.device.type,
+            },
+            rows,
+        )
+
+    def time_per_clip(self, clips: int = 64) -> float:
+        """Return the seconds that a training clip takes through the encoder, by some of them; nothing is kept."""
+        encoder = nn.Flatten() if self.subject.build is None else self._frozen
+        spent = 0.0
+        for rows in (self.train_rows[:2], self.train_rows[:clips]):  # the first warms up
+            began = time.perf_counter()
+            extract(encoder, self.file, rows, self.stream, batch_size=self.batch_size, device=self.device)
+            spent = (time.perf_counter() - began) / len(rows)
+        return spent
 
     @torch.no_grad()
     def pass_through(self, clips: Clips, index: Tensor) -> Tensor:

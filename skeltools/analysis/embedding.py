@@ -82,12 +82,37 @@ def project(features: NDArray[np.float32], method: str, seed: int = 0) -> NDArra
         SettingError: Unknown method, or a seed that t-SNE does not take.
         DataError: Fewer than three clips.
     """
-    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     check_method(method)
     check_seed(seed)
+    flat, _ = _components(features)
+    if method == "tsne":
+        perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
+        # One thread: the same picture on every machine, and no waiting for cores that others use.
+        with warnings.catch_warnings(), threadpool_limits(1):
+            warnings.simplefilter("ignore")
+            flat = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(flat)
+    return np.asarray(flat[:, :2], np.float32)
+
+
+def explained(features: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the shares of the variance of features (n, D) that the first two components hold, in [0, 1].
+
+    Of the standardised features, as `project` takes them; 0 where there is no variance.
+
+    Raises:
+        DataError: Fewer than three clips.
+    """
+    _, shares = _components(features)
+    return shares
+
+
+def _components(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Return at most 50 principal components of standardised features, and the first two's shares of the variance."""
+    from sklearn.decomposition import PCA
+
     if len(features) < 3:
         raise DataError(f"An embedding needs three clips at least, not {len(features)}.")
     values = np.asarray(features, np.float64)
@@ -95,13 +120,9 @@ def project(features: NDArray[np.float32], method: str, seed: int = 0) -> NDArra
     values = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     places = min(50, *values.shape)
     with np.errstate(invalid="ignore"):  # equal features have no variance to explain
-        flat = PCA(places, svd_solver="full").fit_transform(values)
+        found = PCA(places, svd_solver="full")
+        flat = found.fit_transform(values)
+    shares = [*np.nan_to_num(found.explained_variance_ratio_).tolist(), 0.0]
     if flat.shape[1] < 2:
         flat = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
-    if method == "tsne":
-        perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
-        # One thread: the same picture on every machine, and no waiting for cores that others use.
-        with warnings.catch_warnings(), threadpool_limits(1):
-            warnings.simplefilter("ignore")
-            flat = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(flat)
-    return np.asarray(flat[:, :2], np.float32)
+    return flat, (shares[0], shares[1])

@@ -199,27 +199,16 @@ def convert(
         FormatError: A raw file is damaged, or what it holds cannot be people in the unit that was given.
         SettingError: There is no such unit.
     """
-    plausible.check_unit(reading.unit)
-    out = Path(out)
-    sources = [Path(source)] if isinstance(source, (str, Path)) else [Path(item) for item in source]
+    out, sources = Path(out), _paths(source)
     chain = (prep or _usual(dataset, frames)).values
-    if dataset.own is not None and reading.unit != "m":
-        raise SettingError(f"The unit of {dataset.name} stands in its descriptor. Leave --unit out.")
+    check_reading(dataset, reading)
     folder = folder_of(out)
     if resume and out.is_file() and not replace:
         summary = _finished(out, dataset, {**chain.settings(), **reading.settings()}, progress)
         forget(folder)
         return summary
-    check_output(out, replace, *sources)
-    check_ours(folder)
-    if folder.exists() and not (resume or replace):
-        raise OutputError(
-            f"A conversion to {out} was interrupted. Use --resume to continue it or --replace to start over."
-        )
+    plan = planned(dataset, sources, out, chain, replace=replace, resume=resume, skip_damaged=skip_damaged)
     shown = ", ".join(map(str, sources))
-    plan = make_plan(dataset, list_entries(sources), shown, chain, skip_damaged)
-    if not plan.names:
-        raise _nothing(shown, dataset, plan.excluded)
     compiled = len(plan.units) >= backend.COMPILE_FROM
     if compiled and not backend.available():
         progress.message("Numba is not installed: using the plain parser, which is about ten times slower.")
@@ -272,6 +261,50 @@ def convert(
         official={split: dataset.counts[split] for split in contents.sides if split in dataset.counts},
         notes=[note.text for note in contents.notes],
     )
+
+
+def _paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    return [Path(source)] if isinstance(source, (str, Path)) else [Path(item) for item in source]
+
+
+def check_reading(dataset: Dataset, reading: Reading) -> None:
+    """Check that raw files of a dataset can be read so.
+
+    Raises:
+        SettingError: There is no such unit, or the dataset's stands in its descriptor.
+    """
+    plausible.check_unit(reading.unit)
+    if dataset.own is not None and reading.unit != "m":
+        raise SettingError(f"The unit of {dataset.name} stands in its descriptor. Leave --unit out.")
+
+
+def planned(
+    dataset: Dataset,
+    sources: Sequence[Path],
+    out: Path,
+    chain: Chain,
+    *,
+    replace: bool = False,
+    resume: bool = False,
+    skip_damaged: bool = False,
+) -> Plan:
+    """Check that `out` can be written and return what the sources hold; at least one clip. Writes nothing.
+
+    Raises:
+        SkeltoolsError: As `convert`.
+    """
+    check_output(out, replace, *sources)
+    folder = folder_of(out)
+    check_ours(folder)
+    if folder.exists() and not (resume or replace):
+        raise OutputError(
+            f"A conversion to {out} was interrupted. Use --resume to continue it or --replace to start over."
+        )
+    shown = ", ".join(map(str, sources))
+    plan = make_plan(dataset, list_entries(sources), shown, chain, skip_damaged)
+    if not plan.names:
+        raise _nothing(shown, dataset, plan.excluded)
+    return plan
 
 
 def _usual(dataset: Dataset, frames: int | None) -> Resolved[Chain]:

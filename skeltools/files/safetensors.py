@@ -1,4 +1,4 @@
-"""Reading safetensors files: a length, a JSON header, then the bytes of the tensors.
+"""Reading and writing safetensors files: a length, a JSON header, then the bytes of the tensors.
 
 Nothing is reserved before the header was compared with the bytes that are there.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import torch
 from torch import Tensor
@@ -61,12 +62,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(size - 8, _HEADER):
-            _refuse(f"a header of {length:,} bytes in a file of {size:,}")
-        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_once)
-        if not isinstance(header, dict):
-            _refuse("a header that is no table of names")
+        header, length = _header(file, size)
         header.pop("__metadata__", None)
         room = size - 8 - length
         entries = {name: _entry(name, told, room) for name, told in header.items()}
@@ -79,6 +75,60 @@ def read(path: Path) -> dict[str, Tensor]:
             flat = torch.frombuffer(content, dtype=kind) if need else torch.empty(0, dtype=kind)
             found[name] = flat.reshape(shape)
     return found
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """Return the texts under ``__metadata__`` by name; none where the file has none.
+
+    Raises:
+        ValueError: The header is damaged, or holds something else there.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        header, _ = _header(file, path.stat().st_size)
+    found = header.get("__metadata__", {})
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        _refuse("metadata that are no texts by name")
+    return found
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors by name, and texts under ``__metadata__``.
+
+    Raises:
+        ValueError: A tensor is of a type that the format does not have.
+        OSError: It cannot be written.
+    """
+    words = {kind: word for word, kind in _TYPES.items()}
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    at = 0
+    for name, value in tensors.items():
+        if value.dtype not in words:
+            _refuse(f"'{name:.60}' is of type {value.dtype}, expected one of {', '.join(_TYPES)}")
+        size = value.numel() * value.element_size()
+        header[name] = {
+            "dtype": words[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [at, at + size],
+        }
+        at += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the tensors are aligned
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for value in tensors.values():
+            file.write(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
+    """Return the header of a file of `size` bytes, and its length."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(size - 8, _HEADER):
+        _refuse(f"a header of {length:,} bytes in a file of {size:,}")
+    header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_once)
+    if not isinstance(header, dict):
+        _refuse("a header that is no table of names")
+    return header, length
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from skeltools.errors import OutputError, SettingError
 from skeltools.files.writing import replacing
+from skeltools.plots import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +58,7 @@ def write(made: Figure, draw: Callable[[int], None], frames: int, path: Path, ra
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    made.set_dpi(DPI)
+    made.set_dpi(style.dpi(DPI))
     canvas = FigureCanvasAgg(made)
 
     def pictures() -> Iterator[NDArray[np.uint8]]:

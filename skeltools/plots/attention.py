@@ -88,7 +88,11 @@ def _map(axes: Axes, values: NDArray[np.floating], skeleton: Skeleton, low: floa
         interpolation="nearest",
         extent=(-0.5, frames - 0.5, len(rows) - 0.5, -0.5),
     )
-    axes.set_yticks(range(len(rows)), [style.plain(skeleton.joints[joint], 30) for joint in rows], fontsize=7)
+    axes.set_yticks(
+        range(len(rows)),
+        [style.plain(skeleton.joints[joint], 30) for joint in rows],
+        fontsize=style.points(7),
+    )
     axes.tick_params(axis="y", length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -119,7 +123,7 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
     low, high = salience_range(salience)
     tall = height(shown.skeleton, len(there))
     figure = style.figure(8.6, tall + 2.2)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=style.points(11))
     halves: Any = figure.subfigures(2, 1, height_ratios=[tall, 1.25])
     upper, lower = halves
     maps = upper.subplots(len(there), 1, squeeze=False)[:, 0]
@@ -131,7 +135,7 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
     picks = spread(made.frames, max(2, 2 * frames // max(len(there), 2)))
     for axes, frame in zip(lower.subplots(1, len(picks), squeeze=False)[0], picks, strict=True):
         Drawn(axes, made, 76).show(frame)
-        axes.set_xlabel(f"frame {frame}", fontsize=7, labelpad=1)
+        axes.set_xlabel(f"frame {frame}", fontsize=style.points(7), labelpad=1)
     return figure
 
 
@@ -185,7 +189,7 @@ def parts(
     colours = palette.of_parts(skeleton.parts)
     tall = max(2.2, 0.5 + 0.24 * len(colours))
     figure = style.figure(8.6, tall * len(shown) + 0.9)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=style.points(11))
     grid = figure.subplots(len(shown), 2, squeeze=False, width_ratios=[2.2, 1], sharex="col")
     for (over, beside), (heading, values) in zip(grid, shown, strict=True):
         edges = np.arange(len(values) + 1) * frames / len(values)
@@ -227,7 +231,7 @@ def mean(values: NDArray[np.float32], skeleton: Skeleton, frames: int, title: st
         raise DataError("No clip has a body, so there is no salience to show.")
     average = to_frames(flat.mean(axis=0)[None, :, :, None], frames)[0, :, :, 0]
     figure = style.figure(8.6, height(skeleton) + 1.3)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=style.points(11))
     axes = figure.subplots()
     image = _map(axes, average, skeleton, *salience_range(average))
     figure.colorbar(image, ax=axes, label="salience: share of activation the mask keeps", pad=0.02)

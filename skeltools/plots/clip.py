@@ -183,7 +183,7 @@ def strip(shown: Sequence[Panel], title: str, camera: Camera, frames: int = 6) -
     ratio = float(scenes[0].half[0] / scenes[0].half[1])
     side = min(1.9, 11.0 / frames / ratio)
     figure = style.figure(max(side * ratio * frames, 5.0), (side + 0.35) * len(shown) + 1.0)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=style.points(11))
     grid = figure.subplots(len(shown), frames, squeeze=False)
     for line, panel, made in zip(grid, shown, scenes, strict=True):
         picks = spread(made.frames, frames)
@@ -191,8 +191,8 @@ def strip(shown: Sequence[Panel], title: str, camera: Camera, frames: int = 6) -
             style.clear(axes)
             if place < len(picks):
                 Drawn(axes, made, side * 72).show(picks[place])
-                axes.set_xlabel(f"frame {picks[place]}", fontsize=7, labelpad=1)
-        line[0].set_title(panel.title, fontsize=9)
+                axes.set_xlabel(f"frame {picks[place]}", fontsize=style.points(7), labelpad=1)
+        line[0].set_title(panel.title, fontsize=style.points(9))
     _legend(figure, shown, 6 if figure.get_figwidth() > 6 else 3)
     return figure
 
@@ -211,13 +211,13 @@ def write_moving(shown: Sequence[Panel], title: str, camera: Camera, path: Path,
     frames = scenes[-1].frames
     ratio = float(scenes[0].half[0] / scenes[0].half[1])
     figure = style.figure(max(3.0 * ratio * len(shown), 2.4 * len(shown), 3.8), 4.4)
-    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=style.points(10))
     grid = figure.subplots(1, len(shown), squeeze=False)[0]
     drawn = []
     for axes, panel, made in zip(grid, shown, scenes, strict=True):
         drawn.append(Drawn(axes, made, 230))
-        axes.set_title(panel.title, fontsize=9, loc="center")
-    clock = grid[0].text(0.0, 0.0, "", transform=grid[0].transAxes, fontsize=8, color="#555555")
+        axes.set_title(panel.title, fontsize=style.points(9), loc="center")
+    clock = grid[0].text(0.0, 0.0, "", transform=grid[0].transAxes, fontsize=style.points(8), color="#555555")
     _legend(figure, shown, 6 if figure.get_figwidth() > 6 else 3)
 
     def draw(frame: int) -> None:

@@ -35,12 +35,14 @@ def draw(found: Comparison, a: Record, b: Record) -> Figure:
         f"all {found.clips:,} test clips: {100 * (found.b - found.a):+.1f} points "
         f"(95 %: {100 * found.low:+.1f} to {100 * found.high:+.1f})",
     )
-    figure.suptitle("\n".join(style.plain(text, 105) for text in words), x=0.01, ha="left", fontsize=9.5)
+    figure.suptitle(
+        "\n".join(style.plain(text, 105) for text in words), x=0.01, ha="left", fontsize=style.points(9.5)
+    )
     axes = figure.subplots()
     colours = [palette.GAIN if gain >= 0 else palette.LOSS for gain in gains]
     axes.barh(range(size), gains, color=colours, height=0.72)
     axes.axvline(0, color="black", lw=0.8)
-    letters = 8.0 if size <= 30 else 6.5
+    letters = style.points(8.0 if size <= 30 else 6.5)
     axes.set_yticks(
         range(size), [f"{style.plain(name, 44)} ({clips:,})" for name, clips, *_ in ranked], fontsize=letters
     )

@@ -53,7 +53,7 @@ def draw(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> Figur
     figure.suptitle("\n".join(style.plain(line, 110) for line in title.split("\n")), x=0.01, ha="left")
     axes = figure.subplots()
     image = axes.imshow(np.where(totals > 0, share, np.nan), cmap="Blues", vmin=0, vmax=100)
-    letters = float(np.clip(cell * 52, 5.0, 8.0))
+    letters = style.points(float(np.clip(cell * 52, 5.0, 8.0)))
     axes.set_yticks(range(size), names, fontsize=letters)
     axes.set_xticks(range(size), [str(label) for label in kept], fontsize=letters, rotation=90)
     axes.tick_params(length=0)

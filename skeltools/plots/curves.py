@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def draw(found: Curves, title: str) -> Figure:
     panels = ["loss"] + [name for name in ("lr", "momentum") if name in found.values]
     panels += ["monitor"] if len(found.monitor) else []
     figure = style.figure(7.0, 1.4 + 1.35 * len(panels))
-    figure.suptitle(style.plain(title, 90), x=0.01, ha="left", fontsize=11)
+    figure.suptitle(style.plain(title, 90), x=0.01, ha="left", fontsize=style.points(11))
     heights = [2.0 if name == "loss" else 1.0 for name in panels]
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, name in zip(grid, panels, strict=True):
@@ -49,6 +50,52 @@ def draw(found: Curves, title: str) -> Figure:
     _epochs(grid[0], found)
     figure.align_ylabels(list(grid))
     return figure
+
+
+def together(found: Sequence[tuple[str, Curves]]) -> Figure:
+    """Draw the logs of several runs over their steps, one colour and line per run: loss, learning rate, monitor.
+
+    Args:
+        found: Name and log of each run, in the order of the legend.
+    """
+    panels = ["loss", *(name for name in ("lr",) if any(name in one.values for _, one in found))]
+    panels += ["monitor"] if any(len(one.monitor) for _, one in found) else []
+    figure = style.figure(7.0, 1.4 + 1.5 * len(panels) + 0.16 * ((len(found) + 1) // 2))
+    heights = [1.0 if name == "lr" else 2.0 for name in panels]
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    smoothed = 0
+    for place, (name, one) in enumerate(found):
+        look: dict[str, Any] = {
+            "color": palette.SERIES[place % len(palette.SERIES)],
+            "linestyle": _LINES[place // len(palette.SERIES) % len(_LINES)],
+        }
+        for axes, panel in zip(grid, panels, strict=True):
+            if panel == "monitor":
+                if len(one.monitor):
+                    axes.plot(one.monitor_steps, 100 * one.monitor, marker="o", ms=3, **look)
+            elif panel in one.values:
+                values = one.values[panel]
+                if panel == "loss" and len(values) >= _LONG:
+                    values, smoothed = runlog.smooth(values, len(values) // 50), smoothed + 1
+                label = style.plain(name, 50) if panel == "loss" else None
+                axes.plot(one.steps, values, label=label, **look)
+    words = {"loss": "loss", "lr": "learning\nrate", "monitor": "kNN top-1\n(train clips, %)"}
+    for axes, panel in zip(grid, panels, strict=True):
+        axes.grid(True)
+        axes.set_axisbelow(True)
+        axes.set_ylabel(words[panel])
+        if panel == "monitor":
+            best = max(float(np.nanmax(one.monitor)) for _, one in found if len(one.monitor))
+            axes.set_ylim(0, 1.08 * max(100 * best, 1.0))
+    grid[-1].set_xlabel(
+        "step" if not smoothed else "step (losses of long runs: mean of a fiftieth of the run)"
+    )
+    figure.align_ylabels(list(grid))
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+    return figure
+
+
+_LINES = ("-", "--", ":", "-.")
 
 
 def part_name(name: str) -> str:
@@ -78,6 +125,6 @@ def _epochs(axes: Axes, found: Curves) -> None:
     kept = [epoch for epoch in ends if epoch % every == 0]
     above = axes.secondary_xaxis("top")
     above.set_xticks([ends[epoch] for epoch in kept], [str(epoch) for epoch in kept])
-    above.set_xlabel("epochs finished", fontsize=8)
+    above.set_xlabel("epochs finished", fontsize=style.points(8))
     above.spines["top"].set_visible(False)
     above.tick_params(length=2)

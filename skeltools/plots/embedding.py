@@ -28,7 +28,12 @@ def heading(run: str, method: str, drawn: int, total: int, words: str) -> str:
 
 
 def draw(
-    points: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str], title: str, method: str
+    points: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    title: str,
+    method: str,
+    shares: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw points by class, with a legend of every class and the class number where its clips lie.
 
@@ -38,12 +43,13 @@ def draw(
         classes: Class names.
         title: Title.
         method: ``tsne`` or ``pca``, for the axes.
+        shares: Shares of the variance that the two components hold, for the axes of ``pca``.
     """
     present = np.unique(labels)
     columns = -(-len(present) // _LINES)
     height = float(np.clip(0.19 * min(len(present), _LINES) + 1.2, 5.2, 8.8))
     figure = style.figure(height + 3.1 * columns, height)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=style.points(10.5))
     axes = figure.subplots()
     size = float(np.clip(9000 / max(len(points), 1), 5, 34))
     for place, label in enumerate(present.tolist()):
@@ -55,14 +61,21 @@ def draw(
         axes.scatter(
             own[:, 0], own[:, 1], s=size, c=colour, marker=shape, linewidths=0, alpha=0.8, label=text
         )
-    axes.set_xlabel(_AXES[method][0])
-    axes.set_ylabel(_AXES[method][1])
+    words = [
+        name if shares is None else f"{name} ({100 * share:.1f} % of the variance)"
+        for name, share in zip(_AXES[method], shares or (0.0, 0.0), strict=True)
+    ]
+    axes.set_xlabel(words[0])
+    axes.set_ylabel(words[1])
     if method == "tsne":  # distances on its axes mean nothing
         axes.set_xticks([])
         axes.set_yticks([])
     axes.set_aspect("equal", adjustable="datalim")
+    # The legend's lines, of 1.4 times their letters, fill the height of a narrow picture at most.
+    fitting = 72 * figure.get_figheight() / (1.4 * (-(-len(present) // columns) + 1))
     figure.legend(
-        loc="outside right upper", ncols=columns, frameon=False, fontsize=7.5, handletextpad=0.2,
+        loc="outside right upper", ncols=columns, frameon=False, fontsize=min(style.points(7.5), fitting),
+        handletextpad=0.2,
         labelspacing=0.32, columnspacing=1.0, markerscale=float(np.sqrt(30 / size)),
     )  # fmt: skip
     _numbers(figure, axes, points, labels)
@@ -80,7 +93,7 @@ def _numbers(figure: Figure, axes: Axes, points: NDArray[np.float32], labels: ND
         own = points[labels == label]
         at = own[np.argmin(((own - np.median(own, axis=0)) ** 2).sum(axis=1))]
         text = axes.annotate(
-            str(label), at.tolist(), (0, 5), textcoords="offset points", fontsize=7.5, fontweight="bold",
+            str(label), at.tolist(), (0, 5), textcoords="offset points", fontsize=style.points(7.5), fontweight="bold",
             ha="center", va="center", zorder=5, path_effects=[withStroke(linewidth=2, foreground="white")],
         )  # fmt: skip
         box = text.get_window_extent().padded(1)

@@ -8,6 +8,8 @@ import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,35 @@ _RC = {
 }
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a picture looks like on paper; None leaves what each picture has of itself.
+
+    Attributes:
+        width: Inches; the height keeps its proportion.
+        dpi: Dots an inch, of what is not drawn with vectors.
+        font: Points of the text; smaller and larger texts keep their proportion.
+    """
+
+    width: float | None = None
+    dpi: int | None = None
+    font: float | None = None
+
+
+_look: ContextVar[Look] = ContextVar("look", default=Look())  # noqa: B039 (immutable)
+
+
+def points(size: float) -> float:
+    """Return the size of a text in the look that is asked for, given its own in points."""
+    font = _look.get().font
+    return size if font is None else size * font / float(_RC["font.size"])
+
+
+def dpi(own: int = DPI) -> int:
+    """Return the dots an inch in the look that is asked for, given a picture's own."""
+    return _look.get().dpi or own
+
+
 def need() -> None:
     """Check that matplotlib is installed.
 
@@ -59,8 +90,11 @@ def need() -> None:
 
 
 @contextmanager
-def styled() -> Iterator[None]:
+def styled(look: Look = Look()) -> Iterator[None]:
     """Draw and write in this context: fonts, sizes, and no warning about letters a font lacks.
+
+    Args:
+        look: Width, dots per inch and size of the text.
 
     Raises:
         SettingError: matplotlib is not installed.
@@ -70,27 +104,36 @@ def styled() -> Iterator[None]:
 
     log = logging.getLogger("matplotlib")
     level = log.level
-    with matplotlib.rc_context(_RC), warnings.catch_warnings():  # type: ignore[arg-type]
+    before = _look.set(look)
+    sized = {
+        key: points(value) if isinstance(value, float) and "size" in key else value
+        for key, value in _RC.items()
+    }
+    with matplotlib.rc_context(sized), warnings.catch_warnings():  # type: ignore[arg-type]
         warnings.filterwarnings("ignore", message="Glyph")
         log.setLevel(logging.ERROR)
         try:
             yield
         finally:
             log.setLevel(level)
+            _look.reset(before)
 
 
 def figure(width: float, height: float, *, square: bool = False) -> Figure:
     """Return an empty figure of a size in inches, laid out so that nothing overlaps.
 
     Args:
-        width: Inches.
-        height: Inches.
+        width: Inches, unless the look says others.
+        height: Inches, of a figure of that width.
         square: Whether its axes keep a shape of their own, around which nothing shall gape.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), dpi=DPI, layout="compressed" if square else "constrained")
+    wide = _look.get().width or width
+    made = Figure(
+        figsize=(wide, height * wide / width), dpi=dpi(), layout="compressed" if square else "constrained"
+    )
     FigureCanvasAgg(made)  # so that the layout can be asked for before the figure is written
     return made
 
@@ -118,7 +161,7 @@ def save(made: Figure, path: Path) -> None:
     kind = path.suffix.lower().removeprefix(".")
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     with replacing(path) as part:
-        made.savefig(part, format=kind, dpi=DPI, metadata=metadata)
+        made.savefig(part, format=kind, dpi=dpi(), metadata=metadata)
 
 
 def plain(text: str, most: int = 60) -> str:

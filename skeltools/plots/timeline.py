@@ -45,7 +45,7 @@ def draw(found: Timeline) -> Figure:
     colours = {label: palette.SERIES[place % len(palette.SERIES)] for place, label in enumerate(shown)}
     tall = 0.4 + 0.2 * len(names)
     figure = style.figure(8.6, tall + 2.9)
-    figure.suptitle(_title(found), x=0.01, ha="left", fontsize=11)
+    figure.suptitle(_title(found), x=0.01, ha="left", fontsize=style.points(11))
     rows, band, line = figure.subplots(3, 1, sharex=True, height_ratios=[tall, 0.3, 1.1])
     for place in range(len(names)):
         own = [one for one in stretches if _row(one, shown) == place]

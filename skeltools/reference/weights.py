@@ -356,7 +356,7 @@ def make_run(
         source=_source(path, found),
     )
     if data is not None:
-        run = _with_data(run, data, split)
+        run = with_data(run, data, split)
     run.make(replace)
     saved = checkpoints.Checkpoint(
         epoch=0, batch=0, step=0,
@@ -404,7 +404,7 @@ def groups(names: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def _with_data(run: Run, data: Path, split: str | None) -> Run:
+def with_data(run: Run, data: Path, split: str | None) -> Run:
     """Return the run with the data that evaluation uses unless told otherwise."""
     with ClipFile(data) as file:
         problem = run.misfit(file)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError
-from skeltools.files import tensors as weights
 from skeltools.files.writing import replacing, sweep
+
+if TYPE_CHECKING:
+    import torch  # which is imported where it is used, so that runs are listed without it
 
 VERSION = 1
 _NAME = re.compile(r"step-(\d+)\.pt", re.ASCII)
@@ -53,10 +53,14 @@ def paths(folder: Path) -> list[Path]:
     """Return the checkpoints in `folder`, oldest first."""
     if not folder.is_dir():
         return []
-    found = [
-        (int(match.group(1)), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))
-    ]
-    return [path for _, path in sorted(found)]
+    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """Return the step of a checkpoint that `paths` found, by its name."""
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
 
 
 def save(checkpoint: Checkpoint, folder: Path, keep: int) -> Path:
@@ -65,6 +69,8 @@ def save(checkpoint: Checkpoint, folder: Path, keep: int) -> Path:
     Raises:
         OutputError: The folder cannot be written.
     """
+    import torch
+
     path = folder / f"step-{checkpoint.step:08d}.pt"
     content = {"version": VERSION} | {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
     sweep(folder)
@@ -87,6 +93,8 @@ def load(path: Path) -> Checkpoint:
     Raises:
         RunError: The file is missing, damaged or of another version.
     """
+    from skeltools.files import tensors as weights
+
     content = weights.load(path, "checkpoint", "Use an earlier one, or start the run again.")
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise RunError(f"{path} is not a checkpoint of version {VERSION} of skeltools.")
@@ -110,6 +118,8 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_state(value: Any) -> bool:
+    import torch
+
     return isinstance(value, dict) and all(
         isinstance(key, str) and isinstance(item, torch.Tensor) for key, item in value.items()
     )
@@ -125,7 +135,9 @@ _TYPES = {
     "step": _is_count,
     "model": _is_state,
     "optimizer": _is_table,
-    "rng": lambda value: _is_state(value) and all(state.dtype == torch.uint8 for state in value.values()),
+    "rng": lambda value: (
+        _is_state(value) and all(str(state.dtype) == "torch.uint8" for state in value.values())
+    ),
     "settings": _is_table,
     "versions": _is_table,
     "data_digest": lambda value: isinstance(value, str),

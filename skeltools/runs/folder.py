@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ VERSION = 1
 IMPORTED = "query.backbone."
 """What stands before the names of an imported encoder's weights in its checkpoint."""
 
-_OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard")
+_OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard", "wandb", "ended.json")
 
 
 @dataclass(frozen=True)
@@ -624,6 +625,31 @@ def put_in_place(staged: Path, path: Path) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
 
 
+def is_held(path: Path) -> bool:
+    """Tell whether a process of this machine trains in a run folder; False where the disk knows no locks."""
+    if os.name != "posix":
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not lock(handle)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Lock a folder, which `is_held` may keep for a moment."""
+    for _ in range(5):
+        if lock(handle):
+            return True
+        time.sleep(0.05)
+    return False
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Make a run folder where there is none, and keep other processes from training in it.
@@ -640,7 +666,7 @@ def held(path: Path) -> Iterator[None]:
     try:
         if handle is not None:
             with suppress(OSError):  # a disk without locks
-                if not lock(handle):
+                if not _locked(handle):
                     raise OutputError(f"Another process is training in {path}. Wait for it, or end it.")
         sweep(path.absolute().parent, path.name)  # what a process left that was killed while the run was new
         yield

@@ -129,8 +129,19 @@ class Log:
 
     def __init__(self, path: Path, folder: Path, names: list[str]) -> None:
         self.path, self.folder, self.names = path, folder, names
-        self.board: Board | None = None
+        self._boards: list[Board] | None = None
+        self._early: list[dict[str, Any]] = []
         self._waiting: list[tuple[int, int, Losses, Tensor, dict[str, Any], Callable[[], float]]] = []
+
+    def attach(self, boards: list[Board]) -> None:
+        """Let boards have every record too, those written so far by this process among them."""
+        self._boards, early, self._early = boards, self._early, []
+        self._show(early)
+
+    def close(self) -> None:
+        """Close the boards."""
+        for board in self._boards or ():
+            board.close()
 
     def rewind(self, step: int) -> None:
         """Drop lines of later steps than `step`, left by a run that went on after its last checkpoint."""
@@ -195,9 +206,15 @@ class Log:
             return
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(record)}\n" for record in records)
-        if self.board is not None:
-            for record in records:
-                self.board.write(record)
+        if self._boards is None:
+            self._early += records
+        else:
+            self._show(records)
+
+    def _show(self, records: list[dict[str, Any]]) -> None:
+        for record in records:
+            for board in self._boards or ():
+                board.write(record)
 
 
 def _step_of(line: str) -> float:

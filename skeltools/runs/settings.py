@@ -58,6 +58,10 @@ class TrainSettings:
     keep: int = setting("Checkpoints kept, the last ones.", low=1)
     log_every: int = setting("Steps between writes of the log, which has a line for every step.", low=1)
     tensorboard: bool = setting("Whether to write TensorBoard files too (extra 'tensorboard').")
+    wandb: str = setting(
+        "Whether to log to Weights & Biases too (extra 'wandb'); offline writes into the run folder.",
+        choices=("off", "online", "offline"),
+    )
     feed: str = setting(
         "Where clips lie: on the device, streamed from the file, or whichever fits.",
         choices=("auto", "device", "stream"),

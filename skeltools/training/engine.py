@@ -120,8 +120,6 @@ class Trainer:
             if notice := self.model.notice():
                 progress.message(notice)
             self._log.rewind(self.step)
-            if train.tensorboard:
-                self._log.board = board.Board(run.path / "tensorboard", self.step)
 
     @staticmethod
     def check(
@@ -148,8 +146,7 @@ class Trainer:
                 f"{file.path}: the training side of {split} has {counted(len(rows), 'clip')}, fewer than one "
                 f"batch of {batch}. Lower --batch-size."
             )
-        if settings.train.tensorboard:
-            board.check()
+        board.check(settings.train)
         method = on_meta(lambda: find_method(settings.method).create(settings, file.form, "joint"))
         fits(method, device, 3 if settings.train.optimizer == "adamw" else 2)
         method.check(batch)
@@ -244,6 +241,8 @@ class Trainer:
         train = self.settings.train
         self.model.train()
         self.progress.message(self._described())
+        if self.world.is_main and self._publish is None:  # else the folder is not yet in its place
+            self._log.attach(board.opened(train, self.run, self.step, self.progress))
         feed = make_feed(self.file, self.rows, self.device, train.feed, self.workers)
         self.progress.start("Pretraining", (self.total_steps - self.step) * train.batch_size)
         try:
@@ -265,8 +264,7 @@ class Trainer:
             ) from None
         finally:
             self.progress.finish()
-            if self._log.board is not None:
-                self._log.board.close()
+            self._log.close()
         return True
 
     def _described(self) -> str:
@@ -302,6 +300,31 @@ class Trainer:
             "the device has it, fewer --epochs, or a smaller model, such as --recipe demo to try things. Ctrl-C stops "
             f"it with a checkpoint; skeltools pretrain --resume {self.run.path} goes on, also elsewhere."
         )
+
+    def measure(self, longest: float = 10.0, most: int = 6) -> tuple[float, int]:
+        """Do a few steps and return the seconds of one, and how many were timed.
+
+        The first counts only where it is the only one. No checkpoint is written; the trainer and its log are of no
+        use afterwards.
+
+        Args:
+            longest: Seconds after which no further step is begun.
+            most: Most steps.
+        """
+        self.model.train()
+        feed = make_feed(self.file, self.rows, self.device, self.settings.train.feed, self.workers)
+        spent: list[float] = []
+        with _arithmetic(self.settings.train.deterministic):
+            for clips, x in feed.batches(self._places()):
+                began = time.perf_counter()
+                self._step(clips, x)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+                spent.append(time.perf_counter() - began)
+                if len(spent) >= most or sum(spent) > longest:
+                    break
+        timed = spent[1:] or spent
+        return sum(timed) / len(timed), len(timed)
 
     def _places(self) -> Tensor:
         """Return what this process reads of the rest of the epoch: positions among the training rows.
@@ -388,6 +411,7 @@ class Trainer:
             self.run = replace(self.run, path=self._publish())
             self._log.path, self._log.folder = self.run.log_path, self.run.checkpoints_dir
             self._publish = None
+            self._log.attach(board.opened(train, self.run, 0, self.progress))
         self.progress.advance(train.batch_size)
         self._warn_if_long()
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 
-from skeltools.errors import RunError, counted
+from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted
 from skeltools.files.writing import beside
-from skeltools.progress import SILENT, Progress
-from skeltools.runs.folder import Run, check_free, held, put_in_place
+from skeltools.methods.registry import find_method
+from skeltools.models.sizes import on_meta
+from skeltools.progress import SILENT, Progress, Silent
+from skeltools.runs import checkpoint, listing, log
+from skeltools.runs.folder import Run, check_free, held, is_held, put_in_place
 from skeltools.runs.settings import BASE_RECIPE, PretrainSettings, pretrain_schema, resolve_recipe
 from skeltools.settings import checked, parse_override, recipe_values
 from skeltools.store import ClipFile
@@ -150,7 +157,8 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
                 workers=request.workers,
                 publish=final.publish if world.is_main and final is not None else None,
             )
-            done = trainer.train()
+            with _noting_the_end(trainer):
+                done = trainer.train()
     return Outcome(
         path=trainer.run.path,
         epoch=trainer.epoch,
@@ -160,6 +168,27 @@ def launch(request: Request, device: torch.device, progress: Progress) -> Outcom
         signal=stop.signal if done else stop.signal or signal.SIGTERM,
         is_main=world.is_main,
     )
+
+
+@contextmanager
+def _noting_the_end(trainer: Trainer) -> Iterator[None]:
+    """Let the run folder say how training ended, for whoever lists runs."""
+    if not trainer.world.is_main or trainer.finished:
+        yield
+        return
+    listing.begin(trainer.run.path)
+
+    def note(state: str, reason: str = "") -> None:
+        listing.end(trainer.run.path, state, epoch=trainer.epoch, step=trainer.step, reason=reason)
+
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError, SkeltoolsError):  # such as a full disk, which may be why
+            name = type(error).__name__
+            note(listing.FAILED, str(error) if isinstance(error, SkeltoolsError) else f"{name}: {error}")
+        raise
+    note(listing.FINISHED if trainer.finished else listing.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -361,3 +390,149 @@ def _data_of(run: Run, file: ClipFile | None = None) -> ClipFile:
 
 def _words(value: Any) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a request would do, found out without writing anything at its place.
+
+    Attributes:
+        path: The run folder.
+        run: The run, as it would be; of a run that goes on, as it is.
+        clips: Training clips.
+        data: The converted file.
+        weights: Trained weights.
+        steps: Steps of the whole run.
+        done: Steps of them that are done.
+        step_seconds: Seconds of a step; None where a run that goes on has not logged any.
+        timed: Steps that were timed; 0 where they are those that the run logged.
+        checkpoint_bytes: Bytes of a checkpoint.
+        free_bytes: Bytes free on the disk of the run folder.
+        memory: Most bytes of the GPU in use; None on a CPU.
+        messages: What a start would tell.
+    """
+
+    path: Path
+    run: Run
+    clips: int
+    data: Path
+    weights: int
+    steps: int
+    done: int
+    step_seconds: float | None
+    timed: int
+    checkpoint_bytes: int
+    free_bytes: int
+    memory: int | None
+    messages: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that are left, without the kNN monitor."""
+        return None if self.step_seconds is None else self.step_seconds * (self.steps - self.done)
+
+
+class _Told(Silent):
+    """Keeps messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def rehearse(request: Request, device: torch.device) -> Rehearsal:
+    """Check all that a start checks and time a few steps, in a folder of the system's that is removed at once.
+
+    Of a run that goes on, run folder, data and last checkpoint are checked, and the time is what its log says.
+
+    Raises:
+        SkeltoolsError: What `launch` would raise.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SettingError("--dry-run is of one process. Leave torchrun out.")
+    told = _Told()
+    if request.resume:
+        return _rehearse_resumed(request, told)
+    assert request.out is not None
+    check_free(request.out, request.replace)
+    disk = _disk_of(request.out)
+    if device.type == "cpu":
+        keep_freed_memory()
+    with (
+        TemporaryDirectory(prefix="skeltools-") as folder,
+        joined(device) as (world, place),
+        ExitStack() as stack,
+    ):
+        elsewhere = replace(request, out=Path(folder) / request.out.name)
+        run, file, _ = _open(elsewhere, world, place, stack, told)
+        with file:
+            trainer = Trainer(run, file, place, progress=told, world=world, workers=request.workers)
+            seconds, timed = trainer.measure()
+            trainer.save()
+            size = run.last_checkpoint().stat().st_size
+            memory = torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None
+            return Rehearsal(
+                path=request.out,
+                run=replace(run, path=request.out),
+                clips=len(trainer.rows),
+                data=file.path,
+                weights=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
+                steps=trainer.total_steps,
+                done=0,
+                step_seconds=seconds,
+                timed=timed,
+                checkpoint_bytes=size,
+                free_bytes=disk,
+                memory=memory,
+                messages=tuple(told.messages),
+            )
+
+
+def _rehearse_resumed(request: Request, told: _Told) -> Rehearsal:
+    asked = [key for key, value in request.options.items() if value is not None]
+    if not (request.data / "run.json").exists() or asked or request.overrides or request.recipe:
+        raise SettingError("With --resume, --dry-run takes the run folder alone: --resume RUN --dry-run")
+    run = Run.open(request.data)
+    if is_held(run.path):
+        raise OutputError(f"Another process is training in {run.path}. Wait for it, or end it.")
+    train = run.settings.train
+    with _data_of(run) as file:
+        rows, per_epoch = Trainer.check(run.settings, file, run.split, run.seed)
+        path, data = run.last_checkpoint(), file.path
+        saved = checkpoint.load(path)
+        run.check_checkpoint(saved, path)
+    curves = log.read(run.log_path) if run.log_path.exists() else None
+    speeds = None if curves is None else curves.values.get("clips_per_second")
+    step_seconds = None if speeds is None else float(train.batch_size / np.nanmedian(speeds[-100:]))
+    method = on_meta(lambda: find_method(run.settings.method).create(run.settings, run.form, "joint"))
+    return Rehearsal(
+        path=run.path,
+        run=run,
+        clips=len(rows),
+        data=data,
+        weights=sum(weight.numel() for weight in method.parameters() if weight.requires_grad),
+        steps=per_epoch * train.epochs,
+        done=saved.step,
+        step_seconds=step_seconds,
+        timed=0,
+        checkpoint_bytes=path.stat().st_size,
+        free_bytes=_disk_of(run.path),
+        memory=None,
+        messages=tuple(told.messages),
+    )
+
+
+def _disk_of(path: Path) -> int:
+    """Return the bytes free where a folder will be made.
+
+    Raises:
+        OutputError: It cannot be made there.
+    """
+    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise OutputError(
+            f"{path} cannot be written: {there} is {'read-only' if there.is_dir() else 'a file'}."
+        )
+    return shutil.disk_usage(there).free

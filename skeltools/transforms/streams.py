@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skeltools.datasets.registry import STREAMS
 from skeltools.errors import SettingError, did_you_mean
@@ -54,4 +54,23 @@ def to_stream(x: Tensor, stream: str, skeleton: Skeleton) -> Tensor:
         torch.sub(x[:, :, 1:], x[:, :, :-1], out=motion[:, :, :-1])
         motion[:, :, -1] = 0
         return motion
-    return x - x.index_select(3, _parents(skeleton, x.device))
+    return _bones(x, _parents(skeleton, x.device))
+
+
+def _bones(x: Tensor, parents: Tensor) -> Tensor:
+    return x - x.index_select(3, parents)
+
+
+class Stream(nn.Module):
+    """`to_stream` as a module that holds all it needs, so that a model which begins with it can be exported."""
+
+    parents: Tensor
+
+    def __init__(self, stream: str, skeleton: Skeleton) -> None:
+        super().__init__()
+        self.stream, self.skeleton = check_stream(stream), skeleton
+        self.register_buffer("parents", torch.tensor(skeleton.parents), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map joint coordinates (N, 3, T, V, M) to the stream."""
+        return _bones(x, self.parents) if self.stream == "bone" else to_stream(x, self.stream, self.skeleton)
