@@ -91,6 +91,11 @@ from skeltools.protocols import PROTOCOLS
     is_flag=True,
     help="Evaluate on clips of another length or preparation than the encoder was trained on.",
 )
+@click.option(
+    "--allow-leak",
+    is_flag=True,
+    help="Test on clips that the encoder saw in pretraining; titles then say LEAK.",
+)
 @click.option("--replace", is_flag=True, help="With all: run again what is recorded already.")
 @options.as_json
 @click.option("--quiet", is_flag=True, help="Print no table; the records are written all the same.")
@@ -114,6 +119,7 @@ def command(
     overrides: tuple[str, ...],
     device: str,
     allow_mismatch: bool,
+    allow_leak: bool,
     replace: bool,
     as_json: bool,
     quiet: bool,
@@ -134,6 +140,7 @@ def command(
     """
     from skeltools.cli import _show as show
     from skeltools.cli._console import err, progress
+    from skeltools.errors import RunError
     from skeltools.protocols.running import entrants, evaluation, registry
     from skeltools.protocols.running.subjects import subjects_of
 
@@ -166,6 +173,7 @@ def command(
         limit=limit,
         again=replace,
         allow_mismatch=allow_mismatch,
+        allow_leak=allow_leak,
     )
     done = evaluation.run(request, progress())
     if encoder is not None:
@@ -174,5 +182,7 @@ def command(
         err().print(f"Left out: {', '.join(names)}: {reason}.", markup=False)
     if done.reused:
         err().print(f"Recorded already: {done.reused} evaluations. Use --replace to run them again.")
+    if not done.records:
+        raise RunError("Nothing was evaluated: every protocol was left out, for the reasons above.")
     if not quiet:
         show.records(done.records, as_json=as_json)

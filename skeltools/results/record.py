@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skeltools.errors import RunError
+from skeltools.errors import RunError, counted
 from skeltools.files.texts import read_json
 from skeltools.files.writing import replacing, write_text
 
@@ -91,6 +91,8 @@ class Record:
         created: UTC time, ISO 8601.
         partial: True where only part of the data was used.
         limit: Most clips of each side that were used; None for all.
+        leak: Test clips that pretraining saw, where the protocol does not allow for it; 0 also where that is not
+            known, which a note says.
         scores: Name of the side file with test scores, labels, names, class names, and the classifier where
             it is one linear layer.
         notes: Things a reader should know, a sentence each.
@@ -141,6 +143,7 @@ class Record:
     limit: int | None
     scores: str
     notes: list[str]
+    leak: int = 0
     folder: Path | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -162,6 +165,13 @@ class Record:
     def experiment(self) -> str:
         """Protocol and variant in a word or two."""
         return f"{self.protocol} {self.variant}".strip()
+
+    @property
+    def caveat(self) -> str:
+        """What stands before every title that the result is under: part of the data, or test clips that were seen."""
+        words = [f"LEAK, pretraining saw {counted(self.leak, 'test clip')}"] if self.leak else []
+        words += [f"PARTIAL, at most {self.limit} clips a side"] if self.partial else []
+        return "".join(f"{word}: " for word in words)
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -312,6 +322,7 @@ def read(path: Path) -> Record:
         )
     hints = typing.get_type_hints(Record)
     names = {_stored(item.name): item.name for item in fields(Record) if item.name != "folder"}
+    content = _LATER | content
     wrong = sorted(names.keys() ^ content.keys())
     wrong += [key for key, name in names.items() if key in content and not _fits(content[key], hints[name])]
     if not wrong and Path(content["scores"]).name != content["scores"]:
@@ -324,6 +335,10 @@ def read(path: Path) -> Record:
                 f"{path}: '{key:.60}' must be from 0 to 1, not {value:.6g}. Run the protocol again."
             )
     return Record(**{names[key]: value for key, value in content.items()}, folder=path.parent)
+
+
+_LATER: dict[str, Any] = {"leak": 0}
+"""What records of earlier versions do not store."""
 
 
 def _stored(name: str) -> str:

@@ -110,7 +110,7 @@ def _key(record: Record) -> tuple[object, ...]:
     named, weights = _name(record)
     return (
         record.dataset, record.split, record.stream, record.protocol, record.variant, record.subject,
-        record.epoch, record.data_digest, record.limit, record.train_clips, record.test_clips, settings,
+        record.epoch, record.data_digest, record.limit, record.leak, record.train_clips, record.test_clips, settings,
         pretrain, named, weights,
     )  # fmt: skip
 
@@ -180,7 +180,7 @@ def _order(row: Row) -> tuple[object, ...]:
     first = row.first
     digits = "".join(char for char in first.variant if char.isdigit())
     return (
-        first.dataset, first.split, first.data, first.partial, -first.test_clips,
+        first.dataset, first.split, first.data, first.partial, first.leak, -first.test_clips,
         _place(tuple(KINDS), first.family), first.protocol, int(digits or 0), first.variant,
         _place(_STREAMS, first.stream), first.stream, _place(SUBJECTS, first.subject), first.epoch or 0,
         first.encoder,
@@ -227,7 +227,7 @@ def _word(value: Any) -> str:
 
 
 def _table_key(record: Record) -> tuple[object, ...]:
-    return record.dataset, record.split, record.data_digest, record.limit, record.test_clips
+    return record.dataset, record.split, record.data_digest, record.limit, record.test_clips, record.leak
 
 
 def _percent(share: float) -> str:
@@ -281,10 +281,9 @@ def title(rows: Sequence[Row]) -> list[str]:
     """Return the title of a table: data, counts, what all rows share, settings that are no recipe's."""
     first = rows[0].first
     train = max(row.first.train_clips for row in rows)
-    partial = f"PARTIAL, at most {first.limit} clips a side: " if first.partial else ""
     protocols = ", ".join(dict.fromkeys(row.first.protocol for row in rows))
     lines = [
-        f"{partial}{first.dataset} {first.split}: {protocols}",
+        f"{first.caveat}{first.dataset} {first.split}: {protocols}",
         f"{_file(first.data)}: {counted(train, 'training clip')}, {counted(first.test_clips, 'test clip')}",
     ]
     shared = []
@@ -412,7 +411,7 @@ def _views(rows: Sequence[Row]) -> list[str]:
 
 HEADER = (
     "dataset", "split", "data", "stream", "protocol", "variant", "mark", "subject", "encoder", "epoch",
-    "seeds", "train_clips", "test_clips", "limit", "top1", "top1_sd", "top1_seeds_low", "top1_seeds_high",
+    "seeds", "train_clips", "test_clips", "limit", "leak", "top1", "top1_sd", "top1_seeds_low", "top1_seeds_high",
     "top1_clips_low", "top1_clips_high", "top5", "mean_class", "map", "selected_top1", "selected_epochs",
     "recipe", "set_by_hand",
 )  # fmt: skip
@@ -428,7 +427,7 @@ def flat(rows: Sequence[Row]) -> list[list[object]]:
             [
                 one.dataset, one.split, _file(one.data), one.stream, one.protocol, one.variant, row.mark,
                 one.subject, one.encoder, one.epoch, " ".join(map(str, row.seeds)), one.train_clips,
-                one.test_clips, one.limit, row.top1.mean, row.top1.sd, row.top1.low, row.top1.high, *low_high,
+                one.test_clips, one.limit, one.leak, row.top1.mean, row.top1.sd, row.top1.low, row.top1.high, *low_high,
                 row.top5.mean, row.mean_class.mean, row.metrics["map"].mean if "map" in row.metrics else None,
                 row.best_top1.mean if row.best_top1 else None, " ".join(map(str, row.best_epochs)),
                 one.recipe, " ".join(f"{key}={_word(value)}" for key, value in one.overrides.items()),
