@@ -99,6 +99,13 @@ def command() -> None:
 @_RATE
 @click.option("--raw", is_flag=True, help="Set the recording beside (convert --keep-raw keeps it).")
 @click.option("--augment", metavar="TEXT", help="Set the augmented clip beside: crop(6)|shear(0.5).")
+@click.option(
+    "--corrupt",
+    "corruptions",
+    metavar="TEXT",
+    multiple=True,
+    help="Set the corrupted clip beside: noise(0.05), part(left arm). May be given several times.",
+)
 @options.seed
 @options.replace
 def clip(
@@ -112,6 +119,7 @@ def clip(
     rate: float,
     raw: bool,
     augment: str | None,
+    corruptions: tuple[str, ...],
     seed: int,
     replace: bool,
 ) -> None:
@@ -122,6 +130,7 @@ def clip(
       skeltools plot clip ntu60.h5 S001C001P001R001A007
       skeltools plot clip ntu60.h5 0 --raw --out clip.mp4
       skeltools plot clip ntu60.h5 0 --augment 'crop(6)|shear(0.5)' --view corner --out clip.svg
+      skeltools plot clip ntu60.h5 0 --corrupt 'part(left arm)' --corrupt 'noise(0.05)' --out broken.png
     """
     from skeltools.plots import animation, style
     from skeltools.plots import clip as clips
@@ -133,7 +142,7 @@ def clip(
         row = clips.find(opened, which)
         path = out or Path(f"{style.file_name(opened.names[row])}.gif")
         style.check_target(path, (*animation.ANIMATIONS, *style.FIGURES), replace=replace)
-        shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed)
+        shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed, corruptions=corruptions)
         title = clips.heading(opened, row)
     _tell_flat(shown, camera)
     with style.styled():
