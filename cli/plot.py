@@ -272,6 +272,34 @@ def compare(
     _said(path)
 
 
+@command.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@_out("robust.png")
+@options.replace
+def robust(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
+    """Draw accuracy against severity, one panel a corruption, one line an encoder.
+
+    RUN is a run folder, a folder of runs, or the --out of an evaluation; their results of robust are drawn.
+
+    \b
+    Example:
+      skeltools eval runs/joint --protocol robust
+      skeltools plot robust runs/joint runs/other
+    """
+    from skeltools.plots import robust as drawing
+    from skeltools.plots import style
+    from skeltools.results import record as results
+    from skeltools.results import report
+
+    style.need()
+    path = out or Path("robust.png")
+    style.check_target(path, style.FIGURES, replace=replace)
+    rows = report.rows(results.read_folders(runs))
+    with style.styled():
+        style.save(drawing.draw(rows), path)
+    _said(path)
+
+
 def _side(file: ClipFile, split: str, part: str) -> NDArray[np.int64]:
     import numpy as np
 

@@ -13,6 +13,7 @@ from skeltools.cli import _options as options
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option("--published", is_flag=True, help="Set published accuracies beside, with what is not the same.")
 @click.option("--per-class", is_flag=True, help="Add accuracies by class.")
+@click.option("--severities", is_flag=True, help="Add accuracies of robust at every severity.")
 @click.option(
     "--confusions",
     type=click.IntRange(min=1),
@@ -33,6 +34,7 @@ def command(
     runs: tuple[Path, ...],
     published: bool,
     per_class: bool,
+    severities: bool,
     confusions: int | None,
     form: str,
     as_json: bool,
@@ -59,5 +61,6 @@ def command(
         form=form,
         published=published,
         per_class=per_class,
+        severities=severities,
         confusions=confusions or 0,
     )

@@ -466,5 +466,6 @@ def _keep(record: Record, task: Task, outcome: Outcome) -> Record:
         classes=list(task.file.classes),
         weight=None if layer is None else layer.weight.float().numpy(),
         bias=None if layer is None else layer.bias.float().numpy(),
+        guesses=outcome.guesses,
     )
     return results.write(record, task.results_dir, side)

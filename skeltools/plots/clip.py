@@ -130,8 +130,8 @@ def panels(
 
         from skeltools.analysis.corrupted import Corruptor
 
-        found = Corruptor(file, text, seed)(np.array([row]), torch.from_numpy(clip)[None])[0].numpy()
-        made.append(Panel(style.plain(text, 44), apart(found, centre), skeleton))
+        broken = Corruptor(file, text, seed)(np.array([row]), torch.from_numpy(clip)[None])[0].numpy()
+        made.append(Panel(style.plain(text, 44), apart(broken, centre), skeleton))
     return made
 
 

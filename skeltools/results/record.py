@@ -206,6 +206,7 @@ class Side:
         classes: Class names by 0-based label.
         weight: Weight (classes, D) of the classifier on the encoder's feature, or None.
         bias: Its bias (classes,), or None.
+        guesses: Best-scored classes under other conditions, int64 (n,), by their names.
     """
 
     scores: NDArray[np.float32]
@@ -214,6 +215,7 @@ class Side:
     classes: list[str]
     weight: NDArray[np.float32] | None = None
     bias: NDArray[np.float32] | None = None
+    guesses: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def named(record: Record) -> Record:
@@ -256,6 +258,9 @@ def write(record: Record, folder: Path, side: Side) -> Record:
     }
     if side.weight is not None and side.bias is not None:
         arrays |= {"weight": side.weight, "bias": side.bias}
+    if side.guesses:
+        arrays["conditions"] = np.array(list(side.guesses), dtype=np.str_)
+        arrays["guesses"] = np.stack(list(side.guesses.values())).astype(np.int32)
     # The side file first: a record is complete once its JSON file exists.
     with replacing(folder / record.scores) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
@@ -276,13 +281,21 @@ def read_side(record: Record) -> Side:
         side = Side(
             arrays["scores"], arrays["labels"], arrays["names"].tolist(), arrays["classes"].tolist(),
             arrays.get("weight"), arrays.get("bias"),
+            dict(zip(arrays["conditions"].tolist(), arrays["guesses"].astype("int64"), strict=True))
+            if "conditions" in arrays else {},
         )  # fmt: skip
     except FileNotFoundError:
         raise RunError(f"{path}, the scores of a result, is missing. Run the protocol again.") from None
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise RunError(f"{path} holds no readable scores ({error}). Run the protocol again.") from None
     n = record.test_clips
-    if side.scores.shape != (n, record.num_classes) or len(side.labels) != n or len(side.names) != n:
+    guesses = all(guess.shape == (n,) for guess in side.guesses.values())
+    if (
+        side.scores.shape != (n, record.num_classes)
+        or len(side.labels) != n
+        or len(side.names) != n
+        or not guesses
+    ):
         raise RunError(f"{path} does not fit its record. Run the protocol again.")
     _compare(record, side, path)
     return side

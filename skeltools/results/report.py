@@ -256,11 +256,17 @@ def _epoch(row: Row) -> str:
     return "-" if row.first.epoch is None else str(row.first.epoch)
 
 
-def _seeds(row: Row) -> str:
-    seeds = sorted(set(row.seeds))
-    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]}-{seeds[-1]}"
-    return ",".join(map(str, seeds))
+def seeds(row: Row) -> str:
+    """Return the seeds of a row in a word."""
+    found = sorted(set(row.seeds))
+    if len(found) > 2 and found == list(range(found[0], found[-1] + 1)):
+        return f"{found[0]}-{found[-1]}"
+    return ",".join(map(str, found))
+
+
+def short(subject: str) -> str:
+    """Return what tables call a subject."""
+    return _SHORT.get(subject, subject)
 
 
 def by_table(rows: Sequence[Row], *, kinds: bool = False) -> list[list[Row]]:
@@ -292,9 +298,9 @@ def title(rows: Sequence[Row]) -> list[str]:
     epochs = {_epoch(row) for row in rows if row.first.epoch is not None}
     if len(epochs) == 1:
         shared.append(counted(int(epochs.pop()), "pretraining epoch"))
-    if len({_seeds(row) for row in rows}) == 1:
+    if len({seeds(row) for row in rows}) == 1:
         many = len(set(rows[0].seeds)) > 1
-        shared.append(f"seed{'s' if many else ''} {_seeds(rows[0])}")
+        shared.append(f"seed{'s' if many else ''} {seeds(rows[0])}")
     lines += [", ".join(shared)] if shared else []
     changed = _overrides(rows)
     lines += [f"set by hand: {'; '.join(changed)}"] if changed else []
@@ -338,7 +344,7 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
     Partial results stand apart and say so. A column that says the same in every row is said once in the title
     instead. The legend stands below the last grid.
     """
-    made = [_grid(part) for part in by_table(rows, kinds=True)]
+    made = [grid for part in by_table(rows, kinds=True) for grid in _grids_of(part)]
     notes = dict.fromkeys(note for grid in made for note in grid.notes)
     for grid in made:
         grid.notes = []
@@ -367,6 +373,17 @@ def _fewer(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
+def _grids_of(rows: Sequence[Row]) -> list[Grid]:
+    """Return the grids of one table, by the function that the protocol's kind names, if any."""
+    from importlib import import_module
+
+    module, _, function = kind_of(rows[0].first).grids.partition(":")
+    if not module:
+        return [_grid(rows)]
+    found: list[Grid] = getattr(import_module(module), function)(rows)
+    return found
+
+
 def _grid(rows: Sequence[Row]) -> Grid:
     cells: dict[str, tuple[bool, Callable[[Row], str]]] = {
         "stream": (False, lambda row: row.first.stream),
@@ -379,7 +396,7 @@ def _grid(rows: Sequence[Row]) -> Grid:
         "top-5": (True, lambda row: _percent(row.top5.mean)),
         "mAP": (True, lambda row: _percent(row.metrics["map"].mean) if "map" in row.metrics else "-"),
         "selected": (True, _best),
-        "seeds": (True, _seeds),
+        "seeds": (True, seeds),
     }
     grid = Grid(title(rows), [(name, right) for name, (right, _) in cells.items()])
     previous = ""
@@ -413,7 +430,7 @@ HEADER = (
     "dataset", "split", "data", "stream", "protocol", "variant", "mark", "subject", "encoder", "epoch",
     "seeds", "train_clips", "test_clips", "limit", "leak", "top1", "top1_sd", "top1_seeds_low", "top1_seeds_high",
     "top1_clips_low", "top1_clips_high", "top5", "mean_class", "map", "selected_top1", "selected_epochs",
-    "recipe", "set_by_hand",
+    "recipe", "set_by_hand", "measures",
 )  # fmt: skip
 """Columns of `flat`."""
 
@@ -431,6 +448,7 @@ def flat(rows: Sequence[Row]) -> list[list[object]]:
                 row.top5.mean, row.mean_class.mean, row.metrics["map"].mean if "map" in row.metrics else None,
                 row.best_top1.mean if row.best_top1 else None, " ".join(map(str, row.best_epochs)),
                 one.recipe, " ".join(f"{key}={_word(value)}" for key, value in one.overrides.items()),
+                "; ".join(f"{name}={value.mean:.6g}" for name, value in row.metrics.items() if name != "map"),
             ]
         )  # fmt: skip
     return made

@@ -490,7 +490,7 @@ def turn_recording(recording: Recording, degrees: float) -> Recording:
     import numpy as np
 
     coords = recording.coords.astype(np.float64)
-    seen = coords.any(axis=2)
+    seen = (coords != 0).any(axis=2)
     if not seen.any() or degrees == 0:
         return recording
     middle = coords[seen].mean(axis=0) * (1, 0, 1)
