@@ -95,6 +95,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Evaluate on clips of another length or preparation than the encoder was trained on.",
 )
+@click.option(
+    "--allow-leak",
+    is_flag=True,
+    help="Test on clips that the encoder saw in pretraining; titles then say LEAK.",
+)
 @click.option("--replace", is_flag=True, help="With all: run again what is recorded already.")
 @options.dry_run
 @options.as_json
@@ -119,6 +124,7 @@ def command(
     overrides: tuple[str, ...],
     device: str,
     allow_mismatch: bool,
+    allow_leak: bool,
     replace: bool,
     dry_run: bool,
     as_json: bool,
@@ -142,6 +148,7 @@ def command(
     """
     from skeltools.cli import _show as show
     from skeltools.cli._console import err, progress
+    from skeltools.errors import RunError
     from skeltools.protocols.running import entrants, evaluation, registry
     from skeltools.protocols.running.subjects import subjects_of
 
@@ -175,6 +182,7 @@ def command(
         again=replace,
         allow_mismatch=allow_mismatch,
         dry=dry_run,
+        allow_leak=allow_leak,
     )
     done = evaluation.Finished()
     try:
@@ -192,7 +200,10 @@ def command(
         err().print(f"Recorded already: {done.reused} evaluations. Use --replace to run them again.")
     if dry_run:
         _print(done.foreseen, as_json)
-    elif not quiet:
+        return
+    if not done.records:
+        raise RunError("Nothing was evaluated: every protocol was left out, for the reasons above.")
+    if not quiet:
         show.records(done.records, as_json=as_json)
 
 

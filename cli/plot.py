@@ -130,6 +130,13 @@ def command() -> None:
 @_RATE
 @click.option("--raw", is_flag=True, help="Set the recording beside (convert --keep-raw keeps it).")
 @click.option("--augment", metavar="TEXT", help="Set the augmented clip beside: crop(6)|shear(0.5).")
+@click.option(
+    "--corrupt",
+    "corruptions",
+    metavar="TEXT",
+    multiple=True,
+    help="Set the corrupted clip beside: noise(0.05), part(left arm). May be given several times.",
+)
 @options.seed
 @_looks
 @options.replace
@@ -144,6 +151,7 @@ def clip(
     rate: float,
     raw: bool,
     augment: str | None,
+    corruptions: tuple[str, ...],
     seed: int,
     replace: bool,
 ) -> None:
@@ -154,6 +162,7 @@ def clip(
       skeltools plot clip ntu60.h5 S001C001P001R001A007
       skeltools plot clip ntu60.h5 0 --raw --out clip.mp4
       skeltools plot clip ntu60.h5 0 --augment 'crop(6)|shear(0.5)' --view corner --out clip.svg
+      skeltools plot clip ntu60.h5 0 --corrupt 'part(left arm)' --corrupt 'noise(0.05)' --out broken.png
     """
     from skeltools.plots import animation, style
     from skeltools.plots import clip as clips
@@ -165,7 +174,7 @@ def clip(
         row = clips.find(opened, which)
         path = out or Path(f"{style.file_name(opened.names[row])}.gif")
         style.check_target(path, (*animation.ANIMATIONS, *style.FIGURES), replace=replace)
-        shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed)
+        shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed, corruptions=corruptions)
         title = clips.heading(opened, row)
     _tell_flat(shown, camera)
     with style.styled(_look()):
@@ -286,6 +295,34 @@ def compare(
     found = comparison.compare(one, two)
     with style.styled(_look()):
         style.save(drawing.draw(found, one[0], two[0]), path)
+    _said(path)
+
+
+@command.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@_out("robust.png")
+@options.replace
+def robust(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
+    """Draw accuracy against severity, one panel a corruption, one line an encoder.
+
+    RUN is a run folder, a folder of runs, or the --out of an evaluation; their results of robust are drawn.
+
+    \b
+    Example:
+      skeltools eval runs/joint --protocol robust
+      skeltools plot robust runs/joint runs/other
+    """
+    from skeltools.plots import robust as drawing
+    from skeltools.plots import style
+    from skeltools.results import record as results
+    from skeltools.results import report
+
+    style.need()
+    path = out or Path("robust.png")
+    style.check_target(path, style.FIGURES, replace=replace)
+    rows = report.rows(results.read_folders(runs))
+    with style.styled():
+        style.save(drawing.draw(rows), path)
     _said(path)
 
 

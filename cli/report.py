@@ -16,6 +16,7 @@ from skeltools.cli import _options as options
 )
 @click.option("--published", is_flag=True, help="Set published accuracies beside, with what is not the same.")
 @click.option("--per-class", is_flag=True, help="Add accuracies by class.")
+@click.option("--severities", is_flag=True, help="Add accuracies of robust at every severity.")
 @click.option(
     "--confusions",
     type=click.IntRange(min=1),
@@ -37,6 +38,7 @@ def command(
     ids: bool,
     published: bool,
     per_class: bool,
+    severities: bool,
     confusions: int | None,
     form: str,
     as_json: bool,
@@ -64,5 +66,6 @@ def command(
         ids=ids,
         published=published,
         per_class=per_class,
+        severities=severities,
         confusions=confusions or 0,
     )

@@ -26,12 +26,13 @@ PROTOCOLS: dict[str, tuple[str, Kind]] = {
     "semi10": ("semi:Semi10", Kind("trained")),
     "semi:P": ("semi:SemiP", Kind("trained")),
     "transfer": ("transfer:Transfer", Kind("transfer")),
+    "robust": ("robust:Robust", Kind("robust", grids="skeltools.results.robustness:grids")),
     "oneshot": ("oneshot:Oneshot", Kind("ranked")),
     "ensemble": ("ensemble:Ensemble", Kind("ensemble", joins=True)),
 }
 """Where each protocol's class is and how its results are shown, in the order of tables and of ``all``.
 
-What stands after a colon in a name is for the user to give; ``all`` leaves such a protocol out.
+What stands after a colon in a name is for the user to give; ``all`` leaves such a protocol out, and what is dear.
 """
 
 KINDS.update((name.partition(":")[0], kind) for name, (_, kind) in PROTOCOLS.items())

@@ -70,7 +70,7 @@ class Ensemble(Protocol):
         if not _complete(task, settings):
             protocol = settings.of[0] if settings.of else "linear"
             for member in task.members.values():
-                if not _found(member, protocol):
+                if not member.recorded_of(protocol):
                     return (
                         f"{member.subject.name} has no {protocol} result of '{member.subject.kind}' with "
                         f"seed {member.seed} to join. Make it: skeltools eval {member.subject.name} "
@@ -170,25 +170,11 @@ def aligned(
     return scores, np.array([place[name] for name in names], np.int64)
 
 
-def _found(task: Task, protocol: str) -> dict[str, Record]:
-    """Return a member's records of a protocol by variant, the latest where settings differ."""
-    digest = task.encoder_digest
-    fitting = [
-        record
-        for record in task.recorded
-        if (record.protocol, record.subject, record.split, record.stream, record.seed, record.limit)
-        == (protocol, task.subject.kind, task.split, task.stream, task.seed, task.limit)
-        and record.data_digest == task.file.digest
-        and record.checkpoint_digest == digest
-    ]
-    return {record.variant: record for record in sorted(fitting, key=lambda record: record.created)}
-
-
 def _complete(task: Task, settings: EnsembleSettings) -> dict[tuple[str, str], dict[str, Record]]:
     """Return the records to join by stream, for each protocol and variant that every stream has."""
     groups: dict[tuple[str, str], dict[str, Record]] = {}
     for protocol in settings.of:
-        found = {stream: _found(member, protocol) for stream, member in task.members.items()}
+        found = {stream: member.recorded_of(protocol) for stream, member in task.members.items()}
         shared = [
             variant for variant in next(iter(found.values())) if all(variant in by for by in found.values())
         ]

@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 from skeltools.analysis import knn
 from skeltools.datasets import registry as datasets
-from skeltools.errors import SkeltoolsError
+from skeltools.errors import counted
+from skeltools.protocols.running import leakage
 from skeltools.protocols.running.contract import NoSettings, Outcome, Protocol
-from skeltools.protocols.running.subjects import Pretraining
 from skeltools.protocols.running.task import Task
-from skeltools.store import ClipFile
 
 
 class Oneshot(Protocol):
     """NTU-120's 20 novel classes from one clip each."""
 
     recipe = "oneshot"
+    may_have_seen = True
 
     def skip(self, task: Task, settings: NoSettings) -> str | None:
         """Return why the task cannot be served: no exemplars are defined, or the file lacks some."""
@@ -59,7 +59,7 @@ class Oneshot(Protocol):
                 metrics={"map": float(precision.mean())},
                 train_rows=exemplars,
                 test_rows=queries,
-                notes=_seen(task, set(task.labels(exemplars).tolist())),
+                notes=_seen(task, np.union1d(exemplars, queries)),
             )
         ]
 
@@ -73,34 +73,13 @@ def rows(task: Task) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return exemplars, task.limited(np.flatnonzero(novel))
 
 
-def _seen(task: Task, novel: set[int]) -> list[str]:
-    """Return a note on whether pretraining saw clips of the novel classes."""
-    known = task.subject.pretraining
-    if known is None:
-        return []
-    count = _seen_clips(task, known, {task.file.classes[label] for label in novel})
-    if count is None:
+def _seen(task: Task, novel: NDArray[np.int64]) -> list[str]:
+    """Return a note on whether pretraining saw clips of the novel classes, of which `novel` are the rows."""
+    leak = leakage.seen(task, novel)
+    if leak.unknown:
         return ["oneshot: whether pretraining saw clips of the novel classes is not known."]
-    if count:
-        return [f"oneshot: pretraining saw {count} clips of the novel classes, without labels."]
+    if len(leak.rows):
+        return [
+            f"oneshot: pretraining saw {counted(len(leak.rows), 'clip')} of the novel classes, without labels."
+        ]
     return []
-
-
-def _seen_clips(task: Task, known: Pretraining, novel: set[str]) -> int | None:
-    """Return how many training clips of the pretraining are of novel classes, None where not known."""
-
-    def count(file: ClipFile) -> int:
-        labels = file.labels[file.rows(known.split, "train")]
-        return int(sum(file.classes[label] in novel for label in labels.tolist()))
-
-    if known.data_digest is None:
-        return None
-    if known.data_digest == task.file.digest:
-        return count(task.file)
-    if known.data is None:
-        return None
-    try:
-        with ClipFile(known.data) as file:
-            return count(file) if file.digest == known.data_digest else None
-    except (SkeltoolsError, OSError):
-        return None

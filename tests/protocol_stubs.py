@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,11 @@ class MemoryFile:
 
     def clips(self, rows: Any) -> Any:
         return self._clips[rows]
+
+    @property
+    def digests(self) -> Any:
+        rows = [hashlib.sha256(clip.tobytes()).digest() for clip in self._clips]
+        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
 
     def confirm(self, rows: Any) -> None:
         pass

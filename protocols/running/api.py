@@ -36,6 +36,7 @@ def evaluate(
     limit: int | None = None,
     device: str = "auto",
     out: str | Path | None = None,
+    allow_leak: bool = False,
     progress: Progress = SILENT,
 ) -> list[Record]:
     """Evaluate an encoder by a standard protocol and return the records.
@@ -59,6 +60,7 @@ def evaluate(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         out: Folder whose ``results`` take the records. A run folder takes its own when None; other subjects
             then keep nothing.
+        allow_leak: Whether the encoder may be tested on clips that it saw in pretraining; the records then say so.
         progress: Receiver of progress.
 
     Returns:
@@ -88,6 +90,7 @@ def evaluate(
         recipe=recipe,
         overrides=words,
         limit=limit,
+        allow_leak=allow_leak,
     )
     return evaluation.run(request, progress).records
 

@@ -80,6 +80,9 @@ def _problem(one: Outcome, task: Task) -> str | None:
         return "variant must be a text, and notes a list of texts"
     if one.best is not None and not (isinstance(one.best, Best) and 0 <= one.best.top1 <= 1):
         return f"best must be a Best with a top1 from 0 to 1, not {one.best!r:.60}"
+    for name, guess in one.guesses.items():
+        if not (isinstance(guess, np.ndarray) and guess.shape == want[:1] and guess.dtype.kind in "iu"):
+            return f"guesses['{name}'] must be whole numbers ({want[0]},)"
     layer = one.classifier
     if layer is not None and not (
         isinstance(layer, Classifier)

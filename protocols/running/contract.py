@@ -67,6 +67,7 @@ class Outcome:
         test_rows: Rows of the clips tested on, where they are not the split's test rows.
         classifier: The classifier, where it is one linear layer on the features.
         notes: Things a reader should know, a sentence each.
+        guesses: Best-scored classes of the test clips under other conditions, int64 (n_test,), by their names.
     """
 
     scores: Tensor
@@ -77,6 +78,7 @@ class Outcome:
     test_rows: NDArray[np.int64] | None = None
     classifier: Classifier | None = None
     notes: list[str] = field(default_factory=list)
+    guesses: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,9 @@ class Protocol:
         needs_target: Whether it goes to the file of ``--target``, another than the encoder was pretrained on.
         joins_streams: Whether it joins the recorded results of several streams, `Task.members`.
         trains: Whether it trains the encoder, so that a subject without one cannot be served.
+        may_have_seen: Whether the protocol's definition lets pretraining see the clips it tests on, without labels;
+            it then says so in its notes itself. Else such a test is refused.
+        named_only: Whether ``all`` leaves it out, for what it costs.
         supervised: Recipe by which it gives the baseline ``supervised``; None where it does not.
         fixed: Settings that the name implies, by dotted key.
         name: As asked for: ``linear``, ``semi:5``, ``package.module:Class``.
@@ -144,6 +149,8 @@ class Protocol:
     needs_target: ClassVar[bool] = False
     joins_streams: ClassVar[bool] = False
     trains: ClassVar[bool] = False
+    may_have_seen: ClassVar[bool] = False
+    named_only: ClassVar[bool] = False
     supervised: ClassVar[str | None] = None
     fixed: Mapping[str, Any] = {}
 

@@ -13,7 +13,9 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import skeltools
 from skeltools.analysis import metrics
@@ -21,7 +23,7 @@ from skeltools.datasets.registry import STREAMS
 from skeltools.environment import device_name, pick_device
 from skeltools.errors import DataError, RunError, SettingError, SkeltoolsError
 from skeltools.progress import SILENT, Progress
-from skeltools.protocols.running import checking, foreseeing, registry
+from skeltools.protocols.running import checking, foreseeing, leakage, registry
 from skeltools.protocols.running.cache import FeatureCache
 from skeltools.protocols.running.contract import DivergedError, Outcome, Protocol
 from skeltools.protocols.running.entrants import Entrant, check_home
@@ -61,6 +63,7 @@ class Request:
         allow_mismatch: Whether a trained encoder may see clips of another length or preparation than it
             was trained on.
         dry: Whether nothing is evaluated or written: what would be is found out.
+        allow_leak: Whether an encoder may be tested on clips that it saw in pretraining; the records say so.
     """
 
     entrants: Sequence[Entrant]
@@ -80,6 +83,7 @@ class Request:
     again: bool = False
     allow_mismatch: bool = False
     dry: bool = False
+    allow_leak: bool = False
 
 
 @dataclass
@@ -297,6 +301,10 @@ class _Work:
         finally:
             self.progress.finish()
         seconds = time.monotonic() - began
+        for outcome in outcomes:
+            reason = None if outcome.test_rows is None else self._leak(protocol, task, outcome.test_rows)
+            if reason is not None:
+                raise RunError(f"Protocol '{protocol.name}': {reason}.")
         records = [
             _record(protocol, task, settings, outcome, key, len(outcomes), seconds) for outcome in outcomes
         ]
@@ -330,7 +338,15 @@ class _Work:
             return f"the supervised baseline belongs to {registry.having('supervised')}"
         with checking.blamed(protocol.name, type(protocol)):
             reason = protocol.skip(task, settings)
-        return None if reason is None else str(reason)
+        if reason is not None:
+            return str(reason)
+        return self._leak(protocol, task, task.limited(task.file.rows(task.split, "test")))
+
+    def _leak(self, protocol: Protocol, task: Task, rows: NDArray[np.int64]) -> str | None:
+        """Return why a protocol must not test on some clips, or None: the encoder saw none, or may have."""
+        if protocol.may_have_seen or self.request.allow_leak:
+            return None
+        return leakage.refusal(task, leakage.seen(task, rows), len(rows))
 
     def _recorded(self, folder: Path | None) -> list[Record]:
         """Return what a results folder held when it was first asked for, with side files in place."""
@@ -457,7 +473,8 @@ def _record(
     scores, labels = outcome.scores, task.labels(test_rows)
     by_class = metrics.per_class(scores, labels)
     known = subject.pretraining
-    notes = list(outcome.notes)
+    leak = leakage.seen(task, test_rows)
+    notes = list(outcome.notes) + ([] if protocol.may_have_seen else leak.notes)
     context = _context(task)
     if known is not None and known.note:
         notes.append(known.note)
@@ -508,6 +525,7 @@ def _record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         partial=task.limit is not None,
         limit=task.limit,
+        leak=0 if protocol.may_have_seen else len(leak.rows),
         scores="",
         notes=notes,
     )
@@ -529,5 +547,6 @@ def _keep(record: Record, task: Task, outcome: Outcome) -> Record:
         classes=list(task.file.classes),
         weight=None if layer is None else layer.weight.float().numpy(),
         bias=None if layer is None else layer.bias.float().numpy(),
+        guesses=outcome.guesses,
     )
     return results.write(record, task.results_dir, side)

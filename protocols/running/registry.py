@@ -39,8 +39,9 @@ def get(name: str) -> Protocol:
 
 
 def every() -> list[Protocol]:
-    """Return the packaged protocols whose name is whole, in the order ``all`` runs them."""
-    return [get(name) for name in PROTOCOLS if ":" not in name]
+    """Return the packaged protocols that ``all`` runs, in its order: those of whole names, but for dear ones."""
+    found = [get(name) for name in PROTOCOLS if ":" not in name]
+    return [protocol for protocol in found if not protocol.named_only]
 
 
 def having(trait: str) -> str:

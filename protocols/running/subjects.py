@@ -21,6 +21,7 @@ from skeltools.results import record as results
 
 if TYPE_CHECKING:
     from skeltools.runs.folder import Run
+    from skeltools.store.overlap import Clips
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Pretraining:
         data_digest: Content digest of that file.
         dataset: Its dataset.
         split: The split whose training clips it saw.
+        clips: The clips it saw.
         settings: Every setting of the pretraining by dotted key.
         note: What a reader of results of the encoder should know, or empty.
     """
@@ -44,6 +46,7 @@ class Pretraining:
     data_digest: str | None = None
     dataset: str = ""
     split: str = ""
+    clips: Clips | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     note: str = ""
 
@@ -144,6 +147,7 @@ def from_run(run: Run, kind: str, seed: int) -> Subject:
         data_digest=(run.digest or None) if known else None,
         dataset=run.dataset,
         split=run.split,
+        clips=run.clips_seen(),
         settings=flat,
         note=" ".join(word for word in (run.note, unfinished(run) if known else "") if word),
     )

@@ -69,6 +69,18 @@ class Task:
         """The records that lie in `results_dir` when first asked for."""
         return [] if self.results_dir is None else results.read_all(self.results_dir)
 
+    def recorded_of(self, protocol: str) -> dict[str, results.Record]:
+        """Return the subject's records of a protocol on these clips by variant, the latest where settings differ."""
+        fitting = [
+            record
+            for record in self.recorded
+            if (record.protocol, record.subject, record.split, record.stream, record.seed, record.limit)
+            == (protocol, self.subject.kind, self.split, self.stream, self.seed, self.limit)
+            and record.data_digest == self.file.digest
+            and record.checkpoint_digest == self.encoder_digest
+        ]
+        return {record.variant: record for record in sorted(fitting, key=lambda record: record.created)}
+
     @cached_property
     def train_rows(self) -> NDArray[np.int64]:
         """Rows of the training clips (n,)."""

@@ -172,7 +172,34 @@ def make_optimizer(model: TunedModel, settings: TuneSettings) -> torch.optim.Opt
     return torch.optim.SGD(made, lr=settings.lr, momentum=settings.momentum)
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """What finetuning gave.
+
+    Attributes:
+        model: Encoder and head after the last epoch, in eval mode.
+        scores: Scores of the test clips by it, (n_test, classes), on the device.
+        best: The best test top-1 on the way.
+    """
+
+    model: TunedModel
+    scores: Tensor
+    best: Best | None
+
+
 def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Outcome:
+    """Train as `fit` does and return the scores of the test clips after the last epoch.
+
+    Raises:
+        DivergedError: The loss stopped being finite.
+        RunError: In eval mode the encoder's statistics moved.
+        SettingError: A head with batch norm is to be trained on one clip.
+    """
+    found = fit(task, rows, settings, name)
+    return Outcome(found.scores.float().cpu(), variant(settings), best=found.best, train_rows=rows)
+
+
+def fit(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Tuned:
     """Train a fresh copy of the encoder and a classifier on some clips and score the test clips.
 
     All weights are trained, the last partial batch is kept. The draws (initial weights, order and views of clips,
@@ -185,7 +212,7 @@ def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str)
         name: What the progress display calls this.
 
     Returns:
-        Scores after the last epoch.
+        The model and scores after the last epoch.
 
     Raises:
         DivergedError: The loss stopped being finite.
@@ -200,7 +227,7 @@ def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str)
         return _tune(task, rows, settings, name)
 
 
-def _tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Outcome:
+def _tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Tuned:
     draws = torch.Generator().manual_seed(task.seed)
     encoder = task.new_encoder().requires_grad_(True)
     clips, tests = task.clips(rows, settings.view), task.clips(task.test_rows)
@@ -246,7 +273,7 @@ def _tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str
             raise RunError(
                 f"The encoder's '{moved[0]}' moved in eval mode; statistics must stay as they were."
             )
-    return Outcome(scores.float().cpu(), variant(settings), best=best, train_rows=rows)
+    return Tuned(model, scores, best)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +22,19 @@ PARTITIONS: tuple[str, str] = ("train", "test")
 
 TRAIN, TEST, NEITHER = 1, 0, -1
 """Sides of a split as they stand in arrays of numbers; a clip may be on neither."""
+
+_PLACEHOLDER = re.compile(r"(train|test)_\d{6,}", re.ASCII)
+
+
+def placeholder(part: str, row: int) -> str:
+    """Return what a clip without a name is called, by its side of a split and its row there."""
+    return f"{part}_{row:06d}"
+
+
+def is_placeholder(name: str) -> bool:
+    """Tell whether a name says nothing of which clip it is."""
+    return _PLACEHOLDER.fullmatch(name) is not None
+
 
 Rule = Callable[[Any], bool | None]
 """Of a clip, from what its name says: whether it is on a split's training side; None for neither side."""
@@ -73,6 +87,8 @@ class Dataset:
             define them; empty where they define none.
         dimensions: 3, or 2 for key points of an image.
         own: The descriptor of data of one's own, which their file holds; None for the packaged ones.
+        recordings: What its recordings are called; datasets with the same word here share some, under the same
+            names. Empty where they are its own.
     """
 
     name: str
@@ -94,6 +110,7 @@ class Dataset:
     exemplars: tuple[str, ...] = ()
     dimensions: int = 3
     own: Descriptor | None = None
+    recordings: str = ""
 
     @property
     def skeleton(self) -> Skeleton:

@@ -106,6 +106,7 @@ def datasets() -> tuple[Dataset, ...]:
             train={"xsub": lambda clip: clip.subject in _XSUB60, "xview": _by_camera},
             outside=partial(outside, "ntu60", _SETUPS60, 60, True),
             setups=_SETUPS60,
+            recordings="ntu",
             counts={"xsub": (40091, 16487), "xview": (37646, 18932)},
         ),
         Dataset(
@@ -123,6 +124,7 @@ def datasets() -> tuple[Dataset, ...]:
             other_train={"camera": {"xview": _by_camera}},
             outside=partial(outside, "ntu120", _SETUPS120, len(classes), True),
             setups=_SETUPS120,
+            recordings="ntu",
             counts={"xsub": (63026, 50919), "xset": (54468, 59477)},
             exemplars=_EXEMPLARS120,
         ),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.datasets.contract import placeholder
 from skeltools.datasets.registry import PARTITIONS, Dataset, parse_ntu_name
 from skeltools.errors import FormatError, SettingError, SourceError
 from skeltools.exchange.shared import Arrays, Reading, Sequences, blocks, check_numbers, lost
@@ -126,7 +127,7 @@ def _names(
         if {part: len(names) for part, names in sides.items()} == counts:
             return sides, []
     if how.labels is None:
-        named = {part: [f"{part}_{row:06d}" for row in range(counts[part])] for part in PARTITIONS}
+        named = {part: [placeholder(part, row) for row in range(counts[part])] for part in PARTITIONS}
         text = (
             f"{path.name} holds no names: its clips are called train_000000 and so on, by side and row. With "
             "--labels NAMES.txt, one clip name per line, they get their own."

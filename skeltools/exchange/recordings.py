@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.datasets import nwucla as nwucla_names
+from skeltools.datasets.contract import placeholder
 from skeltools.datasets.descriptor import Descriptor
 from skeltools.errors import FormatError, SourceError, counted, did_you_mean
 from skeltools.files import kinds, pickles
@@ -204,7 +205,7 @@ def _array(
     if {"clips", "labels"} <= content.keys():
         raise FormatError(path, _PREPARED)
     rows = [
-        (f"{part}_{row:06d}", values)
+        (placeholder(part, row), values)
         for part in ("train", "test")
         if content.get(f"x_{part}", np.zeros(0)).ndim == 3
         for row, values in enumerate(content[f"x_{part}"])

@@ -267,9 +267,8 @@ def _curves(found: Curves) -> dict[str, Any]:
 def _confusion(record: Record) -> dict[str, Any]:
     counts, classes = report.confusion_matrix(report.rows([record])[0])
     true, guess = np.nonzero(counts)
-    partial = "PARTIAL: " if record.partial else ""
     return {
-        "title": f"{partial}{record.stream} {record.experiment}, {record.subject}, seed {record.seed}",
+        "title": f"{record.caveat}{record.stream} {record.experiment}, {record.subject}, seed {record.seed}",
         "top1": round(100 * record.top1, 2),
         "classes": classes,
         "cells": np.stack([true, guess, counts[true, guess]], axis=1).tolist(),

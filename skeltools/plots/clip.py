@@ -80,20 +80,27 @@ def heading(file: ClipFile, row: int) -> str:
 
 
 def panels(
-    file: ClipFile, row: int, *, raw: bool = False, augment: str | None = None, seed: int = 0
+    file: ClipFile,
+    row: int,
+    *,
+    raw: bool = False,
+    augment: str | None = None,
+    seed: int = 0,
+    corruptions: Sequence[str] = (),
 ) -> list[Panel]:
-    """Return what to draw of a row: the recording if asked for, the prepared clip, its augmented form.
+    """Return what to draw of a row: the recording if asked for, the prepared clip, its augmented and corrupted forms.
 
     Args:
         file: An open clip file.
         row: The row.
         raw: Whether the recording stands beside, bodies as the file's preparation chose them.
         augment: Augmentations such as ``crop(6)|shear(0.5)``, or None.
-        seed: Seed of the augmentations' draws.
+        seed: Seed of the draws of either.
+        corruptions: Corruptions such as ``noise(0.05)``, a panel each.
 
     Raises:
         DataError: The file holds no recordings.
-        SettingError: `augment` cannot be read.
+        SettingError: `augment` or one of `corruptions` cannot be read.
     """
     centre = str(file.attrs.get("chain.centre", ""))
     skeleton = file.form.skeleton
@@ -118,6 +125,13 @@ def panels(
         with torch.no_grad():
             changed = pipeline(x, Draws(seed, 0, torch.tensor([row])))[0].numpy()
         made.append(Panel(f"{style.plain(augment, 44)}, seed {seed}", apart(changed, centre), skeleton))
+    for text in corruptions:
+        import torch
+
+        from skeltools.analysis.corrupted import Corruptor
+
+        broken = Corruptor(file, text, seed)(np.array([row]), torch.from_numpy(clip)[None])[0].numpy()
+        made.append(Panel(style.plain(text, 44), apart(broken, centre), skeleton))
     return made
 
 

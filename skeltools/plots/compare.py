@@ -27,9 +27,8 @@ def draw(found: Comparison, a: Record, b: Record) -> Figure:
     size = len(ranked)
     line = 0.24 if size <= 30 else 0.165
     figure = style.figure(7.5, line * size + 2.1)
-    partial = "PARTIAL: " if a.partial or b.partial else ""
     words = (
-        f"{partial}{a.dataset} {a.split}: B - A, points of top-1 by class",
+        f"{comparison.caveat(a, b)}{a.dataset} {a.split}: B - A, points of top-1 by class",
         f"A: {comparison.describe(a)}: {100 * found.a:.1f} %",
         f"B: {comparison.describe(b)}: {100 * found.b:.1f} %",
         f"all {found.clips:,} test clips: {100 * (found.b - found.a):+.1f} points "

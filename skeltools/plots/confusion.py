@@ -23,10 +23,9 @@ _NUMBERS = 30
 def heading(row: Row) -> str:
     """Return a title for a result: what, top-1, clips."""
     first = row.first
-    partial = "PARTIAL: " if first.partial else ""
     seeds = "" if len(row.records) == 1 else f", {len(row.records)} seeds added up"
     return (
-        f"{partial}{first.dataset} {first.split}, {comparison.describe(first)}\n"
+        f"{first.caveat}{first.dataset} {first.split}, {comparison.describe(first)}\n"
         f"top-1 {100 * row.top1.mean:.1f} % of {first.test_clips:,} test clips{seeds}"
     )
 

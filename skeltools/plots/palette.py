@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from colorsys import hls_to_rgb
+from itertools import islice
 
 PARTS: dict[str, str] = {
     "trunk": "#5b5b5b",
@@ -40,6 +41,11 @@ def of_parts(names: Iterable[str]) -> dict[str, str]:
     taken = {PARTS["trunk"], *(PARTS[name] for name in parts if name in PARTS)}
     free = (colour for colour in _endless() if colour not in taken)
     return {name: PARTS[name] if name in PARTS else next(free) for name in parts}
+
+
+def series(count: int) -> list[str]:
+    """Return a colour for each of so many lines, all different."""
+    return list(islice(_endless(), count))
 
 
 def _endless() -> Iterator[str]:

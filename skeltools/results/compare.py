@@ -250,10 +250,9 @@ def grids(found: Comparison, a: Record, b: Record, most: int) -> list[Grid]:
         b: A record of B.
         most: Classes a list.
     """
-    partial = "PARTIAL: " if a.partial or b.partial else ""
     head = Grid(
         [
-            f"{partial}{a.dataset} {a.split}: {counted(found.clips, 'test clip')}, {len(found.seeds)} "
+            f"{caveat(a, b)}{a.dataset} {a.split}: {counted(found.clips, 'test clip')}, {len(found.seeds)} "
             f"pair{'s' if len(found.seeds) > 1 else ''} of seeds",
             f"A: {describe(a)}",
             f"B: {describe(b)}",
@@ -284,6 +283,13 @@ def _class_grids(found: Comparison, most: int) -> list[Grid]:
             grid.add([name, str(clips), _percent(one), _percent(two), f"{100 * (two - one):+.1f}"])
         made += [grid] if kept else []
     return made
+
+
+def caveat(a: Record, b: Record) -> str:
+    """Return what stands before the title of a comparison of two results."""
+    if a.caveat == b.caveat:
+        return a.caveat
+    return "".join(f"{name}: {one.caveat}" for name, one in (("A", a), ("B", b)) if one.caveat)
 
 
 def describe(record: Record) -> str:

@@ -14,11 +14,13 @@ class Kind(NamedTuple):
     Attributes:
         table: Protocols with the same word here share a table.
         joins: Whether it joins the scores of another protocol, with whose name its variants begin.
+        grids: Function that makes tables of its rows, ``module:function``; empty for the usual table.
         player: Place among the protocols whose predictions the player of the page shows, from 1; 0 for none.
     """
 
     table: str
     joins: bool = False
+    grids: str = ""
     player: int = 0
 
 

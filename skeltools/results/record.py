@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skeltools.errors import RunError
+from skeltools.errors import RunError, counted
 from skeltools.files.texts import read_json
 from skeltools.files.writing import replacing, write_text
 
@@ -91,6 +91,8 @@ class Record:
         created: UTC time, ISO 8601.
         partial: True where only part of the data was used.
         limit: Most clips of each side that were used; None for all.
+        leak: Test clips that pretraining saw, where the protocol does not allow for it; 0 also where that is not
+            known, which a note says.
         scores: Name of the side file with test scores, labels, names, class names, and the classifier where
             it is one linear layer.
         notes: Things a reader should know, a sentence each.
@@ -141,6 +143,7 @@ class Record:
     limit: int | None
     scores: str
     notes: list[str]
+    leak: int = 0
     folder: Path | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -168,6 +171,13 @@ class Record:
         """Epochs that the pretraining was to have where it was not finished, else None."""
         epochs = self.pretrain_settings.get("train.epochs")
         return epochs if self.epoch is not None and isinstance(epochs, int) and self.epoch < epochs else None
+
+    @property
+    def caveat(self) -> str:
+        """What stands before every title that the result is under: part of the data, or test clips that were seen."""
+        words = [f"LEAK, pretraining saw {counted(self.leak, 'test clip')}"] if self.leak else []
+        words += [f"PARTIAL, at most {self.limit} clips a side"] if self.partial else []
+        return "".join(f"{word}: " for word in words)
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -202,6 +212,7 @@ class Side:
         classes: Class names by 0-based label.
         weight: Weight (classes, D) of the classifier on the encoder's feature, or None.
         bias: Its bias (classes,), or None.
+        guesses: Best-scored classes under other conditions, int64 (n,), by their names.
     """
 
     scores: NDArray[np.float32]
@@ -210,6 +221,7 @@ class Side:
     classes: list[str]
     weight: NDArray[np.float32] | None = None
     bias: NDArray[np.float32] | None = None
+    guesses: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def named(record: Record) -> Record:
@@ -252,6 +264,9 @@ def write(record: Record, folder: Path, side: Side) -> Record:
     }
     if side.weight is not None and side.bias is not None:
         arrays |= {"weight": side.weight, "bias": side.bias}
+    if side.guesses:
+        arrays["conditions"] = np.array(list(side.guesses), dtype=np.str_)
+        arrays["guesses"] = np.stack(list(side.guesses.values())).astype(np.int32)
     # The side file first: a record is complete once its JSON file exists.
     with replacing(folder / record.scores) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
@@ -272,13 +287,21 @@ def read_side(record: Record) -> Side:
         side = Side(
             arrays["scores"], arrays["labels"], arrays["names"].tolist(), arrays["classes"].tolist(),
             arrays.get("weight"), arrays.get("bias"),
+            dict(zip(arrays["conditions"].tolist(), arrays["guesses"].astype("int64"), strict=True))
+            if "conditions" in arrays else {},
         )  # fmt: skip
     except FileNotFoundError:
         raise RunError(f"{path}, the scores of a result, is missing. Run the protocol again.") from None
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise RunError(f"{path} holds no readable scores ({error}). Run the protocol again.") from None
     n = record.test_clips
-    if side.scores.shape != (n, record.num_classes) or len(side.labels) != n or len(side.names) != n:
+    guesses = all(guess.shape == (n,) for guess in side.guesses.values())
+    if (
+        side.scores.shape != (n, record.num_classes)
+        or len(side.labels) != n
+        or len(side.names) != n
+        or not guesses
+    ):
         raise RunError(f"{path} does not fit its record. Run the protocol again.")
     _compare(record, side, path)
     return side
@@ -318,6 +341,7 @@ def read(path: Path) -> Record:
         )
     hints = typing.get_type_hints(Record)
     names = {_stored(item.name): item.name for item in fields(Record) if item.name != "folder"}
+    content = _LATER | content
     wrong = sorted(names.keys() ^ content.keys())
     wrong += [key for key, name in names.items() if key in content and not _fits(content[key], hints[name])]
     if not wrong and Path(content["scores"]).name != content["scores"]:
@@ -330,6 +354,10 @@ def read(path: Path) -> Record:
                 f"{path}: '{key:.60}' must be from 0 to 1, not {value:.6g}. Run the protocol again."
             )
     return Record(**{names[key]: value for key, value in content.items()}, folder=path.parent)
+
+
+_LATER: dict[str, Any] = {"leak": 0}
+"""What records of earlier versions do not store."""
 
 
 def _stored(name: str) -> str:

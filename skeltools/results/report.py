@@ -116,7 +116,7 @@ def _key(record: Record) -> tuple[object, ...]:
     named, weights = _name(record)
     return (
         record.dataset, record.split, record.stream, record.protocol, record.variant, record.subject,
-        record.epoch, record.data_digest, record.limit, record.train_clips, record.test_clips, settings,
+        record.epoch, record.data_digest, record.limit, record.leak, record.train_clips, record.test_clips, settings,
         pretrain, named, weights,
     )  # fmt: skip
 
@@ -194,7 +194,7 @@ def _order(row: Row) -> tuple[object, ...]:
     first = row.first
     digits = "".join(char for char in first.variant if char.isdigit())
     return (
-        first.dataset, first.split, first.data, first.partial, -first.test_clips,
+        first.dataset, first.split, first.data, first.partial, first.leak, -first.test_clips,
         _place(tuple(KINDS), first.family), first.protocol, int(digits or 0), first.variant,
         _place(_STREAMS, first.stream), first.stream, _place(SUBJECTS, first.subject), first.epoch or 0,
         first.encoder,
@@ -271,7 +271,7 @@ def _word(value: Any) -> str:
 
 
 def _table_key(record: Record) -> tuple[object, ...]:
-    return record.dataset, record.split, record.data_digest, record.limit, record.test_clips
+    return record.dataset, record.split, record.data_digest, record.limit, record.test_clips, record.leak
 
 
 def _percent(share: float) -> str:
@@ -309,11 +309,17 @@ def epochs_of(record: Record) -> str:
     return f"{record.epoch} of {counted(record.planned, 'pretraining epoch')} (not finished)"
 
 
-def _seeds(row: Row) -> str:
-    seeds = sorted(set(row.seeds))
-    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]}-{seeds[-1]}"
-    return ",".join(map(str, seeds))
+def seeds(row: Row) -> str:
+    """Return the seeds of a row in a word."""
+    found = sorted(set(row.seeds))
+    if len(found) > 2 and found == list(range(found[0], found[-1] + 1)):
+        return f"{found[0]}-{found[-1]}"
+    return ",".join(map(str, found))
+
+
+def short(subject: str) -> str:
+    """Return what tables call a subject."""
+    return _SHORT.get(subject, subject)
 
 
 def by_table(rows: Sequence[Row], *, kinds: bool = False) -> list[list[Row]]:
@@ -334,10 +340,9 @@ def title(rows: Sequence[Row]) -> list[str]:
     """Return the title of a table: data, counts, what all rows share, settings that are no recipe's."""
     first = rows[0].first
     train = max(row.first.train_clips for row in rows)
-    partial = f"PARTIAL, at most {first.limit} clips a side: " if first.partial else ""
     protocols = ", ".join(dict.fromkeys(row.first.protocol for row in rows))
     lines = [
-        f"{partial}{first.dataset} {first.split}: {protocols}",
+        f"{first.caveat}{first.dataset} {first.split}: {protocols}",
         f"{_file(first.data)}: {counted(train, 'training clip')}, {counted(first.test_clips, 'test clip')}",
     ]
     shared = []
@@ -345,9 +350,9 @@ def title(rows: Sequence[Row]) -> list[str]:
         shared.append(f"stream {first.stream}")
     epochs = {epochs_of(row.first) for row in rows if row.first.epoch is not None}
     shared += epochs if len(epochs) == 1 else []
-    if len({_seeds(row) for row in rows}) == 1:
+    if len({seeds(row) for row in rows}) == 1:
         many = len(set(rows[0].seeds)) > 1
-        shared.append(f"seed{'s' if many else ''} {_seeds(rows[0])}")
+        shared.append(f"seed{'s' if many else ''} {seeds(rows[0])}")
     lines += [", ".join(shared)] if shared else []
     changed = _overrides(rows)
     lines += [f"set by hand: {'; '.join(changed)}"] if changed else []
@@ -397,7 +402,7 @@ def grids(rows: Sequence[Row], *, ids: bool = False) -> list[Grid]:
         rows: Rows.
         ids: Whether to show the id of each, by which other commands name it.
     """
-    made = [_grid(part, ids) for part in by_table(rows, kinds=True)]
+    made = [grid for part in by_table(rows, kinds=True) for grid in _grids_of(part, ids)]
     notes = dict.fromkeys(note for grid in made for note in grid.notes)
     for grid in made:
         grid.notes = []
@@ -426,6 +431,17 @@ def _fewer(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
+def _grids_of(rows: Sequence[Row], ids: bool = False) -> list[Grid]:
+    """Return the grids of one table, by the function that the protocol's kind names, if any."""
+    from importlib import import_module
+
+    module, _, function = kind_of(rows[0].first).grids.partition(":")
+    if not module:
+        return [_grid(rows, ids)]
+    found: list[Grid] = getattr(import_module(module), function)(rows)
+    return found
+
+
 def _grid(rows: Sequence[Row], ids: bool = False) -> Grid:
     cells: dict[str, tuple[bool, Callable[[Row], str]]] = {
         "stream": (False, lambda row: row.first.stream),
@@ -438,7 +454,7 @@ def _grid(rows: Sequence[Row], ids: bool = False) -> Grid:
         "top-5": (True, lambda row: _percent(row.top5.mean)),
         "mAP": (True, lambda row: _percent(row.metrics["map"].mean) if "map" in row.metrics else "-"),
         "selected": (True, _best),
-        "seeds": (True, _seeds),
+        "seeds": (True, seeds),
         "id": (False, lambda row: row.id),
     }
     grid = Grid(title(rows), [(name, right) for name, (right, _) in cells.items()])
@@ -475,9 +491,9 @@ def _views(rows: Sequence[Row]) -> list[str]:
 
 HEADER = (
     "dataset", "split", "data", "stream", "protocol", "variant", "mark", "subject", "encoder", "epoch",
-    "seeds", "train_clips", "test_clips", "limit", "top1", "top1_sd", "top1_seeds_low", "top1_seeds_high",
+    "seeds", "train_clips", "test_clips", "limit", "leak", "top1", "top1_sd", "top1_seeds_low", "top1_seeds_high",
     "top1_clips_low", "top1_clips_high", "top5", "mean_class", "map", "selected_top1", "selected_epochs",
-    "recipe", "set_by_hand", "id", "planned_epochs",
+    "recipe", "set_by_hand", "id", "planned_epochs", "measures",
 )  # fmt: skip
 """Columns of `flat`."""
 
@@ -491,11 +507,12 @@ def flat(rows: Sequence[Row]) -> list[list[object]]:
             [
                 one.dataset, one.split, _file(one.data), one.stream, one.protocol, one.variant, row.mark,
                 one.subject, one.encoder, one.epoch, " ".join(map(str, row.seeds)), one.train_clips,
-                one.test_clips, one.limit, row.top1.mean, row.top1.sd, row.top1.low, row.top1.high, *low_high,
+                one.test_clips, one.limit, one.leak, row.top1.mean, row.top1.sd, row.top1.low, row.top1.high, *low_high,
                 row.top5.mean, row.mean_class.mean, row.metrics["map"].mean if "map" in row.metrics else None,
                 row.best_top1.mean if row.best_top1 else None, " ".join(map(str, row.best_epochs)),
                 one.recipe, " ".join(f"{key}={_word(value)}" for key, value in one.overrides.items()),
                 row.id, one.pretrain_settings.get("train.epochs"),
+                "; ".join(f"{name}={value.mean:.6g}" for name, value in row.metrics.items() if name != "map"),
             ]
         )  # fmt: skip
     return made

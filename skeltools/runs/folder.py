@@ -1,7 +1,7 @@
 """A run folder: what was run, its log, checkpoints and results.
 
-``run.json`` says what was run and is written when the run starts; ``log.jsonl`` holds one line a logged
-step; ``checkpoints/`` the last ones; ``results/`` what protocols recorded.
+``run.json`` says what was run and is written when the run starts, ``clips.npz`` on which clips; ``log.jsonl`` holds one
+line a logged step; ``checkpoints/`` the last ones; ``results/`` what protocols recorded.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
 from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import exchange, lock, sweep, write_text
+from skeltools.runs import seen
 from skeltools.settings import MOST_SEED
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     from skeltools.settings import Resolved
     from skeltools.skeletons import Form
     from skeltools.store import ClipFile
+    from skeltools.store.overlap import Clips
 
 VERSION = 1
 
 IMPORTED = "query.backbone."
 """What stands before the names of an imported encoder's weights in its checkpoint."""
 
-_OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard", "wandb", "ended.json")
+_OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard", "wandb", "ended.json", seen.NAME)
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class Run:
             OutputError: The folder exists and `replace` is False, or it is no run folder.
         """
         from skeltools.results.record import library_versions
+        from skeltools.store.overlap import Clips
 
         path = Path(path)
         run = Run(
@@ -206,6 +209,7 @@ class Run:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         run.make(replace)
+        seen.write(run.path, Clips.of(file, file.rows(split, "train")))
         return run
 
     def make(self, replace: bool) -> None:
@@ -351,6 +355,28 @@ class Run:
                 f"{theirs.bodies}. Convert the source accordingly."
             )
         return None
+
+    def clips_seen(self) -> Clips | None:
+        """Return the clips that the pretraining saw; None where that is not known, as of imported weights.
+
+        Runs of earlier versions do not name them; they are then taken from the data, where those are still there.
+
+        Raises:
+            RunError: The file that names them is damaged.
+        """
+        from skeltools.store import ClipFile
+        from skeltools.store.overlap import Clips
+
+        if self.kind != "pretrain":
+            return None
+        found = seen.read(self.path)
+        if found is not None or self.data is None:
+            return found
+        try:
+            with ClipFile(self.data) as file:
+                return Clips.of(file, file.rows(self.split, "train")) if file.digest == self.digest else None
+        except (SkeltoolsError, OSError):
+            return None
 
     @property
     def checkpoints_dir(self) -> Path:

@@ -15,6 +15,7 @@ from skeltools.errors import DataError, counted
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import Skeleton, plausible
 from skeltools.store.layout import sha256
+from skeltools.store.overlap import Clips
 from skeltools.store.reader import ClipFile
 
 _BLOCK = 256
@@ -237,13 +238,34 @@ class Pair(NamedTuple):
     distance: float
 
 
+class Twin(NamedTuple):
+    """A clip of one file and the nearest of another; distance: mean over compared frames and joints, metres."""
+
+    clip: str
+    other: str
+    distance: float
+
+
+@dataclass
+class Shared:
+    """What two files have in common.
+
+    Attributes:
+        same: Clips of the first that are in the second, by split of the second and side; under the split ``all``
+            and the side ``any`` wherever they are.
+        near: Clips of the first that are in the second by content but not by name, nearest first.
+        notes: What could not be compared, or only with reserve, a sentence each.
+    """
+
+    same: dict[str, dict[str, list[str]]]
+    near: list[Twin]
+    notes: list[str]
+
+
 def near_duplicates(
     file: ClipFile, split: str, threshold: float = 0.01, progress: Progress = SILENT
 ) -> list[Pair]:
     """Find test clips that are nearly in the training set, by content.
-
-    Clips are compared in 64 random directions of their coordinates at eight frames; the five nearest
-    training clips of each test clip are then compared exactly.
 
     Args:
         file: An open file.
@@ -258,38 +280,105 @@ def near_duplicates(
         DataError: The file has no such split.
     """
     train, test = file.rows(split, "train"), file.rows(split, "test")
-    if not len(train) or not len(test):
+    return [Pair(*pair) for pair in _nearest((file, test), (file, train), threshold, progress)]
+
+
+def against(file: ClipFile, other: ClipFile, threshold: float = 0.01, progress: Progress = SILENT) -> Shared:
+    """Find the clips of a file that are in another, by name, by digest, and nearly by content.
+
+    Args:
+        file: An open file.
+        other: Another.
+        threshold: Largest mean distance between corresponding joints, metres.
+        progress: Receiver of progress.
+    """
+    mine, theirs = Clips.of(file), Clips.of(other)
+    sides = {
+        split: {part: Clips.of(other, other.rows(split, part)) for part in PARTITIONS}
+        for split in other.splits
+    }
+    same = {
+        split: {part: _named(mine, clips) for part, clips in parts.items()} for split, parts in sides.items()
+    }
+    found = mine.among(theirs)
+    notes = []
+    if file.form.skeleton.joints != other.form.skeleton.joints or file.form.bodies != other.form.bodies:
+        notes.append(
+            f"near duplicates cannot be told: {file.path} has {file.form.bodies} x {file.form.joints} joints of "
+            f"{file.form.skeleton.name}, {other.path} {other.form.bodies} x {other.form.joints} of "
+            f"{other.form.skeleton.name}"
+        )
+        return Shared({"all": {"any": _named(mine, theirs)}} | same, [], notes)
+    keys = sorted(key for key in file.attrs.keys() | other.attrs.keys() if key.startswith("chain."))
+    differing = [key for key in keys if file.attrs.get(key) != other.attrs.get(key)]
+    if differing:
+        notes.append(
+            f"the files differ in {', '.join(differing)}, so a near duplicate may look like another clip"
+        )
+    rows = np.flatnonzero(~found)
+    near = _nearest((file, rows), (other, np.arange(len(other))), threshold, progress)
+    return Shared({"all": {"any": _named(mine, theirs)}} | same, [Twin(*pair) for pair in near], notes)
+
+
+def _named(mine: Clips, theirs: Clips) -> list[str]:
+    return [mine.names[row] for row in np.flatnonzero(mine.among(theirs))]
+
+
+_FRAMES = 8
+"""Frames of a clip that are compared first."""
+
+
+def _nearest(
+    ours: tuple[ClipFile, NDArray[np.int64]],
+    theirs: tuple[ClipFile, NDArray[np.int64]],
+    threshold: float,
+    progress: Progress,
+) -> list[tuple[str, str, float]]:
+    """Return the clips of some rows that are nearly among others, with name, the other's name and distance.
+
+    Clips are compared in 64 random directions of their coordinates at eight frames; the five nearest of each are
+    then compared exactly, at as many frames as the shorter clips have.
+    """
+    (file, asked), (other, bank) = ours, theirs
+    if not len(bank) or not len(asked):
         return []
-    progress.start("comparing", len(train) + 2 * len(test))
-    picks = np.linspace(0, file.frames - 1, 8).round().astype(int)
+    progress.start("comparing", len(bank) + 2 * len(asked))
     directions = (
         np.random.default_rng(0)
-        .normal(0, 1 / 8, (3 * len(picks) * file.form.joints * file.form.bodies, 64))
+        .normal(0, 1 / 8, (3 * _FRAMES * file.form.joints * file.form.bodies, 64))
         .astype(np.float32)
     )
 
-    def project(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def project(clips: ClipFile, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         parts = []
         for start in range(0, len(rows), _BLOCK):
-            clips = file.clips(rows[start : start + _BLOCK])[:, :, picks]
-            parts.append(clips.reshape(len(clips), -1) @ directions)
-            progress.advance(len(clips))
+            values = clips.clips(rows[start : start + _BLOCK])[:, :, _spread(clips.frames, _FRAMES)]
+            parts.append(values.reshape(len(values), -1) @ directions)
+            progress.advance(len(values))
         return np.concatenate(parts)
 
-    theirs, ours = project(train), project(test)
-    squares = (theirs**2).sum(axis=1)
+    known, wanted = project(other, bank), project(file, asked)
+    frames = min(file.frames, other.frames)
+    mine, their = _spread(file.frames, frames), _spread(other.frames, frames)
+    squares = (known**2).sum(axis=1)
     pairs = []
-    for start in range(0, len(test), _BLOCK):
-        block = ours[start : start + _BLOCK]
-        distance = squares - 2 * block @ theirs.T
-        nearest = np.argpartition(distance, min(5, len(train) - 1), axis=1)[:, :5]
-        clips = file.clips(test[start : start + _BLOCK])
+    for start in range(0, len(asked), _BLOCK):
+        block = wanted[start : start + _BLOCK]
+        distance = squares - 2 * block @ known.T
+        nearest = np.argpartition(distance, min(5, len(bank) - 1), axis=1)[:, :5]
+        clips = file.clips(asked[start : start + _BLOCK])[:, :, mine]
         for number, candidates in enumerate(nearest):
-            gap = np.linalg.norm(file.clips(train[candidates]) - clips[number], axis=1).mean(axis=(1, 2, 3))
+            found = other.clips(bank[candidates])[:, :, their]
+            gap = np.linalg.norm(found - clips[number], axis=1).mean(axis=(1, 2, 3))
             best = int(gap.argmin())
             if gap[best] <= threshold:
-                names = file.names[test[start + number]], file.names[train[candidates[best]]]
-                pairs.append(Pair(*names, float(gap[best])))
+                names = file.names[asked[start + number]], other.names[bank[candidates[best]]]
+                pairs.append((*names, float(gap[best])))
         progress.advance(len(block))
     progress.finish()
-    return sorted(pairs, key=lambda pair: pair.distance)
+    return sorted(pairs, key=lambda pair: pair[2])
+
+
+def _spread(frames: int, count: int) -> NDArray[np.int64]:
+    """Return `count` of so many frames, the first and the last among them, evenly."""
+    return np.linspace(0, frames - 1, count).round().astype(np.int64)

@@ -38,12 +38,27 @@ class Parameter:
         low: Smallest value allowed.
         high: Largest value allowed.
         whole: Whether it must be a whole number.
+        default: What it is where the string leaves it out, which its last numbers may; None where it must be there.
     """
 
     name: str
     low: float
     high: float
     whole: bool = False
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of an operation, as written in the string.
+
+    Attributes:
+        name: What messages call it.
+        choices: The words there are; empty where the operation itself knows them.
+    """
+
+    name: str
+    choices: tuple[str, ...] = ()
 
 
 _PROBABILITY = Parameter("probability", 0, 1)
@@ -57,14 +72,17 @@ class Operation:
 
     Attributes:
         values: The numbers, in the order of `parameters`.
+        words: The words, in that order; no augmentation has any.
         skeleton: That of the clips; None where none was given, which only operations that know no joint bear.
         flat: Whether the clips are 2-D.
         in_plane: What it does to 2-D clips, in words; empty where it needs depth and refuses them.
     """
 
     name: ClassVar[str]
-    parameters: ClassVar[tuple[Parameter, ...]]
+    parameters: ClassVar[tuple[Parameter | Word, ...]]
     in_plane: ClassVar[str] = ""
+
+    words: tuple[str, ...] = ()
 
     def __init__(self, *values: float, skeleton: Skeleton | None = None, flat: bool = False) -> None:
         self.values, self.skeleton, self.flat = values, skeleton, flat
@@ -129,7 +147,7 @@ class Crop(Operation):
             drawn["start"][:, None] - frames // int(self.values[0])
         )
         source = torch.where(source < 0, -1 - source, source)
-        return _frames(x, torch.where(source >= frames, 2 * frames - 1 - source, source))
+        return take_frames(x, torch.where(source >= frames, 2 * frames - 1 - source, source))
 
 
 @register
@@ -383,7 +401,7 @@ def _mirror(skeleton: Skeleton, device: torch.device) -> Tensor:
     return torch.tensor(skeleton.mirror, device=device)
 
 
-def _frames(x: Tensor, source: Tensor) -> Tensor:
+def take_frames(x: Tensor, source: Tensor) -> Tensor:
     """Return the frames `source` (N, T) of each clip of x (N, C, T, V, M)."""
     clips, channels, frames = x.shape[:3]
     series = torch.arange(clips * channels, device=x.device).view(clips, channels, 1) * frames
@@ -402,7 +420,7 @@ def resize(x: Tensor, start: Tensor, length: Tensor, frames: int) -> Tensor:
     before = place.long()
     after = torch.minimum(before + 1, length[:, None] - 1)
     share = (place - before).to(x.dtype)[:, None, :, None, None]
-    first, second = (_frames(x, start[:, None] + source) for source in (before, after))
+    first, second = (take_frames(x, start[:, None] + source) for source in (before, after))
     return torch.lerp(first, second, share)
 
 
@@ -471,13 +489,37 @@ class Pipeline:
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*", re.ASCII)
 
 
-def parse(text: str, skeleton: Skeleton | None = None, dimensions: int = 3) -> Pipeline:
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a pipeline string is read by.
+
+    Attributes:
+        title: What messages call the string.
+        operations: Every operation by its name.
+        example: A string, for messages.
+    """
+
+    title: str
+    operations: Mapping[str, type[Operation]]
+    example: str
+
+
+AUGMENTATIONS = Vocabulary("Augmentation", OPERATIONS, "crop(6)|shear(0.5)")
+
+
+def parse(
+    text: str,
+    skeleton: Skeleton | None = None,
+    dimensions: int = 3,
+    known: Vocabulary = AUGMENTATIONS,
+) -> Pipeline:
     """Return the pipeline written in `text`; ``none`` is the empty one.
 
     Args:
         text: Operations, as `Pipeline.text` has them.
         skeleton: That of the clips; may be left out where the text is only checked.
         dimensions: 3, or 2 for clips of key points.
+        known: The operations.
 
     Raises:
         SettingError: Not of the form ``name(number, ...)|...``, an unknown operation (with a suggestion), a
@@ -486,48 +528,61 @@ def parse(text: str, skeleton: Skeleton | None = None, dimensions: int = 3) -> P
     if text.strip() == "none":
         return Pipeline(text, ())
     return Pipeline(
-        text, tuple(_parse_one(part, text, skeleton, dimensions == 2) for part in text.split("|"))
+        text, tuple(_parse_one(part, text, skeleton, dimensions == 2, known) for part in text.split("|"))
     )
 
 
-def _parse_one(part: str, text: str, skeleton: Skeleton | None, flat: bool) -> Operation:
+def _parse_one(part: str, text: str, skeleton: Skeleton | None, flat: bool, known: Vocabulary) -> Operation:
+    told = f"{known.title} '{text}'"
     match = _CALL.fullmatch(part)
     if match is None:
         raise SettingError(
-            f"Augmentation '{text}': cannot read '{part.strip()}'. Write operations as crop(6)|shear(0.5), "
-            "or none."
+            f"{told}: cannot read '{part.strip()}'. Write operations as {known.example}, or none."
         )
     name, inside = match.group(1), match.group(2)
-    if name not in OPERATIONS:
+    if name not in known.operations:
         raise SettingError(
-            f"Augmentation '{text}': unknown operation '{name}'. Choose one of: {', '.join(OPERATIONS)}."
-            f"{did_you_mean(name, OPERATIONS)}"
+            f"{told}: unknown operation '{name}'. Choose one of: {', '.join(known.operations)}."
+            f"{did_you_mean(name, known.operations)}"
         )
-    kind = OPERATIONS[name]
+    kind = known.operations[name]
     written = [word.strip() for word in inside.split(",")] if inside and inside.strip() else []
-    if len(written) != len(kind.parameters):
-        signature = f"{name}({', '.join(parameter.name for parameter in kind.parameters)})"
-        raise SettingError(f"Augmentation '{text}': write {signature}, not '{part.strip()}'.")
-    values = [_number(word, p, name, text) for word, p in zip(written, kind.parameters, strict=True)]
+    wanted = kind.parameters
+    left = wanted[len(written) :]
+    if len(written) > len(wanted) or any(isinstance(p, Word) or p.default is None for p in left):
+        signature = f"{name}({', '.join(parameter.name for parameter in wanted)})"
+        raise SettingError(f"{told}: write {signature}, not '{part.strip()}'.")
+    given = list(zip(written, wanted, strict=False))
+    words = tuple(_word(word, p, name, told) for word, p in given if isinstance(p, Word))
+    values = [_number(word, p, name, told) for word, p in given if isinstance(p, Parameter)]
+    values += [p.default for p in left if isinstance(p, Parameter) and p.default is not None]
     if flat and not kind.in_plane:
-        able = ", ".join(other for other, found in OPERATIONS.items() if found.in_plane)
+        able = ", ".join(other for other, found in known.operations.items() if found.in_plane)
         raise SettingError(
-            f"Augmentation '{text}': {name} needs depth, which 2-D clips do not have. Of them can be made: {able}."
+            f"{told}: {name} needs depth, which 2-D clips do not have. Of them can be made: {able}."
         )
-    return kind(*values, skeleton=skeleton, flat=True) if flat else kind(*values, skeleton=skeleton)
+    made = kind(*values, skeleton=skeleton, flat=True) if flat else kind(*values, skeleton=skeleton)
+    made.words = words
+    return made
 
 
-def _number(word: str, parameter: Parameter, name: str, text: str) -> float:
+def _word(word: str, parameter: Word, name: str, told: str) -> str:
+    if parameter.choices and word not in parameter.choices:
+        raise SettingError(
+            f"{told}: {parameter.name} of {name} must be {' or '.join(parameter.choices)}, not '{word}'."
+        )
+    return word
+
+
+def _number(word: str, parameter: Parameter, name: str, told: str) -> float:
     try:
         value = float(word)
     except ValueError:
-        raise SettingError(
-            f"Augmentation '{text}': {parameter.name} of {name} must be a number, not '{word}'."
-        ) from None
+        raise SettingError(f"{told}: {parameter.name} of {name} must be a number, not '{word}'.") from None
     if not parameter.low <= value <= parameter.high or (parameter.whole and value != int(value)):
         what = "a whole number" if parameter.whole else "a number"
         raise SettingError(
-            f"Augmentation '{text}': {parameter.name} of {name} must be {what} from {parameter.low:g} to "
-            f"{parameter.high:g}, not {word}."
+            f"{told}: {parameter.name} of {name} must be {what} from {parameter.low:g} to {parameter.high:g}, "
+            f"not {word}."
         )
     return value

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from clipfiles import altered
 
 from skeltools.cli.main import main
+from skeltools.store import ClipFile
 from skeltools.store.writer import seal
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -532,3 +533,82 @@ def test_a_protocol_recipe_that_extends_one_of_pretraining_is_told(place: Path, 
     assert message.startswith(
         f"{recipe}: extends names 'skeattnclr', which is no recipe that fits here. Choose one of: ensemble, "
     )
+
+
+def test_testing_on_clips_that_pretraining_saw_is_refused_or_said_everywhere(
+    place: Path, tmp_path: Path, example: Path
+) -> None:
+    home = tmp_path / "run"
+    shutil.copytree(place / "runs" / "joint", home, ignore=shutil.ignore_patterns("results"))
+    words = ("eval", home, "--protocol", "knn", "--set", "knn.k=[1]", "--split", "xview")
+    told = _error(*words)
+    assert told.startswith(f"Pretraining of {home} (ntu60 xsub) saw "), told
+    assert "--allow-leak" in told
+    assert not list(home.glob("results/*.json"))
+    (record,) = _records(_ok(*words, "--allow-leak", "--json"))
+    assert 0 < record["leak"] <= record["test_clips"]
+    warning = f"LEAK, pretraining saw {record['leak']} test clips: ntu60 xview"
+    _ok(*words, "--init", "random")
+    for form in ("table", "markdown", "latex"):
+        shown = _ok("report", home, "--format", form)
+        assert warning in shown
+        assert (
+            len([line for line in shown.splitlines() if "ntu60 xview: knn" in line]) == 2
+        )  # apart from the clean
+    assert [row["leak"] for row in csv.DictReader(io.StringIO(_ok("report", home, "--format", "csv")))] == [
+        "0", str(record["leak"]),
+    ]  # fmt: skip
+    (file,) = (home / "results").glob("*pretrained*.json")
+    assert warning in _ok("compare", file, file)
+    (other,) = (home / "results").glob("*random*.json")
+    assert f"A: LEAK, pretraining saw {record['leak']} test clips: ntu60" in _ok("compare", file, other)
+    _ok("page", home, "--out", tmp_path / "page.html")
+    assert f"LEAK, pretraining saw {record['leak']} test clips" in (tmp_path / "page.html").read_text()
+    left = _run("eval", home, "--protocol", "all", "--init", "pretrained", "--split", "xview", "--epochs", 1)
+    assert left.exit_code == 2
+    assert f"Left out: linear, retrieval, finetune, semi1, semi10: pretraining of {home}" in left.stderr
+    assert "Error: Nothing was evaluated: every protocol was left out, for the reasons above." in left.stderr
+
+
+def test_a_run_of_an_earlier_version_is_looked_up_in_its_data(place: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place / "runs" / "joint", run, ignore=shutil.ignore_patterns("results"))
+    words = ("eval", run, "--protocol", "knn", "--set", "knn.k=[1]", "--split", "xview")
+    named = _error(*words)
+    (run / "clips.npz").unlink()
+    assert _error(*words) == named
+    content = json.loads((run / "run.json").read_text())
+    copy = shutil.copy(place / "ntu60.h5", tmp_path / "moved.h5")
+    (run / "run.json").write_text(json.dumps(content | {"data": str(tmp_path / "gone.h5")}))
+    (record,) = _records(_ok(*words, "--data", copy, "--json"))
+    assert record["leak"] == 0
+    assert any("is not known, nor whether test clips are among them" in note for note in record["notes"])
+
+
+def test_verify_tells_what_two_files_share(place: Path, tmp_path: Path) -> None:
+    _ok("convert", "ntu60", place / "raw", tmp_path / "short.h5", "--frames", 32)
+    found = json.loads(_ok("verify", tmp_path / "short.h5", "--against", place / "ntu60.h5", "--json"))[
+        "against"
+    ]
+    assert len(found["same"]["all"]["any"]) == 40
+    assert {part: len(names) for part, names in found["same"]["xsub"].items()} == {
+        part: len(names) for part, names in _sides(place / "ntu60.h5", "xsub").items()
+    }
+    assert (found["near"], found["notes"]) == (
+        [], ["the files differ in chain.frames, so a near duplicate may look like another clip"],
+    )  # fmt: skip
+    shown = _ok("verify", place / "pku2.h5", "--against", place / "ntu60.h5")
+    assert f"0 clips are in {place / 'ntu60.h5'}" in shown
+    assert f"0 further clips are nearly in {place / 'ntu60.h5'}" in shown
+    twin = tmp_path / "twin.h5"
+    shutil.copy(place / "pku2.h5", twin)
+    with ClipFile(place / "ntu60.h5") as file, altered(twin) as other:
+        other["clips"][3] = file.clips(np.array([7]))[0] + np.float32(0.001)
+        name, like = other["name"][3].decode(), file.names[7]
+    found = json.loads(_ok("verify", twin, "--against", place / "ntu60.h5", "--json"))["against"]
+    assert [(pair["clip"], pair["other"]) for pair in found["near"]] == [(name, like)]
+
+
+def _sides(path: Path, split: str) -> dict[str, list[int]]:
+    with ClipFile(path) as file:
+        return {part: file.rows(split, part).tolist() for part in ("train", "test")}

@@ -452,3 +452,15 @@ def test_a_seed_that_t_sne_does_not_take_is_refused(made: tuple[Path, Path], tmp
     assert embedding.project(points, "tsne", 2**32 - 1).shape == (12, 2)
     with pytest.raises(SettingError, match=r"^--seed must be a whole number from 0 to 4294967295, not 429"):
         embedding.project(points, "tsne", 2**32)
+
+
+def test_corrupted_clips_stand_beside(two: Path) -> None:
+    with ClipFile(two) as file:
+        shown = clips.panels(file, 0, corruptions=["part(left arm)", "camera(0)"])
+        stored = file.clips([0])[0]
+    assert [panel.title for panel in shown][1:] == ["part(left arm)", "camera(0)"]
+    left = list(load("kinect2").parts["left arm"])
+    one_body = stored[..., :1]
+    assert not shown[1].clip[:, :, left, 0].any()
+    np.testing.assert_array_equal(shown[2].clip[..., :1], shown[0].clip[..., :1])
+    assert one_body[:, :, left].any()

@@ -21,6 +21,7 @@ from skeltools.errors import DataError
 from skeltools.protocols import oneshot, retrieval
 from skeltools.protocols.running.subjects import Pretraining, Subject
 from skeltools.results import record as results
+from skeltools.store.overlap import Clips
 
 
 @given(st.integers(0, 1000), st.integers(2, 30))
@@ -145,8 +146,8 @@ def test_oneshot_standardises_where_the_subject_says_so() -> None:
 def test_oneshot_says_what_pretraining_saw(known: str) -> None:
     this = task(_novel())
     if known != "untrained":
-        digest = this.file.digest if known == "same" else None
-        seen = Pretraining(data_digest=digest, split="xsub")
+        clips = Clips.of(this.file, this.file.rows("xsub", "train")) if known == "same" else None
+        seen = Pretraining(data_digest=this.file.digest, split="xsub", clips=clips)
         this.subject = Subject(results.PRETRAINED, "runs/a", lambda device: Mean(), pretraining=seen)
     (outcome,) = oneshot.Oneshot().run(this, settings("oneshot"))
     assert (

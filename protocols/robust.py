@@ -1,0 +1,191 @@
+"""Robustness: the classifier of a recorded linear evaluation, trained on clean clips, on corrupted test clips.
+
+Nothing is trained but the supervised baseline, which keeps no model of its own. Every batch of test clips is read once,
+corrupted in every way and severity (`skeltools.transforms.corrupt`), and passed through the encoder once for each.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from skeltools.analysis import metrics
+from skeltools.analysis.corrupted import Corruptor
+from skeltools.environment import full_float32
+from skeltools.errors import SettingError
+from skeltools.protocols.finetune import Finetune
+from skeltools.protocols.running.contract import Classifier, Outcome, Protocol
+from skeltools.protocols.running.task import Task
+from skeltools.protocols.running.tuning import fit
+from skeltools.results import record as results
+from skeltools.results.record import Record
+from skeltools.settings import setting
+from skeltools.transforms import corrupt
+from skeltools.transforms.streams import to_stream
+
+
+@dataclass(frozen=True)
+class RobustSettings:
+    corruptions: tuple[str, ...] = setting(
+        "Corruptions with their severities, such as noise(0.01;0.02); each stands for every body part in turn."
+    )
+    seed: int = setting(
+        "Seed of the corruptions, the same for everybody; clips differ by their names.", low=0
+    )
+    variant: str = setting(
+        "Variant of linear whose classifier is taken, such as bn; empty for the plain one."
+    )
+    supervised_epochs: int = setting(
+        "Epochs of the supervised baseline, which is trained anew; 0 for those of its recipe.", low=0
+    )
+
+    def __post_init__(self) -> None:
+        if not self.corruptions:
+            raise SettingError("Setting 'robust.corruptions' must be a list of one corruption or more.")
+
+
+class Robust(Protocol):
+    """Accuracy on corrupted test clips."""
+
+    settings = RobustSettings
+    recipe = "robust"
+    supervised = "robust"
+    named_only = True
+
+    def skip(self, task: Task, settings: RobustSettings) -> str | None:
+        """Return why the task cannot be served: no classifier is recorded, or nothing can be corrupted."""
+        if task.subject.kind != results.SUPERVISED and _classifier(task, settings) is None:
+            kind = {word: name for name, word in results.SUBJECT_WORDS.items()}[task.subject.kind]
+            option = {"pretrained": "", "random": " --init random"}.get(kind, f" --baseline {kind}")
+            what = f"linear {settings.variant}".strip()
+            home = "it" if task.results_dir is None else task.results_dir.parent
+            return (
+                f"{home} has no {what} result of '{task.subject.kind}' with seed {task.seed} whose classifier could be "
+                f"tested. Make it: skeltools eval {home} --protocol linear{option}"
+            )
+        families, _ = _families(task, settings)
+        return None if families else "no corruption of robust.corruptions can be made of these clips"
+
+    def identity(self, task: Task, settings: RobustSettings) -> str | None:
+        """Return the key of the record whose classifier is tested."""
+        found = _classifier(task, settings)
+        return None if found is None else found.key
+
+    @torch.no_grad()
+    def run(self, task: Task, settings: RobustSettings) -> list[Outcome]:
+        """Return the clean scores, with top-1 of every corruption and severity as measures.
+
+        Raises:
+            RunError: The recorded classifier does not fit the encoder.
+        """
+        families, notes = _families(task, settings)
+        texts = [text for family in families for text in family.texts]
+        corruptors = {text: Corruptor(task.file, text, settings.seed) for text in texts}
+        model = _model(task, settings)
+        labels, rows = task.test_labels, task.test_rows
+        guesses = {text: torch.empty(len(rows), dtype=torch.int64) for text in texts}
+        clean = torch.empty(len(rows), task.num_classes)
+        spent = dict.fromkeys(("reading", "corrupting", "the encoder"), 0.0)
+
+        def timed(what: str, since: float) -> float:
+            if task.device.type == "cuda":
+                torch.cuda.synchronize(task.device)
+            now = time.perf_counter()
+            spent[what] += now - since
+            return now
+
+        task.progress.start(f"{task.subject.kind}: corrupted clips", len(rows) * (1 + len(texts)))
+        for begin in range(0, len(rows), task.batch_size):
+            part = slice(begin, begin + task.batch_size)
+            since = time.perf_counter()
+            x = torch.from_numpy(task.file.clips(rows[part])).to(task.device, torch.float32)
+            since = timed("reading", since)
+            clean[part] = model(_stream(task, x)).float().cpu()
+            since = timed("the encoder", since)
+            for text, corruptor in corruptors.items():
+                broken = _stream(task, corruptor(rows[part], x))
+                since = timed("corrupting", since)
+                guesses[text][part] = model(broken).argmax(dim=1).cpu()
+                since = timed("the encoder", since)
+                task.progress.advance(len(x))
+            task.progress.advance(len(x))
+        task.progress.finish()
+        task.progress.message(
+            f"{task.subject.kind}: {1 + len(texts)} passes of {len(rows):,} clips: "
+            + ", ".join(f"{seconds:.1f} s {what}" for what, seconds in spent.items())
+        )
+        found = {text: float((guess == labels).double().mean()) for text, guess in guesses.items()}
+        return [
+            Outcome(
+                clean,
+                metrics={"clean": metrics.topk(clean, labels, 1)} | found,
+                guesses={text: guess.numpy() for text, guess in guesses.items()},
+                notes=notes,
+            )
+        ]
+
+
+def _stream(task: Task, x: Tensor) -> Tensor:
+    return to_stream(x, task.stream, task.file.form.skeleton)
+
+
+def _families(task: Task, settings: RobustSettings) -> tuple[list[corrupt.Family], list[str]]:
+    """Return the families of corruptions that can be made of the clips, and notes on those that cannot."""
+    made, notes = [], []
+    for text in settings.corruptions:
+        for family in corrupt.levels(text, task.file.form.skeleton):
+            try:
+                reason = next((Corruptor(task.file, one).idle for one in family.texts), None)
+            except SettingError as error:
+                if "needs depth" not in str(error) and "no recordings" not in str(error):
+                    raise
+                reason = str(error)
+            if reason is None:
+                made.append(family)
+            else:
+                notes.append(f"robust: {family.name} is left out: {reason.rstrip('.')}.")
+    return made, notes
+
+
+def _classifier(task: Task, settings: RobustSettings) -> Record | None:
+    """Return the record of the linear evaluation whose classifier is tested, or None."""
+    return task.recorded_of("linear").get(settings.variant)
+
+
+def _model(task: Task, settings: RobustSettings) -> nn.Module:
+    """Return what maps clips of the stream to scores, in eval mode, on the device."""
+    if task.device.type == "cuda":
+        full_float32()
+    if task.subject.kind == results.SUPERVISED:
+        tuned = Finetune()
+        context = {"dataset": task.file.dataset.name, "split": task.split, "stream": task.stream}
+        use = tuned.resolve(context, Finetune.supervised).values
+        use = replace(use, epochs=settings.supervised_epochs or use.epochs)
+        with torch.enable_grad():
+            return fit(task, task.train_rows, use, "supervised").model.eval()
+    found = _classifier(task, settings)
+    assert found is not None
+    side = found.side()
+    if side.weight is None or side.bias is None:
+        raise SettingError(f"{found.scores} holds no classifier. Run linear again.")
+    layer = Classifier(torch.from_numpy(side.weight), torch.from_numpy(side.bias))
+    encoder = nn.Flatten() if task.subject.build is None else task.new_encoder()
+    return _Scores(encoder, layer).to(task.device).eval()
+
+
+class _Scores(nn.Module):
+    """A frozen encoder and the layer on its plain features."""
+
+    def __init__(self, encoder: nn.Module, layer: Classifier) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.register_buffer("weight", layer.weight)
+        self.register_buffer("bias", layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores (N, classes) of clips (N, 3, T, V, M)."""
+        weight, bias = self.get_buffer("weight"), self.get_buffer("bias")
+        return torch.addmm(bias, self.encoder(x).float(), weight.T)

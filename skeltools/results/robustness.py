@@ -1,0 +1,211 @@
+"""Tables of accuracy on corrupted test clips, from the records of ``robust``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skeltools.results import report
+from skeltools.results.record import PRETRAINED, RAW
+from skeltools.results.report import Row
+from skeltools.results.significance import bootstrap
+from skeltools.results.tables import Grid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CLEAN = "clean"
+"""The measure of the clips as they are."""
+
+_SEVERITY = re.compile(r"(?:,|(?<=\())\s*([\d.]+(?:e[+-]?\d+)?)\s*(?=\))")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A corruption at one severity.
+
+    Attributes:
+        text: How it is written, such as ``drop_frames(block,0.5)``, which is the measure's name.
+        family: The same without its severity: ``drop_frames(block)``.
+        severity: What was left out: ``0.5``.
+    """
+
+    text: str
+    family: str
+    severity: str
+
+    @classmethod
+    def of(cls, text: str) -> Level:
+        """Return the level that a measure's name stands for."""
+        family = _SEVERITY.sub("", text).replace("()", "")
+        return cls(text, family, " ".join(_SEVERITY.findall(text)))
+
+
+def families(row: Row) -> dict[str, list[Level]]:
+    """Return the levels of a row by family, in the order they were run."""
+    found: dict[str, list[Level]] = {}
+    for text in row.metrics:
+        if text != CLEAN:
+            level = Level.of(text)
+            found.setdefault(level.family, []).append(level)
+    return found
+
+
+def by_family(row: Row) -> dict[str, float]:
+    """Return the accuracy under each corruption, mean over severities and seeds."""
+    return {
+        name: sum(row.metrics[level.text].mean for level in levels) / len(levels)
+        for name, levels in families(row).items()
+    }
+
+
+def corrupted(row: Row) -> float:
+    """Return the accuracy on corrupted clips, mean over families, each the mean over its severities."""
+    found = by_family(row)
+    return sum(found.values()) / len(found)
+
+
+def interval(row: Row) -> tuple[float, float] | None:
+    """Return the 95 % interval of `corrupted` over test clips, the same ones under all corruptions.
+
+    None where scores are not at hand.
+    """
+    import numpy as np
+
+    if any(record.folder is None for record in row.records):
+        return None
+    total: NDArray[np.float64] = np.zeros(row.first.test_clips)
+    names: list[str] = []
+    for record in row.records:
+        side = record.side()
+        order = np.argsort(np.array(side.names))
+        names = names or sorted(side.names)
+        share: NDArray[np.float64] = np.zeros(len(order))
+        for levels in families(row).values():
+            hits = [side.guesses[level.text] == side.labels for level in levels if level.text in side.guesses]
+            if not hits:
+                return None
+            share += np.mean(hits, axis=0)
+        total += share[order] / len(families(row))
+    return bootstrap(total / len(row.records))
+
+
+def error_to_raw(row: Row, rows: Sequence[Row]) -> float | None:
+    """Return the mean corruption error relative to raw coordinates; None where they have no row of the same levels.
+
+    Of each family the errors over all severities by those of raw coordinates on the same stream, then the mean over
+    families: 1 breaks as raw coordinates do (Hendrycks and Dietterich, ICLR 2019, with raw coordinates in the place
+    of AlexNet).
+    """
+    raw = next(
+        (
+            other
+            for other in rows
+            if (other.subject, other.first.stream) == (RAW, row.first.stream)
+            and other.metrics.keys() == row.metrics.keys()
+        ),
+        None,
+    )
+    if raw is None:
+        return None
+    mine, theirs = by_family(row), by_family(raw)
+    if any(share >= 1 for share in theirs.values()):
+        return None
+    return sum((1 - mine[name]) / (1 - theirs[name]) for name in mine) / len(mine)
+
+
+def name(row: Row) -> str:
+    """Return what a row's encoder is called: the run's folder, or the baseline, with the folder it is of."""
+    folder = row.first.encoder.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    if row.subject == PRETRAINED:
+        return folder
+    short = report.short(row.subject)
+    return short if row.subject == RAW else f"{short} ({folder})"
+
+
+def names(rows: Sequence[Row]) -> list[str]:
+    """Return what the encoders of rows are called, with the stream where there are several."""
+    streams = {row.first.stream for row in rows}
+    return [name(row) + (f" {row.first.stream}" if len(streams) > 1 else "") for row in rows]
+
+
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """Return rows by accuracy on corrupted clips, the best first."""
+    return sorted(rows, key=lambda row: -corrupted(row))
+
+
+def grids(rows: Sequence[Row]) -> list[Grid]:
+    """Return the ranking of encoders, and their accuracy by corruption.
+
+    Args:
+        rows: Rows of ``robust`` on the same clips.
+    """
+    rows = ranked(rows)
+    alike = {tuple(row.metrics) for row in rows}
+    head = Grid(
+        report.title(rows),
+        [(word, place > 1) for place, word in enumerate(
+            ("rank", "encoder", "clean", "95 %", "corrupted", "95 % ", "lost", "mCE", "seeds")
+        )],
+    )  # fmt: skip
+    for place, (row, label) in enumerate(zip(rows, names(rows), strict=True)):
+        over, error = interval(row), error_to_raw(row, rows)
+        clean, broken = row.top1.mean, corrupted(row)
+        head.add(
+            [
+                str(place + 1), label, _percent(clean), _between(row.clips), _percent(broken), _between(over),
+                _percent(clean - broken), "-" if error is None else _percent(error), report.seeds(row),
+            ]
+        )  # fmt: skip
+    head.notes = [
+        "corrupted: accuracy in % on corrupted clips, mean over corruptions, of each over its severities",
+        "95 %: bootstrap over test clips, of clean and of corrupted accuracy",
+        "mCE: mean corruption error in % of that of raw coordinates on the same stream; below 100 breaks less",
+    ]
+    if len(alike) > 1:
+        head.notes.append("Warning: rows were run with other corruptions than those beside them")
+    found = dict.fromkeys(family for row in rows for family in families(row))
+    body = Grid(
+        [*report.title(rows)[:1], "top-1 in % by corruption, mean over severities"],
+        [("corruption", False), *((label, True) for label in names(rows))],
+    )
+    shares = [by_family(row) for row in rows]
+    body.add(["clean", *(_percent(row.top1.mean) for row in rows)])
+    for place, family in enumerate(found):
+        body.add(
+            [family, *(_percent(share[family]) if family in share else "-" for share in shares)],
+            new_section=place == 0,
+        )
+    return [head.without({"seeds"} if len({row[-1] for row in head.rows}) == 1 else set()), body]
+
+
+def severities(rows: Sequence[Row]) -> list[Grid]:
+    """Return accuracies at every severity, one grid a table; rows of other protocols are passed over."""
+    made = []
+    mine = [row for row in rows if CLEAN in row.metrics and len(row.metrics) > 1]
+    for part in report.by_table(mine, kinds=True):
+        part = ranked(part)
+        grid = Grid(
+            [*report.title(part)[:1], "top-1 in % by corruption and severity"],
+            [("corruption", False), ("severity", True), *((label, True) for label in names(part))],
+        )
+        texts = dict.fromkeys(text for row in part for text in row.metrics if text != CLEAN)
+        before = ""
+        for text in texts:
+            level = Level.of(text)
+            cells = [_percent(row.metrics[text].mean) if text in row.metrics else "-" for row in part]
+            grid.add([level.family, level.severity, *cells], new_section=level.family != before)
+            before = level.family
+        made.append(grid)
+    return made
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _between(found: tuple[float, float] | None) -> str:
+    return "-" if found is None else f"{_percent(found[0])}-{_percent(found[1])}"
