@@ -52,6 +52,7 @@ class State:
         task_began: When what it is doing began.
         seconds: How long it took.
         problem: Why it failed or is blocked.
+        looked: Whether it was looked up, once all that it waits for had ended, if it is recorded.
     """
 
     step: Step
@@ -66,6 +67,7 @@ class State:
     task_began: float = 0.0
     seconds: float | None = None
     problem: str = ""
+    looked: bool = False
 
     def left(self, now: float) -> float | None:
         """Return the seconds that what it is doing will take, by its rate so far; None where nobody can tell."""
@@ -153,12 +155,13 @@ class Scheduler:
     def _settle(self) -> None:
         """Find what is recorded and what is blocked, until nothing changes any more."""
         for state in self.states.values():  # each stands behind those it needs
-            if state.state != WAITING:
+            if state.state != WAITING or state.looked:
                 continue
             step = state.step
             others = [self.states[name] for name in (*step.needs, *step.after) if name in self.states]
             if any(other.state not in SETTLED for other in others):
                 continue
+            state.looked = True
             lacking = [name for name in step.needs if not self.ledger.done(name)]
             if lacking:
                 there = self.states.get(lacking[0])
@@ -174,16 +177,7 @@ class Scheduler:
 
     def _ready(self) -> list[Step]:
         """Return the steps that can begin now."""
-        return [
-            state.step
-            for state in self.states.values()
-            if state.state == WAITING
-            and all(
-                self.states[name].state in SETTLED
-                for name in (*state.step.needs, *state.step.after)
-                if name in self.states
-            )
-        ]
+        return [state.step for state in self.states.values() if state.state == WAITING and state.looked]
 
     def _free(self) -> list[int]:
         """Return the places of the devices on which nothing is done."""
