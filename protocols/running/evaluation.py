@@ -60,6 +60,7 @@ class Request:
         batch_size: Clips a forward pass where nothing is trained.
         limit: Most clips of each side of a split.
         again: Whether `ALL` also runs what is recorded already.
+        skip_recorded: Whether one protocol too leaves out what is recorded already.
         allow_mismatch: Whether a trained encoder may see clips of another length or preparation than it
             was trained on.
         dry: Whether nothing is evaluated or written: what would be is found out.
@@ -81,6 +82,7 @@ class Request:
     batch_size: int = 128
     limit: int | None = None
     again: bool = False
+    skip_recorded: bool = False
     allow_mismatch: bool = False
     dry: bool = False
     allow_leak: bool = False
@@ -279,7 +281,7 @@ class _Work:
                 self._skip(protocol, reason)
             return
         key = results.key_of(_identity(protocol, task, settings))
-        if self.whole and not self.request.again:
+        if self.request.skip_recorded or (self.whole and not self.request.again):
             found = [record for record in self._recorded(task.results_dir) if record.key == key]
             if found and len(found) == found[0].outcomes:
                 self.done.records += found

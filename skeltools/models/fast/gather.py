@@ -29,7 +29,7 @@ def gather(frames: Tensor, matrix: Tensor) -> Tensor:
         float16 the matrix's is summed over the frames in float32.
     """
     kind = frames.device.type
-    if torch.is_autocast_enabled(kind):
+    if kind != "meta" and torch.is_autocast_enabled(kind):
         frames = frames.to(torch.get_autocast_dtype(kind))
     if frames.dtype not in (torch.bfloat16, torch.float16):
         return torch.bmm(matrix.expand(len(frames), -1, -1), frames)

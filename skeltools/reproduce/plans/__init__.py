@@ -1,0 +1,1 @@
+"""The packaged plans, a TOML file each."""

@@ -1,0 +1,71 @@
+"""``python watched.py WHERE NUMBER TOLD WORD ...``: the command line, stopped at a step of its work.
+
+The work is done in a process that the command starts, and that imports this module anew. WHERE says whose steps
+count: ``worker``, all of skeltools' own code there; ``starter``, those that read and write what is recorded, which
+are the same every time, as its waiting is not. At step NUMBER the process writes its number to the pipe TOLD and
+stands still. With NUMBER 0 it only counts, and writes how many steps there were.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from moments import Steps
+
+RECORDS = ("skeltools.reproduce.steps", "skeltools.files.writing", "skeltools.files.texts")
+
+
+class Watched(Steps):
+    """Steps in some modules alone."""
+
+    modules: tuple[str, ...] = ()
+
+    def _note(self, frame: FrameType, event: str, value: object) -> None:
+        name = frame.f_globals.get("__name__", "")
+        if not self.modules or name in self.modules:
+            super()._note(frame, event, value)
+
+
+def tell(text: str) -> None:
+    with open(TOLD, "w") as pipe:  # noqa: PTH123
+        pipe.write(text)
+
+
+def reached() -> None:
+    tell(f"at {os.getpid()}\n")
+    while True:
+        signal.pause()
+
+
+def begin(where: str) -> None:
+    """Count the steps of this process, if it is the one."""
+    if where != WHERE:
+        return
+    steps = Watched(NUMBER, reached)
+    steps.modules = RECORDS if where == "starter" else ()
+    steps.begin()
+    if not NUMBER:
+        atexit.register(lambda: tell(f"counted {steps.end()}\n"))
+        from multiprocessing import util
+
+        util.Finalize(None, lambda: tell(f"counted {steps.end()}\n"), exitpriority=0)
+
+
+WHERE, NUMBER, TOLD = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+
+if __name__ == "__mp_main__":
+    begin("worker")
+
+if __name__ == "__main__":
+    words = sys.argv[4:]
+    begin("starter")
+    from skeltools.cli.main import main
+
+    main.main(words, prog_name="skeltools")
