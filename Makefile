@@ -1,9 +1,13 @@
+# make help   print this
+# make ready  set up .venv, which the others do too
 # make demo   set up .venv and run the main job on synthetic data
 # make test   set up .venv and run the tests, files side by side; T=tests/x/test_y.py for some, SIDE= for one process
 # make test-all   the same and the tests marked slow; make test-slow  those alone; make test-long  those marked long,
 #             minutes each
 # make faults kill, fill the disk, and so on, and print a table; KILLS=5 OTHERS=1 MINUTES=5 for less
+# make format mend what ruff can, and format
 # make check  lint, format and type checks
+# make docs   write docs/cli.md anew from the help texts
 # make fuzz   feed the readers mutated files: CASES and SECONDS bound each target, TARGETS chooses some
 # make versions  chosen tests with the oldest and the newest versions of what skeltools needs; AGES=oldest for one
 # make lock   remake requirements.lock with the newest releases
@@ -36,7 +40,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
-.PHONY: demo test test-all test-slow test-long check fuzz docs lock clean faults versions
+.PHONY: help ready demo test test-all test-slow test-long format check fuzz docs lock clean faults versions
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+ready: $(READY)
 
 demo: $(READY)
 	$(BIN)/skeltools demo $(DEMO) --replace
@@ -52,6 +61,10 @@ test-slow: $(READY)
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long $(T)
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 check: $(READY)
 	$(BIN)/ruff check .
