@@ -7,7 +7,7 @@
 # make faults kill, fill the disk, and so on, and print a table; KILLS=5 OTHERS=1 MINUTES=5 for less
 # make format mend what ruff can, and format
 # make check  lint, format and type checks
-# make docs   write docs/cli.md anew from the help texts
+# make docs   write docs/cli.md anew from the help texts, and the documents as a site to build/site
 # make fuzz   feed the readers mutated files: CASES and SECONDS bound each target, TARGETS chooses some
 # make versions  chosen tests with the oldest and the newest versions of what skeltools needs; AGES=oldest for one
 # make lock   remake requirements.lock with the newest releases
@@ -21,7 +21,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 LOCKED_TORCH := torch==2.13.0
-LOCKED_EXTRAS := archives,browser,fast,plot,test
+LOCKED_EXTRAS := archives,browser,docs,fast,plot,test
 TORCH ?= $(LOCKED_TORCH)
 PIP_ARGS ?=
 EXTRAS ?= $(LOCKED_EXTRAS)
@@ -39,6 +39,8 @@ SIDE ?= --numprocesses=auto --dist=loadfile
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+# The package as it installs, cli/ and protocols/ inside it, for tools that read code.
+TYPED = rm -rf build/typed && $(PIP) --no-deps --no-build-isolation --target build/typed .
 
 .PHONY: help ready demo test test-all test-slow test-long format check fuzz docs lock clean faults versions
 
@@ -69,8 +71,7 @@ format: $(READY)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/typed
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --target build/typed .
+	$(TYPED)
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p skeltools
 
 faults: $(READY)
@@ -84,6 +85,8 @@ versions:
 
 docs: $(READY)
 	$(BIN)/python docs/make_cli.py
+	$(TYPED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock:
 	.ci/lock "$(LOCKED_TORCH)" "$(LOCKED_EXTRAS)"
