@@ -1,9 +1,13 @@
+# make help   print this
+# make ready  set up .venv, which the others do too
 # make demo   set up .venv and run the main job on synthetic data
 # make test   set up .venv and run the tests, files side by side; T=tests/x/test_y.py for some, SIDE= for one process
 # make test-all   the same and the tests marked slow; make test-slow  those alone; make test-long  those marked long,
 #             minutes each
 # make faults kill, fill the disk, and so on, and print a table; KILLS=5 OTHERS=1 MINUTES=5 for less
+# make format mend what ruff can, and format
 # make check  lint, format and type checks
+# make docs   write docs/cli.md anew from the help texts, and the documents as a site to build/site
 # make fuzz   feed the readers mutated files: CASES and SECONDS bound each target, TARGETS chooses some
 # make versions  chosen tests with the oldest and the newest versions of what skeltools needs; AGES=oldest for one
 # make lock   remake requirements.lock with the newest releases
@@ -17,7 +21,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 LOCKED_TORCH := torch==2.13.0
-LOCKED_EXTRAS := archives,browser,fast,plot,test
+LOCKED_EXTRAS := archives,browser,docs,fast,plot,test
 TORCH ?= $(LOCKED_TORCH)
 PIP_ARGS ?=
 EXTRAS ?= $(LOCKED_EXTRAS)
@@ -35,8 +39,15 @@ SIDE ?= --numprocesses=auto --dist=loadfile
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+# The package as it installs, cli/ and protocols/ inside it, for tools that read code.
+TYPED = rm -rf build/typed && $(PIP) --no-deps --no-build-isolation --target build/typed .
 
-.PHONY: demo test test-all test-slow test-long check fuzz docs lock clean faults versions
+.PHONY: help ready demo test test-all test-slow test-long format check fuzz docs lock clean faults versions
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+ready: $(READY)
 
 demo: $(READY)
 	$(BIN)/skeltools demo $(DEMO) --replace
@@ -53,11 +64,14 @@ test-slow: $(READY)
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long $(T)
 
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/typed
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --target build/typed .
+	$(TYPED)
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p skeltools
 
 faults: $(READY)
@@ -71,6 +85,8 @@ versions:
 
 docs: $(READY)
 	$(BIN)/python docs/make_cli.py
+	$(TYPED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock:
 	.ci/lock "$(LOCKED_TORCH)" "$(LOCKED_EXTRAS)"

@@ -1,4 +1,4 @@
-"""Ensemble of streams: the weighted sum of recorded scores, joined by clip name (spec section 6).
+"""Ensemble of streams: the weighted sum of recorded scores, joined by clip name (docs/method.md#ensemble).
 
 Weights are fixed beforehand by name. ``held_out`` chooses among the named ones on training clips that the
 classifiers of the choice did not see; the test clips never take part.

@@ -1,4 +1,4 @@
-"""Finetuning: all weights trained on all training labels (spec section 6)."""
+"""Finetuning: all weights trained on all training labels (docs/method.md#finetuning)."""
 
 from __future__ import annotations
 

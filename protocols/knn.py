@@ -1,4 +1,4 @@
-"""kNN evaluation: weighted votes of the nearest training clips by cosine similarity (spec section 6)."""
+"""kNN evaluation: weighted votes of the nearest training clips by cosine similarity (docs/method.md#knn)."""
 
 from __future__ import annotations
 

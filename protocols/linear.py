@@ -1,4 +1,4 @@
-"""Linear evaluation: one linear layer on frozen features (spec section 6).
+"""Linear evaluation: one linear layer on frozen features (docs/method.md#linear-evaluation).
 
 Without augmentation neither the encoder nor its input changes from epoch to epoch, so the features are computed
 once and the layer is trained on them. With it (``linear.view``) every epoch passes all clips through the encoder, or

@@ -1,4 +1,4 @@
-"""One-shot recognition on NTU-120: novel classes from one exemplar each (spec section 6)."""
+"""One-shot recognition on NTU-120: novel classes from one exemplar each (docs/method.md#one-shot)."""
 
 from __future__ import annotations
 

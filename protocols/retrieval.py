@@ -1,4 +1,4 @@
-"""Retrieval: test clips ask, training clips answer, ranked by cosine similarity (spec section 6)."""
+"""Retrieval: test clips ask, training clips answer, ranked by cosine similarity (docs/method.md#retrieval)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Semi-supervised evaluation: all weights trained on a small share of the labels (spec section 6)."""
+"""Semi-supervised evaluation: all weights trained on a small share of the labels (docs/method.md#semi-supervised)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfer: an encoder pretrained on one file, judged on another (spec section 6)."""
+"""Transfer: an encoder pretrained on one file, judged on another (docs/method.md#transfer-learning)."""
 
 from __future__ import annotations
 

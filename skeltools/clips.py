@@ -22,6 +22,12 @@ class Clips(NamedTuple):
         x: float32 (n, 3, T, V, M), metres.
         y: 0-based labels, int64 (n,).
         names: n clip names.
+
+    Examples:
+        >>> train, test = skeltools.open_clips("ntu60.h5", "xsub")
+        >>> x, y, names = train
+        >>> x.shape, y.dtype, names[0]
+        ((50, 3, 64, 25, 2), dtype('int64'), 'S001C002P016R002A024')
     """
 
     x: NDArray[np.float32]
@@ -45,10 +51,12 @@ def open_clips(path: str | Path, split: str, stream: str = "joint") -> tuple[Cli
         DataError: The path is no converted file, or it has no such split.
         SettingError: There is no such stream.
 
-    Example:
+    Examples:
         >>> train, test = skeltools.open_clips("ntu60.h5", "xsub", "bone")
         >>> train.x.shape
-        (40091, 3, 64, 25, 2)
+        (50, 3, 64, 25, 2)
+        >>> test.y.shape
+        (50,)
     """
     check_stream(stream)
     with ClipFile(path) as file:
@@ -87,9 +95,18 @@ class ClipDataset(Dataset[tuple[torch.Tensor, int]]):
         DataError: The path is no converted file, or it has no such split or side.
         SettingError: There is no such stream.
 
-    Example:
+    Examples:
         >>> data = skeltools.ClipDataset("ntu60.h5", "xsub", "train")
-        >>> loader = torch.utils.data.DataLoader(data, batch_size=128, shuffle=True, num_workers=4)
+        >>> loader = torch.utils.data.DataLoader(data, batch_size=10, shuffle=True)
+        >>> clips, labels = next(iter(loader))
+        >>> clips.shape, labels.dtype
+        (torch.Size([10, 3, 64, 25, 2]), torch.int64)
+
+        Worker processes (``num_workers=4``) and a ``transform`` work as with any data set:
+
+        >>> mirrored = skeltools.ClipDataset("ntu60.h5", "xsub", transform=lambda clip: -clip)
+        >>> bool((mirrored[0][0] == -data[0][0]).all())
+        True
     """
 
     def __init__(

@@ -28,7 +28,7 @@ def spread_over(points: list[NDArray[np.float32]], kind: type) -> list[float]:
 
 
 def slow_ctrgcn(frames: list[Frame], dataset: str, size: int) -> NDArray[np.float64] | str:
-    """Spec section 10, ctrgcn, written out with loops; a text where the scripts would stop."""
+    """docs/method.md#chain-of-ctrgcn written out with loops; a text where the scripts would stop."""
     moved = slow_ctrgcn_stored(frames, dataset)
     if isinstance(moved, str):
         return moved
@@ -122,7 +122,7 @@ def interpolated(frames: list[list[NDArray[np.float64]]], size: int) -> NDArray[
 
 
 def slow_cmd(frames: list[Frame], size: int) -> NDArray[np.float64]:
-    """Spec section 10, cmd, written out with loops."""
+    """docs/method.md#chain-of-cmd written out with loops."""
     centred = slow_cmd_stored(frames)
     valid = min(len(frames), 300)
     bias = int(0.05 * valid / 2)

@@ -70,11 +70,22 @@ def evaluate(
     Raises:
         SkeltoolsError: The subject, the data, a protocol or a setting is not usable.
 
-    Example:
+    Examples:
+        A run, by one protocol; the records are also kept in its ``results``:
+
         >>> from skeltools.protocols import evaluate
-        >>> (record,) = evaluate("runs/joint", "linear")  # doctest: +SKIP
-        >>> record.top1  # doctest: +SKIP
-        0.75
+        >>> (record,) = evaluate("runs/joint", "knn", settings={"knn.k": [1]})
+        >>> record.protocol, record.variant, record.test_clips
+        ('knn', 'k=1', 50)
+        >>> 0 <= record.top1 <= 1
+        True
+
+        An encoder of one's own, two seeds:
+
+        >>> encoder = torch.nn.Flatten()
+        >>> records = evaluate(encoder, "retrieval", data="ntu60.h5", split="xsub", seeds=2)
+        >>> [record.seed for record in records], sorted(records[0].metrics)
+        ([0, 1], ['map'])
     """
     words = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
     request = evaluation.Request(

@@ -68,6 +68,14 @@ class Outcome:
         classifier: The classifier, where it is one linear layer on the features.
         notes: Things a reader should know, a sentence each.
         guesses: Best-scored classes of the test clips under other conditions, int64 (n_test,), by their names.
+
+    Examples:
+        Three test clips of two classes, and a measure of the protocol's own:
+
+        >>> scores = torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 1.5]])
+        >>> outcome = Outcome(scores, variant="k=1", metrics={"map": 0.8})
+        >>> outcome.scores.argmax(1).tolist()
+        [0, 1, 1]
     """
 
     scores: Tensor
@@ -142,6 +150,27 @@ class Protocol:
         supervised: Recipe by which it gives the baseline ``supervised``; None where it does not.
         fixed: Settings that the name implies, by dotted key.
         name: As asked for: ``linear``, ``semi:5``, ``package.module:Class``.
+
+    Examples:
+        The class of the nearest training clip. In a file ``mine.py``, it is ``--protocol mine:Nearest``.
+
+        >>> class Nearest(Protocol):
+        ...     def run(self, task, settings):
+        ...         train, test = task.features  # (n, D), (m, D)
+        ...         labels = task.train_labels[torch.cdist(test, train).argmin(1)]
+        ...         return [Outcome(torch.nn.functional.one_hot(labels, task.num_classes).float())]
+        >>> with skeltools.ClipFile("ntu60.h5") as file:
+        ...     raw = Subject("raw coordinates", "none", build=None)
+        ...     task = Task(file, "xsub", "joint", raw, seed=0, device=torch.device("cpu"))
+        ...     (outcome,) = Nearest().run(task, settings=None)
+        >>> outcome.scores.shape
+        torch.Size([50, 60])
+
+        ``docs/examples/protocol.py`` has one with a setting:
+
+        >>> (record,) = evaluate("runs/joint", "protocol:ClassMeans", settings={"classmeans.shrink": 0.1})
+        >>> record.settings["classmeans.shrink"]
+        0.1
     """
 
     settings: ClassVar[type] = NoSettings

@@ -26,6 +26,19 @@ class Encoder(Protocol):
     Being a module gives the rest: ``state_dict`` (which must hold everything that decides the features, since
     its digest names the encoder and shows that it stayed frozen), ``parameters`` (what finetuning trains),
     ``train`` and ``eval``. In eval mode a clip's features must not depend on the other clips of the batch.
+
+    Examples:
+        The mean and the deviation of each coordinate over time. (``docs/examples/encoder.py`` has one with weights.)
+
+        >>> class Moments(torch.nn.Module):
+        ...     def forward(self, x):
+        ...         return torch.cat([x.mean(2), x.std(2)], 1).flatten(1)
+        >>> encoder: Encoder = Moments()
+        >>> encoder(torch.zeros(4, 3, 64, 25, 2)).shape
+        torch.Size([4, 300])
+        >>> (record,) = evaluate(encoder, "knn", data="ntu60.h5", split="xsub", settings={"knn.k": [1]})
+        >>> record.subject
+        'pretrained'
     """
 
     def __call__(self, x: Tensor) -> Tensor: ...

@@ -47,6 +47,17 @@ class Task:
         target: Whether the file was named as the target of a transfer.
         progress: Receiver of progress.
         features_from: After `features`: ``computed``, ``cached`` or ``none``.
+
+    Examples:
+        A protocol is given one; made by hand, it tries out a protocol of one's own:
+
+        >>> with skeltools.ClipFile("ntu60.h5") as file:
+        ...     raw = Subject("raw coordinates", "none", build=None)
+        ...     task = Task(file, "xsub", "motion", raw, seed=0, device=torch.device("cpu"))
+        ...     train, test = task.features
+        ...     labels = task.train_labels
+        >>> train.shape, labels.shape, task.num_classes
+        (torch.Size([50, 9600]), torch.Size([50]), 60)
     """
 
     file: ClipFile

@@ -1,4 +1,4 @@
-"""k nearest neighbours and retrieval on features, by cosine similarity (spec section 6)."""
+"""k nearest neighbours and retrieval on features, by cosine similarity (docs/method.md#knn)."""
 
 from __future__ import annotations
 

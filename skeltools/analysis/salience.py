@@ -1,7 +1,7 @@
 """What a run's attention mask holds salient in a clip, by joint and frame.
 
-The mask m (spec section 5) has a value in (0, 1) for every token x and channel; the salient vector is pooled
-from x * m. A token's salience is the share of its activation that goes there: sum |x| m / sum |x| over the
+The mask m (docs/method.md#attention-mask) has a value in (0, 1) for every token x and channel; the salient vector
+is pooled from x * m. A token's salience is the share of its activation that goes there: sum |x| m / sum |x| over the
 channels. (A mean of m alone would give channels in which nothing is active the same say.)
 
 Backbones that read the bodies one by one (ST-GCN, DSTA) have a token for each joint and each of T' frames,

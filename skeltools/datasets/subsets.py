@@ -1,4 +1,4 @@
-"""Label subsets for semi-supervised evaluation: the same clips for everybody (spec section 6).
+"""Label subsets for semi-supervised evaluation: the same clips for everybody (docs/method.md#semi-supervised).
 
 A subset depends on names, labels, the share and the seed alone: not on the order of the clips, the number of
 processes, or any random generator's state.
@@ -81,7 +81,7 @@ def draw(
     Raises:
         SettingError: The fraction is not in (0, 1].
 
-    Source: spec section 6 (semi1, semi10).
+    Source: docs/method.md#semi-supervised (semi1, semi10).
     """
     import numpy as np
 

@@ -319,7 +319,7 @@ def prepare(
     frames: int,
     joints: tuple[int, int, int],
 ) -> tuple[NDArray[np.float32], int, int]:
-    """Prepare a recording by the reference's chain (spec section 3).
+    """Prepare a recording by the reference's chain (docs/method.md#chain).
 
     Args:
         coords: float32 (B, V, 3), every observed body, metres.

@@ -1,4 +1,4 @@
-"""IntelliRehabDS raw text files (spec section 7): bytes in, recordings out.
+"""IntelliRehabDS raw text files (docs/method.md#intellirehabds): bytes in, recordings out.
 
 The first line holds a version. Then a line a frame: three time numbers and 25 groups
 ``(JointName,TrackingState,x,y,z,u,v)``; a line with fewer groups is no frame, which is counted.

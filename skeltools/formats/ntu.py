@@ -1,4 +1,4 @@
-"""NTU RGB+D ``.skeleton`` files (spec section 2): bytes in, recordings out.
+"""NTU RGB+D ``.skeleton`` files (docs/method.md#ntu-rgbd): bytes in, recordings out.
 
 A file holds the frame count; then, for each frame, the body count; then, for each body, a line of ten
 values that begins with the tracking id, the joint count (25) and 25 lines of twelve values that begin

@@ -1,4 +1,4 @@
-"""PKU-MMD text files (spec section 2): skeletons, labels and split files; bytes in, arrays out."""
+"""PKU-MMD text files (docs/method.md#pku-mmd): skeletons, labels and split files; bytes in, arrays out."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def parse_split_unstripped(data: bytes, path: str) -> set[str]:
     """Return the training videos as CMD and MAMP read them: the second line, split at ', ' and not stripped.
 
     With CRLF line ends the last training video keeps its carriage return, so it matches no video and ends
-    on the test side (divergence 4).
+    on the test side (docs/method.md#divergence-4).
 
     Raises:
         FormatError: There is no second line.

@@ -1,4 +1,4 @@
-"""The attention mask that divides a token map into salient and non-salient features (spec section 5)."""
+"""The attention mask that divides a token map into salient and non-salient features (docs/method.md#attention-mask)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Projection head and predictors (spec section 5)."""
+"""Projection head and predictors (docs/method.md#skeletonclr)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Which bodies of a recording make a clip: by file order, by spread, or tracked by id without noise.
 
-The choices of other projects (divergences 5, 6 and 10), each under a name of its own.
+The choices of other projects, each under a name of its own: docs/method.md#chain-of-ctrgcn,
+docs/method.md#chain-of-cmd, docs/method.md#divergence-5 and docs/method.md#divergence-6.
 """
 
 from __future__ import annotations

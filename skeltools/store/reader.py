@@ -66,6 +66,14 @@ class ClipFile:
     Raises:
         DataError: There is no such file, it is not an HDF5 file, not one that skeltools converted, of another
             version, or not as it was written.
+
+    Examples:
+        >>> with skeltools.ClipFile("ntu60.h5") as file:
+        ...     rows = file.rows("xsub", "test")
+        ...     clips = file.clips(rows[:4])
+        ...     label = file.classes[file.labels[rows[0]]]
+        >>> clips.shape, label
+        ((4, 3, 64, 25, 2), 'nod head/bow')
     """
 
     def __init__(self, path: str | Path, *, checked: bool = True) -> None:

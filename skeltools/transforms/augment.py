@@ -1,4 +1,4 @@
-"""Augmentations of a batch of joint clips, composed from a short string (spec section 4).
+"""Augmentations of a batch of joint clips, composed from a short string (docs/method.md#augmentations).
 
 A pipeline is written ``crop(6)|shear(0.5)``: operations in order, each with all its numbers. Every
 operation draws once for every clip from `skeltools.transforms.draws` and works on the whole batch on the

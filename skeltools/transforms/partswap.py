@@ -1,4 +1,4 @@
-"""The part swap that makes the view of the local branch (spec section 4).
+"""The part swap that makes the view of the local branch (docs/method.md#part-swap).
 
 One draw a global step, the same for the whole batch: within a window of frames, some joints of clip i are
 replaced by those of clip (i + shift) mod N. `draw` decides, `apply` does it; in a run over several

@@ -1,4 +1,4 @@
-"""The streams of a clip, computed on the batch's device from joint coordinates (spec section 3)."""
+"""The streams of a clip, computed on the batch's device from joint coordinates (docs/method.md#streams)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def raw_clip(seed: int, frames: int, bodies: int = 2) -> NDArray[np.float32]:
 
 
 def slow_chain(raw: NDArray[np.float32], frames: int) -> NDArray[np.float64]:
-    """Spec section 3 word for word, with loops."""
+    """docs/method.md#chain word for word, with loops."""
     length = sum(bool(raw[:, frame, 0, 0].any()) for frame in range(raw.shape[1]))
     x = raw[:, :length].astype(np.float64)
     centred = x.copy()

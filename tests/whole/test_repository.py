@@ -1,0 +1,36 @@
+"""What surrounds the code says the same as the code: Makefile, workflows, citation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import skeltools
+
+ROOT = Path(__file__).resolve().parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z-]+):(?!=)", MAKEFILE, re.M))
+
+
+def test_every_target_is_phony_and_in_the_header_that_make_help_prints() -> None:
+    header = MAKEFILE.split("\n\n", 1)[0]
+    phony = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)
+    assert phony
+    assert set(phony[1].split()) == TARGETS
+    assert TARGETS - set(re.findall(r"\bmake ([a-z-]+)", header)) == {"clean"}
+
+
+def test_workflows_call_targets_and_scripts_that_are_there() -> None:
+    if not (folder := ROOT / ".github" / "workflows").is_dir():
+        pytest.skip("a source distribution has no workflows")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yml")))
+    called = set(re.findall(r"\bmake ([a-z-]+)", text))
+    assert called > {"check", "test", "docs", "faults", "fuzz", "test-slow"}
+    assert called <= TARGETS
+    assert [name for name in re.findall(r"(?<= )\.ci/\w+", text) if not (ROOT / name).is_file()] == []
+
+
+def test_the_citation_names_this_version() -> None:
+    assert f"\nversion: {skeltools.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
