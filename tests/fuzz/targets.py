@@ -276,12 +276,40 @@ def _own(skeleton: str, unit: str) -> Any:
     return Descriptor("mine", load(skeleton), unit, ("a",), bodies=2, crowd="choose")
 
 
+@cache
+def _own_chains(skeleton: str, unit: str) -> Any:
+    """Return the form of clips and the chains that they are made by: the usual one, and one in float16."""
+    from skeltools.preparation.chain import choose, usual
+
+    dataset = _own(skeleton, unit).dataset()
+    few = {"chain.frames": 4}
+    chains = [
+        choose(
+            usual(dataset), skeleton=dataset.skeleton, dimensions=dataset.dimensions, options=few | more
+        ).values
+        for more in ({}, {"chain.dtype": "float16", "chain.bodies": "tracked"})
+    ]
+    return dataset.form(4), chains
+
+
+def _own_use(recording: Any, skeleton: str, unit: str) -> None:
+    """Make clips of a recording, as converting does."""
+    from skeltools.preparation.chain import apply
+
+    form, chains = _own_chains(skeleton, unit)
+    if recording.frames <= 10_000:  # more would only be slow
+        for chain in chains:
+            made = apply(recording, chain, form)
+            assert isinstance(made, str) or np.isfinite(made.clip).all()
+
+
 def _own_read(data: bytes, name: str) -> None:
-    """Read as metres and as key points; a refusal of both is one."""
+    """Read as metres and as key points, and prepare what is read; a refusal of both is one."""
     from skeltools.formats import own
 
     faults: list[SkeltoolsError] = []
-    for how in (_own("kinect1", "m"), _own("openpose18", "pixel"), _own("coco17", "pixel")):
+    for named in (("kinect1", "m"), ("openpose18", "pixel"), ("coco17", "pixel")):
+        how = _own(*named)
         try:
             for found in own.read(data, name, how):
                 if isinstance(found, FormatError):
@@ -293,6 +321,7 @@ def _own_read(data: bytes, name: str) -> None:
                 places = {*zip(found.frame.tolist(), found.slot.tolist(), strict=True)}
                 assert len(places) == len(found.frame)
                 assert found.frames <= 1_000_000
+                _own_use(found, *named)
         except FormatError as error:
             faults.append(error)
     if len(faults) == 3:
@@ -325,6 +354,65 @@ def _json_seeds() -> list[bytes]:
         {"frames": [{"frame_id": 1, "bodies": [{"body_id": 3, "joint_positions": pose}]}, {"frame_id": 2, "bodies": []}]},
     ]  # fmt: skip
     return [json.dumps(item).encode() for item in made]
+
+
+_ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1e39, -3.4e38, 1e-40, 10**18, 2**64, 5e-324, 1e999, "", "x", [], {}, [[]], [0.5], "1,5", 1e6
+)  # fmt: skip
+"""Values that stand in for others; `json` writes the infinite one as a word that is no JSON."""
+
+
+def _otherwise(rng: Random, value: Any) -> Any:
+    """Return JSON values with one of them, at any depth, replaced, left out or said twice."""
+    if isinstance(value, (list, dict)) and value and rng.random() < 0.85:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        at: Any = rng.choice(keys)
+        made: Any = value.copy()
+        kind = rng.random()
+        if kind < 0.05:
+            del made[at]
+        elif kind < 0.1 and isinstance(made, list):
+            made.insert(at, made[at])
+        else:
+            made[at] = _otherwise(rng, value[at])
+        return made
+    if isinstance(value, (int, float)) and rng.random() < 0.5:
+        return value * rng.choice((-1, 0, 1e-3, 1e3, 1e38, 1.5))
+    return rng.choice(_ODD)
+
+
+def _rejson(rng: Random, data: bytes) -> bytes:
+    """Change values of a JSON file that stays one."""
+    try:
+        content = json.loads(data)
+        for _ in range(rng.choice((1, 1, 2, 8))):
+            content = _otherwise(rng, content)
+        return json.dumps(content).encode()
+    except (ValueError, RecursionError, OverflowError):
+        return mutate(rng, data)
+
+
+def _recsv(rng: Random, data: bytes) -> bytes:
+    """Change cells of a table that stays rectangular, or whole rows of it."""
+    try:
+        lines = data.decode().splitlines()
+    except ValueError:
+        return mutate(rng, data)
+    separator = max(",;\t", key="".join(lines[:1]).count)
+    rows = [line.split(separator) for line in lines]
+    for _ in range(rng.choice((1, 1, 2, 8)) if rows else 0):
+        at = rng.randrange(len(rows))
+        kind, cell = rng.random(), rng.randrange(len(rows[at]))
+        if kind < 0.8:
+            word = rng.choice(
+                (rows[at][cell], "nan", "-0", "1e39", "3.4e38", "1e-40", "9" * 30, "", "1,5", "x", "7")
+            )
+            rows[at][cell] = rng.choice(("", "-", "0", "1e3")) + word if rng.random() < 0.5 else word
+        elif kind < 0.9:
+            rows.insert(at, rows[at].copy())
+        elif len(rows) > 1:
+            rows.pop(at)
+    return "".join(separator.join(row) + "\n" for row in rows).encode()
 
 
 def _npy_seeds() -> list[bytes]:
@@ -607,6 +695,7 @@ TARGETS = {
             b"_x",
             b"\0",
         ),
+        _recsv,
     ),
     "own-json": Target(
         _json_seeds,
@@ -625,6 +714,7 @@ TARGETS = {
             b'"bodies":',
             b"9" * 400,
         ),
+        _rejson,
     ),
     "own-npy": Target(_npy_seeds, lambda data, _: _own_read(data, "x.npy"), _ARRAY_WORDS),
     "own-pickle": Target(_own_pickle_seeds, lambda data, _: _own_read(data, "x.pkl"), PICKLE_WORDS),

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -139,6 +140,7 @@ def main() -> None:
 
         with atheris.instrument_imports(include=["skeltools"], enable_loader_override=False):
             _load_readers()
+    warnings.simplefilter("error", RuntimeWarning)  # what NumPy says where a number becomes infinite
     tally = Tally(order.target, order.work, order.failures)
     known = seeds(order.target)
     for data in known:  # imports and caches stand before the memory is measured
