@@ -100,7 +100,7 @@ def test_a_method_gives_what_the_engine_asks_of_it(name: str, words: tuple[str, 
         assert ((found > 0) & (found < 1)).all()
 
 
-@pytest.mark.parametrize("dataset", ["ntu60", "pku1"])
+@pytest.mark.parametrize("dataset", ["ntu60", "pku1", "nwucla"])
 @pytest.mark.parametrize("recipe", packaged_recipes())
 def test_every_packaged_recipe_resolves_and_its_method_can_be_made(recipe: str, dataset: str) -> None:
     for stream in ("joint", "motion", "bone"):
