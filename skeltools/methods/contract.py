@@ -6,7 +6,7 @@ batch, asks for views, minimises the loss of its `forward`, and calls `after_ste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -95,9 +95,14 @@ class Method(nn.Module):
     def __init__(self, settings: Any, form: Form, stream: str) -> None:
         super().__init__()
 
-    def notice(self) -> str:
-        """Return what the user should know before training begins, in one line; empty where there is nothing."""
-        return ""
+    def notices(self, clips: int, steps: int) -> Iterable[str]:
+        """Return what the user should know before training begins, each in one line.
+
+        Args:
+            clips: Training clips.
+            steps: Steps of the whole run.
+        """
+        return ()
 
     def check(self, batch: int) -> None:
         """Check that batches of `batch` clips can be trained on, before anything is written.

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skeltools.errors import counted
 from skeltools.methods.contract import Batch, Method, Output
 from skeltools.models.contract import Backbone, initialise
 from skeltools.models.heads import MLP
@@ -24,6 +25,9 @@ from skeltools.settings import setting
 from skeltools.skeletons import Form
 from skeltools.transforms import augment
 from skeltools.transforms.streams import to_stream
+
+KEPT = 0.01
+"""Share of the key encoder's first weights that may be left at the end of a run without a word."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,22 @@ class SkeletonCLR(Method):
     def validate(cls, settings: Any) -> None:
         augment.parse(settings.augment.view)
 
-    def notice(self) -> str:
-        told = self.pipeline.in_plane()
-        return f"2-D clips are augmented in their plane: {told}." if told else ""
+    def notices(self, clips: int, steps: int) -> Iterator[str]:
+        if told := self.pipeline.in_plane():
+            yield f"2-D clips are augmented in their plane: {told}."
+        if len(self.queue) > clips:
+            yield (
+                f"queue.size {len(self.queue):,} is above the {counted(clips, 'training clip')}: their own earlier "
+                f"keys are among their negatives. Set it to {clips:,} or less."
+            )
+        left = first_weights_left(self.momentum, steps)
+        if left > KEPT:
+            fitting = math.floor(1000 * max(0.0, 1 + 2 * math.log(KEPT) / steps)) / 1000
+            yield (
+                f"queue.momentum {self.momentum:g} is slow for a run of {counted(steps, 'step')}: {100 * left:.0f} % "
+                "of the key encoder's first weights, which are random, are left at its end. Set it to "
+                f"{fitting:g}{' or less' if fitting else ''}, or raise --epochs."
+            )
 
     def make_mask(self, settings: Any, channels: int) -> nn.Module | None:
         """Return the attention mask of a branch; None here."""
@@ -217,6 +234,11 @@ def info_nce(
 def key_momentum(start: float, step: int, total: int) -> float:
     """Return the key encoder's momentum at a step: from `start` at 0 to 1 at `total`, half a cosine."""
     return 1 - (1 - start) * (math.cos(math.pi * step / total) + 1) / 2
+
+
+def first_weights_left(start: float, steps: int) -> float:
+    """Return the share that the key encoder's first weights have in its last ones."""
+    return math.prod(key_momentum(start, step, steps) for step in range(steps))
 
 
 def unit(x: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ class Trainer:
         self.network = world.wrap(self.model, device, train.sync_bn)
         self._compiled: Callable[..., Output] | None = None
         if world.is_main:
-            if notice := self.model.notice():
+            for notice in self.model.notices(len(self.rows), self.total_steps):
                 progress.message(notice)
             self._log.rewind(self.step)
 

@@ -173,7 +173,8 @@ def test_settings_added_since_a_run_take_the_value_of_its_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "tau", "depth"), [("ntu60", 0.8, 3), ("ntu120", 0.75, 5), ("pku1", 0.8, 5)]
+    ("dataset", "tau", "depth"),
+    [("ntu60", 0.8, 3), ("ntu120", 0.75, 5), ("pku1", 0.8, 5), ("nwucla", 0.8, 2)],
 )
 def test_the_recipe_knows_its_datasets(dataset: str, tau: float, depth: int) -> None:
     flat = resolve_recipe("mamp", dataset=dataset, split="xsub", stream="joint").flat

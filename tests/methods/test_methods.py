@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,21 @@ import torch
 from click.testing import CliRunner, Result
 from clipfiles import TINY, make_clips
 from forms import kinect, method_of, settings_of
+from hypothesis import given
+from hypothesis import strategies as st
 from trainedruns import log_of, state_of
 
 from skeltools.cli.main import main
 from skeltools.errors import RunError, SettingError
 from skeltools.methods.contract import Batch, Method
 from skeltools.methods.registry import METHODS, encoder_prefix, find_method
+from skeltools.methods.skeletonclr import SkeletonCLR, first_weights_left, key_momentum
 from skeltools.models.registry import BACKBONES
 from skeltools.runs import checkpoint as checkpoints
 from skeltools.runs.folder import Run
 from skeltools.runs.settings import resolve_recipe
 from skeltools.settings import packaged_recipes
+from skeltools.store import ClipFile
 from skeltools.transforms.draws import Draws, step_draws
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "method.py"
@@ -95,7 +100,7 @@ def test_a_method_gives_what_the_engine_asks_of_it(name: str, words: tuple[str, 
         assert ((found > 0) & (found < 1)).all()
 
 
-@pytest.mark.parametrize("dataset", ["ntu60", "pku1"])
+@pytest.mark.parametrize("dataset", ["ntu60", "pku1", "nwucla"])
 @pytest.mark.parametrize("recipe", packaged_recipes())
 def test_every_packaged_recipe_resolves_and_its_method_can_be_made(recipe: str, dataset: str) -> None:
     for stream in ("joint", "motion", "bone"):
@@ -118,6 +123,91 @@ def test_a_method_brings_the_recipe_of_its_name(name: str) -> None:
         assert (found.flat, found.title) == (named.flat, named.title)
     other = resolve_recipe("demo", options={"method": "skeletonclr"}, **words)
     assert other.title == "SkeAttnCLR, demo size, method skeletonclr"
+
+
+# A recipe for tens of thousands of clips meets some hundred
+
+
+@pytest.mark.parametrize(
+    ("words", "clips", "steps", "notices"),
+    [
+        ((), 40_091, 93_900, ()),
+        ((), 40_091, 2_302, ()),
+        ((), 32_768, 2_302, ()),
+        (
+            (),
+            1_020,
+            2_302,
+            (
+                "queue.size 32,768 is above the 1,020 training clips: their own earlier keys are among their "
+                "negatives. Set it to 1,020 or less.",
+            ),
+        ),
+        (
+            ("queue.size=1020",),
+            1_020,
+            2_100,
+            (
+                "queue.momentum 0.996 is slow for a run of 2,100 steps: 1 % of the key encoder's first weights, "
+                "which are random, are left at its end. Set it to 0.995 or less, or raise --epochs.",
+            ),
+        ),
+        (("queue.size=1020", "queue.momentum=0.995"), 1_020, 2_100, ()),
+        (
+            ("queue.size=1",),
+            1,
+            1,
+            (
+                "queue.momentum 0.996 is slow for a run of 1 step: 100 % of the key encoder's first weights, which "
+                "are random, are left at its end. Set it to 0, or raise --epochs.",
+            ),
+        ),
+    ],
+)
+def test_a_queue_and_a_momentum_too_large_for_the_data_are_said(
+    words: tuple[str, ...], clips: int, steps: int, notices: tuple[str, ...]
+) -> None:
+    sizes = [word for word in SMALL if not word.startswith("queue")]
+    for recipe in ("skeattnclr", "skeletonclr"):
+        method = method_of(settings_of(*sizes, *words, recipe=recipe), frames=16)
+        assert tuple(method.notices(clips, steps)) == notices
+
+
+@cache
+def tiny_skeletonclr() -> SkeletonCLR:
+    method = method_of(settings_of(*SMALL, "queue.size=4", recipe="skeletonclr"), frames=16)
+    assert isinstance(method, SkeletonCLR)
+    return method
+
+
+@given(start=st.floats(0, 1), steps=st.integers(1, 500))
+def test_the_momentum_that_is_advised_leaves_a_hundredth_of_the_first_weights(
+    start: float, steps: int
+) -> None:
+    key, query = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    for step in range(steps):
+        key.lerp_(query, 1 - key_momentum(start, step, steps))
+    assert first_weights_left(start, steps) == pytest.approx(1 - float(key[0]), abs=1e-12)
+    method = tiny_skeletonclr()
+    method.momentum = start
+    if told := " ".join(method.notices(4, steps)):
+        fitting = float(told.split("Set it to ")[1].split(",")[0].removesuffix(" or less"))
+        assert fitting < start
+        assert first_weights_left(fitting, steps) <= 0.01
+
+
+def test_pretraining_says_so_before_it_begins(tmp_path: Path, data: Path) -> None:
+    result = pretrain(data, tmp_path / "run", *sets(*TINY, "queue.size=500", "monitor.every=0"))
+    assert result.exit_code == 0, result.output
+    with ClipFile(data) as file:
+        clips = len(file.rows("xsub", "train"))
+    said = [line for line in result.stderr.splitlines() if line.startswith("queue.")]
+    assert said == [
+        f"queue.size 500 is above the {clips} training clips: their own earlier keys are among their negatives. "
+        f"Set it to {clips} or less.",
+        "queue.momentum 0.996 is slow for a run of 4 steps: 99 % of the key encoder's first weights, which are "
+        "random, are left at its end. Set it to 0, or raise --epochs.",
+    ]
 
 
 # Settings of other methods and backbones
