@@ -370,7 +370,7 @@ def compare(options: argparse.Namespace) -> None:
         workers[name].first = workers[name].answer()
     found = [workers[name] for name in names if not workers[name].error]
     if options.wait:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not options.wait.exists() and time.monotonic() < until:
             time.sleep(0.1)
     print("until the first step: " + ", ".join(f"{w.variant} {w.first['built']:.0f} s" for w in found))
@@ -508,7 +508,7 @@ def main() -> None:
         "--seconds", type=float, default=math.inf, help="start no round but the first after so long"
     )
     parser.add_argument(
-        "--wait", type=Path, metavar="FILE", help="before timing, wait a minute at most until this exists"
+        "--wait", type=Path, metavar="FILE", help="before timing, wait two minutes at most until this exists"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     parser.add_argument("--views", action="store_true", help="time the views alone, on one core")
