@@ -111,8 +111,12 @@ def test_a_batch_changes_nothing(run: Path, records: dict[str, dict[str, Any]]) 
     from skeltools.protocols.running import entrants, evaluation
 
     request = evaluation.Request(
-        entrants=entrants.from_runs([run], None), protocol="robust", overrides=[FEW, "robust.supervised_epochs=1"], batch_size=5, device="cpu"
-    )  # fmt: skip
+        entrants=entrants.from_runs([run], None),
+        protocol="robust",
+        overrides=[FEW, "robust.supervised_epochs=1"],
+        batch_size=5,
+        device="cpu",
+    )
     (record,) = evaluation.run(request).records
     assert record.metrics == records[results.PRETRAINED]["metrics"]
 

@@ -275,7 +275,10 @@ _SAVE = "Give a .pt, .pth or .ckpt file that torch.save wrote of model.state_dic
         (b"\x80\x02].", f" (torch did not save it). {_SAVE}"),
         (b"garbage\n", f" but a text file. {_SAVE}"),
         (b"", " but an empty file. Fetch or write it again."),
-        (gzip.compress(b"weights", mtime=0), " but a gzip file. Unpack it with gunzip and give what is inside."),
+        (
+            gzip.compress(b"weights", mtime=0),
+            " but a gzip file. Unpack it with gunzip and give what is inside.",
+        ),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
             " but a pointer of Git LFS, not the file itself. Fetch the file: git lfs pull",
