@@ -337,6 +337,7 @@ def test_any_form_trains(joints: int, bodies: int, steps: int, patch: int, ratio
     assert set(output.parts) == {options.get("loss.target", "motion")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bf16", [False, True])
 def test_torch_compile_sees_one_graph(bf16: bool) -> None:
     """Where all bodies are ordinary; and the graph's loss is the method's."""

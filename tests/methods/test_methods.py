@@ -262,7 +262,10 @@ def test_the_example_is_short() -> None:
     assert len(EXAMPLE.read_text().splitlines()) < 60
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize(
+    "backbone",
+    [name if name == "bigru" else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES],
+)
 @pytest.mark.parametrize("how", ["--set", "--method"])
 def test_a_method_of_one_s_own_trains_resumes_and_is_evaluated(
     tmp_path: Path, data: Path, own: str, backbone: str, how: str
@@ -367,7 +370,7 @@ def test_a_run_whose_method_is_gone_says_what_it_lacks(tmp_path: Path, data: Pat
 # Runs from before methods had names
 
 
-@pytest.mark.parametrize("recipe", ["skeattnclr", "skeletonclr"])
+@pytest.mark.parametrize("recipe", [pytest.param("skeattnclr", marks=pytest.mark.slow), "skeletonclr"])
 def test_a_run_that_names_no_method_goes_on_bit_for_bit(tmp_path: Path, data: Path, recipe: str) -> None:
     """Then every run stored all settings of SkeAttnCLR, and the baseline was loss.local = false."""
     words = ["--recipe", recipe, *sets(*TINY, "train.save_every=1")]

@@ -589,6 +589,7 @@ def test_st_gcn_computes_the_same_as_on_a_gpu(
         assert float((a - b).norm() / a.norm()) < bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "gpu"), [("stgcn", False), ("stgcn", True), ("dsta", False)])
 def test_torch_compile_sees_one_graph(monkeypatch: pytest.MonkeyPatch, backbone: str, gpu: bool) -> None:
     """A break would compile every block apart, of which torch soon has enough and goes on uncompiled."""

@@ -23,8 +23,13 @@ SIZE = (
     "monitor.every=0",
 )  # fmt: skip
 SHORT = {"epochs": 1, "head_hidden": 4, "k": [1]}
+QUICK = {("skeattnclr", "bigru"), ("skeletonclr", "stgcn"), ("mamp", "vit")}
+"""The other pairs are among the slow tests."""
+
 PAIRS = [
     (method, backbone)
+    if (method, backbone) in QUICK
+    else pytest.param(method, backbone, marks=pytest.mark.slow)
     for method in METHODS
     for backbone in BACKBONES
     if method != "mamp" or backbone == "vit"
