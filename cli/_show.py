@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -47,11 +48,11 @@ def records(
     from skeltools.results import report, robustness, tables
 
     if as_json or form == "json":
-        click.echo(json.dumps([record.content() for record in found], indent=2))
+        click.echo(json.dumps([record.content() for record in found], indent=2), file=sys.stdout)
         return
     rows = report.rows(found, intervals=all(record.folder is not None for record in found))
     if form == "csv":
-        click.echo(printable(tables.to_csv(report.HEADER, report.flat(rows))), nl=False)
+        click.echo(printable(tables.to_csv(report.HEADER, report.flat(rows))), file=sys.stdout, nl=False)
         return
     made = report.grids(rows, ids=ids)
     made += others.grids(rows) if published else []
@@ -71,7 +72,7 @@ def grids(made: Sequence[Grid], form: str = "table") -> None:
 
     if form != "table":
         face = tables.to_markdown if form == "markdown" else tables.to_latex
-        click.echo(printable("\n".join(face(grid) for grid in made)), nl=False)
+        click.echo(printable("\n".join(face(grid) for grid in made)), file=sys.stdout, nl=False)
         return
     from skeltools.cli._console import out
 

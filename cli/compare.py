@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -40,6 +41,6 @@ def command(a: str, b: str, choice: dict[str, Any], classes: int, as_json: bool)
     one, two = (comparison.pick(where, **choice) for where in (a, b))
     found = comparison.compare(one, two)
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=2))
+        click.echo(json.dumps(asdict(found), indent=2), file=sys.stdout)
         return
     show.grids(comparison.grids(found, one[0], two[0], classes))

@@ -17,7 +17,7 @@ import click
 
 import skeltools
 from skeltools.errors import SkeltoolsError, did_you_mean
-from skeltools.files.texts import printable
+from skeltools.files.texts import printable, write_plainly
 
 COMMANDS = {
     "synth": "Write raw files of synthetic motion in a real format.",
@@ -79,6 +79,8 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         _open_closed_streams()
+        for stream in (sys.stdout, sys.stderr):
+            write_plainly(stream)
         try:
             return super().main(*args, **extra)
         except OSError as error:  # of what click itself prints, such as the help

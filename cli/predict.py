@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,7 +131,7 @@ def _print(found: Sequence[Timeline], top: int, as_csv: bool, as_json: bool) -> 
     from skeltools.cli import _show as show
 
     if as_csv or as_json:
-        click.echo(_text(found, top, ".csv" if as_csv else ".json"), nl=False)
+        click.echo(_text(found, top, ".csv" if as_csv else ".json"), file=sys.stdout, nl=False)
         return
     from skeltools.analysis import timeline
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -41,17 +42,17 @@ def command(name: str | None, as_toml: bool, as_json: bool) -> None:
     if name is None:
         every = [load(each) for each in packaged()]
         if as_json:
-            click.echo(json.dumps([skeleton.to_dict() for skeleton in every]))
+            click.echo(json.dumps([skeleton.to_dict() for skeleton in every]), file=sys.stdout)
         else:
             _show.grids([_table(every)])
         return
     skeleton = load(name)
     if as_json:
-        click.echo(skeleton.to_json())
+        click.echo(skeleton.to_json(), file=sys.stdout)
     elif as_toml:
-        click.echo(skeleton.to_toml(), nl=False)
+        click.echo(skeleton.to_toml(), file=sys.stdout, nl=False)
     else:
-        click.echo(printable("\n".join((*_heading(skeleton), "", *skeleton.tree(), ""))))
+        click.echo(printable("\n".join((*_heading(skeleton), "", *skeleton.tree(), ""))), file=sys.stdout)
         _show.grids([_parts(skeleton)])
 
 

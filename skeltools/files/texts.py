@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,46 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
+
+
+PLAIN = "skeltools.plain"
+"""Name of the error handler of `write_plainly`."""
+
+_ASCII = {
+    "\N{PLUS-MINUS SIGN}": "+/-", "\N{HORIZONTAL ELLIPSIS}": "...", "\N{FULL BLOCK}": "#", "\N{LIGHT SHADE}": "-",
+    "\N{EM DASH}": "-", "\N{EN DASH}": "-", "\N{MULTIPLICATION SIGN}": "x",
+}  # fmt: skip
+_BRAILLE = 0x2800
+_INK = " ..::*##@"
+"""A character per number of dots, of which a Braille pattern has up to 8."""
+
+
+def write_plainly(stream: object) -> None:
+    """Let a text stream write what its encoding lacks by other characters, so that it never fails.
+
+    Lines of tables and pictures become ASCII's, anything else an escape such as ``\\xe9``.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error(PLAIN, _plainly)
+        stream.reconfigure(errors=PLAIN)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_plain, error.object[error.start : error.end])), error.end
+
+
+def _plain(char: str) -> str:
+    if _BRAILLE <= ord(char) < _BRAILLE + 0x100:
+        return _INK[(ord(char) - _BRAILLE).bit_count()]
+    if unicodedata.name(char, "").startswith("BOX DRAWINGS"):
+        return (
+            "|"
+            if "VERTICAL" in unicodedata.name(char) and "HORIZONTAL" not in unicodedata.name(char)
+            else "-"
+        )
+    return _ASCII.get(char) or _escape(char)
 
 
 def _escape(char: str) -> str:

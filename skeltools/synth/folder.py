@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from skeltools.datasets import registry as datasets
-from skeltools.errors import OutputError, SettingError
+from skeltools.errors import OutputError, SettingError, did_you_mean
 from skeltools.files.reading import read_regular
 from skeltools.files.writing import replacing, write_text
 from skeltools.progress import SILENT, Progress
@@ -134,12 +134,20 @@ def write(
     )
 
 
+WRITTEN = tuple(name for name, dataset in datasets.registry().items() if dataset.format in ("ntu", "pku"))
+"""Datasets whose raw files `write` writes."""
+
 Unit = str | Video
 """One piece of work: the name of an NTU clip, or a PKU-MMD video."""
 
 
 def _units(order: Order) -> list[Unit]:
     """Return the pieces of work of `order`, once it is found to be sound."""
+    if order.dataset not in WRITTEN:
+        raise SettingError(
+            f"synth writes no files of '{order.dataset}'. Choose one of: {', '.join(WRITTEN)}."
+            f"{did_you_mean(order.dataset, WRITTEN)}"
+        )
     if order.clips < 1:
         raise SettingError(f"--clips must be at least 1, not {order.clips}.")
     if order.seed < 0:
