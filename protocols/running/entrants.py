@@ -10,6 +10,7 @@ from torch import nn
 
 from skeltools.datasets.registry import STREAMS
 from skeltools.errors import OutputError, RunError
+from skeltools.files.writing import check_writable
 from skeltools.protocols.running import encoder as encoders
 from skeltools.protocols.running import subjects
 from skeltools.protocols.running.subjects import Subject
@@ -116,13 +117,17 @@ def check_home(entrant: Entrant) -> None:
     """Check that the folders of an entrant's records and features are there or can be made.
 
     Raises:
-        OutputError: One of them, or a folder above, is a file.
+        OutputError: One of them, or a folder above, is a file or takes none.
     """
     if entrant.cache_dir is None:
         return
     there = next((path for path in (entrant.cache_dir, *entrant.cache_dir.parents) if path.exists()), None)
     if there is not None and not there.is_dir():
         raise OutputError(f"{there} is a file. Choose another --out.")
+    try:
+        check_writable(entrant.cache_dir / "features")
+    except OutputError as error:
+        raise OutputError(f"{str(error).removesuffix('.')}. Choose another --out.") from None
 
 
 def from_factory(

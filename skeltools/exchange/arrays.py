@@ -22,7 +22,7 @@ from skeltools.files import kinds
 from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
 from skeltools.files.reading import open_regular
-from skeltools.files.writing import replacing
+from skeltools.files.writing import check_writable, replacing
 from skeltools.preparation.chain import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import Form, plausible
@@ -374,6 +374,7 @@ def export(
             raise OutputError(f"{out} already exists. {remedy}")
         if not out.absolute().parent.is_dir():
             raise OutputError(f"{out.parent} does not exist. Create it.")
+        check_writable(out)
     else:
         check_output(out, replace, file.path)
     if layout.NEEDS_SPLIT and not file.splits:

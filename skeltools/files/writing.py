@@ -34,6 +34,25 @@ def check_replaceable(path: Path, *sources: Path) -> None:
             raise OutputError(f"{path} is the input as well. Choose another output.")
 
 
+def check_writable(path: Path) -> None:
+    """Refuse an output whose folder takes no file, before any work, by making one there and removing it.
+
+    A folder that does not exist yet counts as writable where the nearest one above is.
+
+    Raises:
+        OutputError: Nothing can be written there.
+    """
+    folder = next(there for there in path.absolute().parents if there.exists())
+    made: list[tuple[Path, int]] = []
+    try:
+        with held_back():
+            made.append(_make(folder / path.name))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        _remove(made)
+
+
 @contextmanager
 def replacing(path: Path, tidy: bool = True) -> Iterator[Path]:
     """Yield a temporary name on the disk of `path`; on success flush what lies there and rename it to `path`.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeltools.errors import OutputError, SettingError
-from skeltools.files.writing import check_replaceable, replacing
+from skeltools.files.writing import check_replaceable, check_writable, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +143,7 @@ def check_target(path: Path, suffixes: Sequence[str], *, replace: bool) -> None:
 
     Raises:
         OutputError: The suffix is not one of `suffixes`, it is a folder, its folder does not exist, or it
-            exists and `replace` is not set.
+            exists and `replace` is not set, or nothing can be written there.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(f"{path}: give a name that ends in {', '.join(suffixes)}.")
@@ -154,6 +154,7 @@ def check_target(path: Path, suffixes: Sequence[str], *, replace: bool) -> None:
         raise OutputError(f"{path} already exists. Use --replace to write it again.")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
+    check_writable(path)
 
 
 def save(made: Figure, path: Path) -> None:

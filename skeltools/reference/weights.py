@@ -23,13 +23,14 @@ from torch import Tensor
 
 from skeltools.errors import DataError, RunError, SkeltoolsError, counted, did_you_mean
 from skeltools.files import tensors
+from skeltools.files.writing import check_writable
 from skeltools.models.contract import Backbone
 from skeltools.models.registry import build_backbone, find_backbone
 from skeltools.preparation import chain as preparation
 from skeltools.reference.contract import Encoder, Part, Project, Weights
 from skeltools.reference.registry import find_project, tell
 from skeltools.runs import checkpoint as checkpoints
-from skeltools.runs.folder import IMPORTED, Run
+from skeltools.runs.folder import IMPORTED, Run, check_free
 from skeltools.runs.settings import resolve_recipe
 from skeltools.settings import Resolved, schema_fields
 from skeltools.skeletons import Form, load
@@ -311,6 +312,8 @@ def make_run(
         RunError: As `read`, or a stream is needed, or the data does not fit.
         OutputError: As `Run.create`.
     """
+    check_free(out, replace)
+    check_writable(out)
     found = read(path, project, heads)
     stream = _stream(path, found, stream)
     if found.encoder.fixed_frames and frames not in (None, found.frames):

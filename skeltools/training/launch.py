@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted
-from skeltools.files.writing import beside
+from skeltools.files.writing import beside, check_writable
 from skeltools.methods.registry import find_method
 from skeltools.models.sizes import on_meta
 from skeltools.progress import SILENT, Progress, Silent
@@ -371,6 +371,7 @@ def _data_of(run: Run, file: ClipFile | None = None) -> ClipFile:
     if run.kind != "pretrain":
         raise RunError(f"{run.path} holds imported weights; there is no training to continue.")
     run.check_kept()
+    check_writable(run.path / "run.json")
     path = file.path if file else run.data or Path()
     if not path.exists():
         raise RunError(
