@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("export data.h5 out --to aimclr", "out"),
         ("export data.h5 out.npz --to npz", "out.npz"),
         (
-            "pretrain data.h5 --split xsub --stream joint --out out --epochs 1 --batch-size 8 --set augment.swap_unit=1",
+            "pretrain data.h5 --split xsub --stream joint --out out --batch-size 8 --set augment.swap_unit=1",
             "out",
         ),
         ("import-weights none.pt --out out --stream joint", "out"),

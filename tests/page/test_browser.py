@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Iterator
@@ -420,3 +421,78 @@ def test_the_timeline_and_the_player_follow_each_other(driver: Any, tmp_path: Pa
     assert page.one(strip).get_attribute("data-frame") == "71"
     assert page.faults() == []
     assert page.requests() == [(tmp_path / "t.html").resolve().as_uri()]
+
+
+SCROLLED = """
+return [...document.querySelectorAll("main *")].filter((one) => {
+  const look = getComputedStyle(one);
+  const across = /auto|scroll/.test(look.overflowX) && one.scrollWidth > one.clientWidth + 1;
+  const down = /auto|scroll/.test(look.overflowY) && one.scrollHeight > one.clientHeight + 1;
+  return (across || down) && one.tagName !== "SELECT";
+}).map((one) => [one.className, one.tabIndex, one.getAttribute("role"), one.getAttribute("aria-label")]);
+"""
+
+
+def test_a_long_table_is_part_of_the_page_and_its_headings_stay_in_sight(page: Page) -> None:
+    page.one("#settings summary").click()
+    table = "#settings details table"
+    rows = len(page.all(f"{table} tbody tr"))
+    assert rows > 60
+    assert page.js(SCROLLED) == []
+    page.js(f"document.querySelectorAll('{table} tbody tr')[40].scrollIntoView({{block: 'start'}})")
+    head = page.js(
+        "const box = document.querySelector(arguments[0]).getBoundingClientRect();"
+        "return [box.top, document.elementFromPoint(box.left + 5, box.top + 5).closest('thead') !== null]",
+        f"{table} thead th",
+    )
+    assert head == [0, True]
+
+
+def test_on_a_phone_a_wide_table_is_reached_by_keys(driver: Any, report: Path) -> None:
+    """What axe calls scrollable-region-focusable."""
+    page = Page(driver).open(report, 390, 800)
+    for summary in page.all("summary"):
+        summary.click()
+    page.wait(lambda: len(page.js(SCROLLED)) > 0)
+    boxes = page.js(SCROLLED)
+    assert all(
+        name == "table wide" and tab == 0 and role == "region" and label for name, tab, role, label in boxes
+    )
+    assert page.js("return document.documentElement.scrollWidth") <= 390
+    page.resize(1200, 900)
+    page.wait(lambda: page.js("return document.querySelectorAll('.table[tabindex]').length") <= 1)
+
+
+def test_the_name_of_a_button_holds_its_text(page: Page) -> None:
+    """What axe calls label-content-name-mismatch."""
+    names = page.js(
+        "return [...document.querySelectorAll('button')].filter((one) => /[a-z]/i.test(one.textContent)).map((one) => "
+        "[one.textContent.trim(), one.getAttribute('aria-label')])"
+    )
+    assert ["light / dark", None] in names
+    assert [pair for pair in names if pair[1] is not None and pair[0].lower() not in pair[1].lower()] == []
+
+
+def test_print_shows_everything_on_white(driver: Any, report: Path) -> None:
+    page = Page(driver).open(report)
+    page.js("document.documentElement.dataset.theme = 'dark'")
+    page.js("dispatchEvent(new Event('beforeprint'))")
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        page.resize(700, 1000)
+        assert page.all("details:not([open])") == []
+        assert page.js(SCROLLED) == []
+        hidden = page.js(
+            "return [...document.querySelectorAll('tbody tr')].filter((one) => {"
+            " const box = one.getBoundingClientRect(), holder = one.closest('.table').getBoundingClientRect();"
+            " return box.height === 0 || box.bottom > holder.bottom + 1 || box.right > innerWidth + 1; }).length"
+        )
+        assert hidden == 0
+        assert page.js("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    page.js("dispatchEvent(new Event('afterprint'))")
+    assert page.js("return document.documentElement.dataset.theme") == "dark"
+    assert len(page.all("details:not([open])")) >= 2
+    pages = driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"]
+    assert base64.b64decode(pages).count(b"/Type /Page\n") >= 4

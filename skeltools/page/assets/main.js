@@ -98,4 +98,22 @@ function show(run) {
   following.forEach((fill) => fill(run));
 }
 show(values.runs[0]);
+
+// Paper is light and has no folded parts.
+let before = null;
+addEventListener("beforeprint", () => {
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  before = { theme: document.documentElement.dataset.theme, folded };
+  folded.forEach((one) => (one.open = true));
+  document.documentElement.dataset.theme = "light";
+  dispatchEvent(new Event("themechange"));
+});
+addEventListener("afterprint", () => {
+  if (!before) return;
+  before.folded.forEach((one) => (one.open = false));
+  if (before.theme) document.documentElement.dataset.theme = before.theme;
+  else delete document.documentElement.dataset.theme;
+  before = null;
+  dispatchEvent(new Event("themechange"));
+});
 document.documentElement.dataset.ready = "yes";

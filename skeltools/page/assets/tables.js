@@ -13,6 +13,26 @@ function compareCells(a, b) {
   return a.localeCompare(b);
 }
 
+/**
+ * A box around a table. A table that fits is part of the page, and its headings stay in sight while the page scrolls.
+ * One that is wider than the page scrolls in its box, which keys reach then.
+ */
+function tableBox(table, label) {
+  const box = make("div", { class: "table" }, table);
+  const fit = () => {
+    const wide = table.offsetWidth > box.clientWidth;
+    box.classList.toggle("wide", wide);
+    for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", label || "Table"]]) {
+      if (wide) box.setAttribute(name, value);
+      else box.removeAttribute(name);
+    }
+  };
+  const watch = new ResizeObserver(fit);
+  watch.observe(box);
+  watch.observe(table);
+  return box;
+}
+
 /** A table of texts: {title, columns: [[heading, is number]], rows, notes}. */
 function sortableTable(grid) {
   const body = make("tbody");
@@ -43,14 +63,13 @@ function sortableTable(grid) {
   fill(grid.rows);
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body);
   if (grid.title.length) table.prepend(make("caption", { textContent: grid.title.join("\n") }));
-  const box = make("div", { class: grid.rows.length > 25 ? "scroll long" : "scroll" }, table);
-  return make("div", {}, box, ...grid.notes.map((note) => make("p", { class: "quiet" }, named(note))));
+  return make("div", {}, tableBox(table, grid.title.join(", ")), ...grid.notes.map((note) => make("p", { class: "quiet" }, named(note))));
 }
 
 /** A table of [name, value] pairs. */
-function factTable(facts) {
+function factTable(facts, label = "Facts") {
   const rows = facts.map(([key, value]) =>
     make("tr", {}, make("th", { scope: "row", textContent: key }), make("td", {}, named(value))),
   );
-  return make("div", { class: "scroll" }, make("table", { class: "facts" }, make("tbody", {}, ...rows)));
+  return tableBox(make("table", { class: "facts" }, make("tbody", {}, ...rows)), label);
 }
