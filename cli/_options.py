@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.settings import MOST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +71,12 @@ def seed(function: F) -> F:
 def settings(function: F) -> F:
     """Add ``--set key=value`` (repeatable), handed over as ``overrides``."""
     return click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting; repeatable."
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        shell_complete=complete.settings,
+        help="Override one setting; repeatable.",
     )(function)
 
 
@@ -79,6 +85,7 @@ def preparation(function: F) -> F:
     prep = click.option(
         "--prep",
         metavar="NAME",
+        shell_complete=complete.preparations,
         help="Preparation: skeattnclr, aimclr, ctrgcn, cmd, anyskeleton, keypoints2d, or a TOML file.  [default: "
         "skeattnclr; of other skeletons than Kinect v2 anyskeleton, of 2-D key points keypoints2d]",
     )
@@ -122,15 +129,20 @@ def result(function: F) -> F:
             help="A setting of the protocol or the pretraining that it was made with; repeatable.",
         ),
         click.option("--epoch", type=click.IntRange(min=0), help="Pretraining epochs.  [default: the only ones]"),
-        click.option("--split", default=None, help="Split.  [default: the only one]"),
+        click.option(
+            "--split", default=None, shell_complete=complete.splits, help="Split.  [default: the only one]"
+        ),
         click.option(
             "--data", default=None, metavar="FILE",
             help="Converted file: path, name or the beginning of its content digest.  [default: the only one]",
         ),
-        click.option("--stream", default=None, help="Stream.  [default: the only one]"),
+        click.option(
+            "--stream", default=None, shell_complete=complete.streams, help="Stream.  [default: the only one]"
+        ),
         click.option("--variant", default=None, help="Its variant, such as k=10.  [default: the only one]"),
         click.option(
-            "--protocol", default="linear", show_default=True, metavar="NAME", help="Protocol of the result."
+            "--protocol", default="linear", show_default=True, metavar="NAME",
+            shell_complete=complete.result_protocols, help="Protocol of the result.",
         ),
     ):  # fmt: skip
         function = option(function)

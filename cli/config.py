@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 if TYPE_CHECKING:
@@ -15,17 +16,28 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", required=False, metavar="[RECIPE|RUN|PROTOCOL]")
+@click.argument("what", required=False, metavar="[RECIPE|RUN|PROTOCOL]", shell_complete=complete.everything)
 @click.option(
     "--kind",
     type=click.Choice(["pretraining", "protocol", "preparation"]),
     help="What is meant where a name is of several, such as skeattnclr.  [default: the first of these]",
 )
-@click.option("--dataset", metavar="NAME", help="Dataset, for what recipes say of some datasets alone.")
-@click.option("--split", metavar="NAME", help="Split, likewise.")
-@click.option("--stream", metavar="NAME", help="Stream, likewise.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=complete.datasets,
+    help="Dataset, for what recipes say of some datasets alone.",
+)
+@click.option("--split", metavar="NAME", shell_complete=complete.splits, help="Split, likewise.")
+@click.option("--stream", metavar="NAME", shell_complete=complete.streams, help="Stream, likewise.")
 @options.settings
-@click.option("--diff", nargs=2, metavar="A B", help="Show only what differs between two of these.")
+@click.option(
+    "--diff",
+    nargs=2,
+    metavar="A B",
+    shell_complete=complete.everything,
+    help="Show only what differs between two of these.",
+)
 @options.as_json
 def command(
     what: str | None,

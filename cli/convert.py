@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=complete.datasets)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @options.preparation

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 
@@ -14,7 +15,10 @@ from skeltools.cli import _options as options
 @click.argument("out", type=click.Path(path_type=Path))
 @options.preparation
 @click.option(
-    "--skeleton", metavar="NAME", help="Put the clips on this skeleton: a packaged one, or a TOML file."
+    "--skeleton",
+    metavar="NAME",
+    shell_complete=complete.skeletons,
+    help="Put the clips on this skeleton: a packaged one, or a TOML file.",
 )
 @click.option(
     "--map",

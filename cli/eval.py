@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 from skeltools.protocols import PROTOCOLS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     "--protocol",
     required=True,
     metavar="NAME",
+    shell_complete=complete.protocols,
     help=f"{', '.join(PROTOCOLS)} (P in % of the labels), all that apply, or your own as "
     "package.module:Class.",
 )
@@ -56,11 +58,17 @@ if TYPE_CHECKING:
     default=None,
     help="Converted file that transfer goes to.  [default: --data]",
 )
-@click.option("--split", default=None, help="Split to evaluate on.  [default: the run's own]")
+@click.option(
+    "--split",
+    default=None,
+    shell_complete=complete.splits,
+    help="Split to evaluate on.  [default: the run's own]",
+)
 @click.option(
     "--streams",
     default=None,
     metavar="LIST",
+    shell_complete=complete.streams,
     help="Streams, such as joint,motion,bone.  [default: those of the runs; joint for --encoder]",
 )
 @click.option(
@@ -73,7 +81,10 @@ if TYPE_CHECKING:
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How many seeds to run."
 )
 @click.option(
-    "--recipe", default=None, help="Protocol recipe: a name or a .toml file.  [default: the protocol's]"
+    "--recipe",
+    default=None,
+    shell_complete=complete.protocol_recipes,
+    help="Protocol recipe: a name or a .toml file.  [default: the protocol's]",
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=None, help="Short for --set PROTOCOL.epochs=N.")
 @click.option(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=complete.datasets)
 @click.argument("arrays", type=click.Path(path_type=Path))
 @click.argument("raw", metavar="RAW...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--clips", type=click.IntRange(min=1), default=6, show_default=True, help="Clips to try.")

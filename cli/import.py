@@ -6,16 +6,18 @@ from pathlib import Path
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=complete.datasets)
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--prep",
     metavar="NAME",
+    shell_complete=complete.preparations,
     help="Prepare the sequences of pyskl, CTR-GCN or 2s-AGCN.  [default: take clips as they are]",
 )
 @options.labels
@@ -29,6 +31,7 @@ from skeltools.cli import _options as options
 @click.option(
     "--skeleton",
     metavar="NAME",
+    shell_complete=complete.skeletons,
     help="Skeleton of the clips, a packaged one or a TOML file.  [default: the dataset's]",
 )
 @click.option("--bodies", type=click.IntRange(1, 16), help="Most bodies of a clip.  [default: the dataset's]")

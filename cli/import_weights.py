@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 
@@ -20,7 +21,11 @@ from skeltools.cli import _options as options
     help="Project: skeattnclr, aimclr, crossclr, skelemixclr, hiclr, actclr, pstl, hysp, cmd, pcm3, mamp or stars.  "
     "[default: told from the file]",
 )
-@click.option("--stream", help="joint, motion or bone; needed where the file holds three encoders.")
+@click.option(
+    "--stream",
+    shell_complete=complete.streams,
+    help="joint, motion or bone; needed where the file holds three encoders.",
+)
 @click.option(
     "--frames",
     type=click.IntRange(min=1),
@@ -32,9 +37,17 @@ from skeltools.cli import _options as options
     help="Attention heads of MAMP's and STARS' encoder, of which weights tell nothing.  "
     "[default: as the file's options say, or 8]",
 )
-@click.option("--prep", help="Preparation its clips had.  [default: the project's own]")
+@click.option(
+    "--prep",
+    shell_complete=complete.preparations,
+    help="Preparation its clips had.  [default: the project's own]",
+)
 @options.data
-@click.option("--split", help="Split of --data that evaluation uses.  [default: its first]")
+@click.option(
+    "--split",
+    shell_complete=complete.splits,
+    help="Split of --data that evaluation uses.  [default: its first]",
+)
 @options.replace
 def command(
     checkpoint: Path,

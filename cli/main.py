@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import skeltools
 from skeltools.errors import SkeltoolsError, did_you_mean
@@ -76,6 +77,12 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands, without importing them."""
+        return [
+            CompletionItem(name, help=told) for name, told in COMMANDS.items() if name.startswith(incomplete)
+        ] or super(click.Group, self).shell_complete(ctx, incomplete)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         _open_closed_streams()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 if TYPE_CHECKING:
@@ -335,7 +336,9 @@ def _side(file: ClipFile, split: str, part: str) -> NDArray[np.int64]:
 _MISMATCH = click.option(
     "--allow-mismatch", is_flag=True, help="Take clips of another length or preparation than the run's."
 )
-_SPLIT = click.option("--split", default=None, help="Split.  [default: the run's own]")
+_SPLIT = click.option(
+    "--split", default=None, shell_complete=complete.splits, help="Split.  [default: the run's own]"
+)
 _PART = click.option(
     "--part",
     type=click.Choice(["test", "train", "all"]),

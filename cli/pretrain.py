@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 if TYPE_CHECKING:
@@ -40,11 +41,22 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--split", help="Split whose training side is used, such as xsub.")
-@click.option("--stream", help="joint, motion or bone.")
+@click.option(
+    "--split", shell_complete=complete.splits, help="Split whose training side is used, such as xsub."
+)
+@click.option("--stream", shell_complete=complete.streams, help="joint, motion or bone.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder to make.")
-@click.option("--recipe", help="Packaged recipe or path of a .toml file.  [default: skeattnclr]")
-@click.option("--method", metavar="NAME", help="Short for --set method: packaged, or package.module:Class.")
+@click.option(
+    "--recipe",
+    shell_complete=complete.recipes,
+    help="Packaged recipe or path of a .toml file.  [default: skeattnclr]",
+)
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=complete.methods,
+    help="Short for --set method: packaged, or package.module:Class.",
+)
 @click.option("--epochs", type=int, help="Short for --set train.epochs.")
 @click.option("--batch-size", type=int, help="Short for --set train.batch_size.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.skeletons)
 @click.option("--toml", "as_toml", is_flag=True, help="Print it as a TOML file, to start one's own from.")
 @options.as_json
 def command(name: str | None, as_toml: bool, as_json: bool) -> None:

@@ -210,8 +210,8 @@ def _of_run(name: str) -> Config:
 
 
 def _of_pretraining(name: str, context: Mapping[str, str], overrides: tuple[str, ...]) -> Config:
-    parts = {key: context.get(key, "") for key in ("dataset", "split", "stream")}
-    found = resolve_recipe(name, **parts, overrides=overrides)
+    dataset, split, stream = (context.get(key, "") for key in ("dataset", "split", "stream"))
+    found = resolve_recipe(name, dataset=dataset, split=split, stream=stream, overrides=overrides)
     known = pretrain_schema(found.flat).known
     return _config(name, "pretraining", found.title, context, known, found.flat, found.origin)
 

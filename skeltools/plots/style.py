@@ -26,8 +26,11 @@ FIGURES = (".png", ".svg", ".pdf")
 DPI = 150
 """Dots an inch of a PNG."""
 
+_FONT = 9.0
+"""Points of the text of a picture of whose look nothing is asked."""
+
 _RC = {
-    "font.size": 9.0,
+    "font.size": _FONT,
     "axes.titlesize": 10.0,
     "axes.labelsize": 9.0,
     "xtick.labelsize": 8.0,
@@ -67,7 +70,7 @@ _look: ContextVar[Look] = ContextVar("look", default=Look())  # noqa: B039 (immu
 def points(size: float) -> float:
     """Return the size of a text in the look that is asked for, given its own in points."""
     font = _look.get().font
-    return size if font is None else size * font / float(_RC["font.size"])
+    return size if font is None else size * font / _FONT
 
 
 def dpi(own: int = DPI) -> int:
