@@ -25,6 +25,7 @@ def records(
     published: bool = False,
     per_class: bool = False,
     severities: bool = False,
+    calibration: bool = False,
     confusions: int = 0,
 ) -> None:
     """Print records on stdout.
@@ -36,13 +37,16 @@ def records(
         published: Whether to set published numbers beside.
         per_class: Whether to add accuracies by class.
         severities: Whether to add accuracies on corrupted clips at every severity.
+        calibration: Whether to add the calibration of results whose scores are logits.
         confusions: How many confusions to list a row; 0 for none.
     """
     import click
 
     from skeltools.files.texts import printable
+    from skeltools.results import calibration as calibrating
     from skeltools.results import published as others
     from skeltools.results import report, robustness, tables
+    from skeltools.results.kinds import kind_of
 
     if as_json or form == "json":
         click.echo(json.dumps([record.content() for record in found], indent=2))
@@ -54,6 +58,9 @@ def records(
     made = report.grids(rows)
     made += others.grids(rows) if published else []
     made += report.per_class(rows) if per_class else []
+    if calibration:
+        own = [row for row in rows if not kind_of(row.first).grids]  # which have these tables already
+        made += calibrating.grids(own)
     made += robustness.severities(rows) if severities else []
     made += report.confusions(rows, confusions) if confusions else []
     made[-1].notes += [f"Note: {note}" for note in dict.fromkeys(note for one in found for note in one.notes)]

@@ -15,6 +15,9 @@ from skeltools.cli import _options as options
 @click.option("--per-class", is_flag=True, help="Add accuracies by class.")
 @click.option("--severities", is_flag=True, help="Add accuracies of robust at every severity.")
 @click.option(
+    "--calibration", is_flag=True, help="Add ECE, ACE, NLL, Brier and AURC, before and after a temperature."
+)
+@click.option(
     "--confusions",
     type=click.IntRange(min=1),
     default=None,
@@ -35,6 +38,7 @@ def command(
     published: bool,
     per_class: bool,
     severities: bool,
+    calibration: bool,
     confusions: int | None,
     form: str,
     as_json: bool,
@@ -62,5 +66,6 @@ def command(
         published=published,
         per_class=per_class,
         severities=severities,
+        calibration=calibration,
         confusions=confusions or 0,
     )

@@ -467,5 +467,7 @@ def _keep(record: Record, task: Task, outcome: Outcome) -> Record:
         weight=None if layer is None else layer.weight.float().numpy(),
         bias=None if layer is None else layer.bias.float().numpy(),
         guesses=outcome.guesses,
+        held_scores=None if outcome.held is None else outcome.held.scores,
+        held_labels=None if outcome.held is None else outcome.held.labels,
     )
     return results.write(record, task.results_dir, side)

@@ -207,6 +207,8 @@ class Side:
         weight: Weight (classes, D) of the classifier on the encoder's feature, or None.
         bias: Its bias (classes,), or None.
         guesses: Best-scored classes under other conditions, int64 (n,), by their names.
+        held_scores: Scores of training clips held out from the classifier, float32 (k, classes), or None.
+        held_labels: Their labels, int64 (k,), or None.
     """
 
     scores: NDArray[np.float32]
@@ -216,6 +218,21 @@ class Side:
     weight: NDArray[np.float32] | None = None
     bias: NDArray[np.float32] | None = None
     guesses: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    held_scores: NDArray[np.float32] | None = None
+    held_labels: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """Training clips held out from a classifier.
+
+    Attributes:
+        scores: Its scores of them, float32 (k, classes).
+        labels: int64 (k,).
+    """
+
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
 
 
 def named(record: Record) -> Record:
@@ -258,6 +275,8 @@ def write(record: Record, folder: Path, side: Side) -> Record:
     }
     if side.weight is not None and side.bias is not None:
         arrays |= {"weight": side.weight, "bias": side.bias}
+    if side.held_scores is not None and side.held_labels is not None:
+        arrays |= {"held_scores": side.held_scores, "held_labels": side.held_labels}
     if side.guesses:
         arrays["conditions"] = np.array(list(side.guesses), dtype=np.str_)
         arrays["guesses"] = np.stack(list(side.guesses.values())).astype(np.int32)
@@ -283,6 +302,7 @@ def read_side(record: Record) -> Side:
             arrays.get("weight"), arrays.get("bias"),
             dict(zip(arrays["conditions"].tolist(), arrays["guesses"].astype("int64"), strict=True))
             if "conditions" in arrays else {},
+            arrays.get("held_scores"), arrays.get("held_labels"),
         )  # fmt: skip
     except FileNotFoundError:
         raise RunError(f"{path}, the scores of a result, is missing. Run the protocol again.") from None
@@ -297,6 +317,11 @@ def read_side(record: Record) -> Side:
         or not guesses
     ):
         raise RunError(f"{path} does not fit its record. Run the protocol again.")
+    if side.held_scores is not None and side.held_labels is not None:
+        held = len(side.held_labels), record.num_classes
+        wrong = side.held_labels.dtype.kind not in "iu" or side.held_scores.shape != held or not held[0]
+        if wrong or side.held_labels.min() < 0 or side.held_labels.max() >= held[1]:
+            raise RunError(f"{path} does not fit its record. Run the protocol again.")
     _compare(record, side, path)
     return side
 

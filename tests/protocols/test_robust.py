@@ -111,8 +111,12 @@ def test_a_batch_changes_nothing(run: Path, records: dict[str, dict[str, Any]]) 
     from skeltools.protocols.running import entrants, evaluation
 
     request = evaluation.Request(
-        entrants=entrants.from_runs([run], None), protocol="robust", overrides=[FEW, "robust.supervised_epochs=1"], batch_size=5, device="cpu"
-    )  # fmt: skip
+        entrants=entrants.from_runs([run], None),
+        protocol="robust",
+        overrides=[FEW, "robust.supervised_epochs=1"],
+        batch_size=5,
+        device="cpu",
+    )
     (record,) = evaluation.run(request).records
     assert record.metrics == records[results.PRETRAINED]["metrics"]
 
@@ -254,3 +258,32 @@ def test_the_interval_joins_corruptions_clip_by_clip(tmp_path: Path) -> None:
     results.write(record, tmp_path, short)
     with pytest.raises(RunError, match="does not fit its record"):
         results.read_all(tmp_path)[0].side()
+
+
+def test_calibration_takes_the_recorded_scores_and_holds_clips_out(run: Path, tmp_path: Path) -> None:
+    (record,) = json.loads(
+        _ok("eval", run, "--protocol", "calibration", "--set", "calibration.held_out=25", "--json")
+    )
+    kept = {(one.protocol, one.subject): one for one in results.read_all(run / "results")}
+    side = kept["calibration", results.PRETRAINED].side()
+    linear = kept["linear", results.PRETRAINED].side()
+    assert side.names == linear.names
+    np.testing.assert_array_equal(side.scores, linear.scores)
+    assert record["top1"] == kept["linear", results.PRETRAINED].top1
+    assert side.held_scores is not None
+    assert side.held_labels is not None
+    assert side.held_scores.shape == (
+        8,
+        record["num_classes"],
+    )  # two of the six clips of each of four classes
+    assert sorted(side.held_labels.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
+    shown = _ok("report", run, "--calibration")
+    assert shown.count("calibration of the test scores") == 2  # of linear, and of calibration itself
+    _ok("plot", "reliability", run, "--out", tmp_path / "reliability.png")
+    _ok("plot", "reliability", run, "--protocol", "linear", "--out", tmp_path / "linear.svg")
+    told = _run("plot", "reliability", run, "--protocol", "knn", "--out", tmp_path / "knn.png")
+    assert told.exit_code == 2
+    assert "no result here whose scores are logits" in told.stderr
+    lacking = _run("eval", run, "--protocol", "calibration", "--init", "random")
+    assert lacking.exit_code == 2
+    assert f"Make it: skeltools eval {run} --protocol linear --init random" in lacking.stderr
