@@ -26,6 +26,8 @@ def records(
     per_class: bool = False,
     severities: bool = False,
     calibration: bool = False,
+    parts: bool = False,
+    groups: Sequence[str] = (),
     confusions: int = 0,
 ) -> None:
     """Print records on stdout.
@@ -38,12 +40,16 @@ def records(
         per_class: Whether to add accuracies by class.
         severities: Whether to add accuracies on corrupted clips at every severity.
         calibration: Whether to add the calibration of results whose scores are logits.
+        parts: Whether to add what is lost when a body part is missing.
+        groups: Groupings by which to add accuracies.
         confusions: How many confusions to list a row; 0 for none.
     """
     import click
 
     from skeltools.files.texts import printable
     from skeltools.results import calibration as calibrating
+    from skeltools.results import groups as grouping
+    from skeltools.results import parts as missing
     from skeltools.results import published as others
     from skeltools.results import report, robustness, tables
     from skeltools.results.kinds import kind_of
@@ -58,6 +64,9 @@ def records(
     made = report.grids(rows)
     made += others.grids(rows) if published else []
     made += report.per_class(rows) if per_class else []
+    made += missing.grids(rows) if parts else []
+    for by in groups:
+        made += grouping.grids(rows, by)
     if calibration:
         own = [row for row in rows if not kind_of(row.first).grids]  # which have these tables already
         made += calibrating.grids(own)

@@ -332,6 +332,39 @@ def reliability(runs: tuple[Path, ...], out: Path | None, protocol: str, replace
     _said(path)
 
 
+@command.command()
+@click.argument("result")
+@_out("RESULT-parts.png")
+@click.option("--stream", default=None, help="Stream, where there are several.")
+@options.replace
+def parts(result: str, out: Path | None, stream: str | None, replace: bool) -> None:
+    """Draw the accuracy lost when a body part is missing, beside the salience of the attention mask.
+
+    RESULT is a run folder, with @random, @standardised, @raw or @supervised where not the pretrained encoder is meant,
+    or the .json file of a record of robust. Prints the rank correlation of the two with its interval.
+
+    \b
+    Example:
+      skeltools eval runs/joint --protocol robust
+      skeltools plot parts runs/joint
+    """
+    from skeltools.plots import parts as drawing
+    from skeltools.plots import style
+    from skeltools.results import compare as comparison
+    from skeltools.results import parts as results
+    from skeltools.results import report
+
+    style.need()
+    path = out or _beside(result, "parts")
+    style.check_target(path, style.FIGURES, replace=replace)
+    row = report.rows(comparison.pick(result, "robust", None, stream))[0]
+    found = results.look(row)
+    with style.styled():
+        style.save(drawing.draw(found, f"{report.title([row])[0]}, {comparison.describe(row.first)}"), path)
+    click.echo(str(found))
+    _said(path)
+
+
 def _side(file: ClipFile, split: str, part: str) -> NDArray[np.int64]:
     import numpy as np
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skeltools.analysis import metrics
+from skeltools.analysis import metrics, salience
 from skeltools.analysis.corrupted import Corruptor
 from skeltools.environment import full_float32
-from skeltools.errors import SettingError
+from skeltools.errors import RunError, SettingError
 from skeltools.protocols.finetune import Finetune
 from skeltools.protocols.running.contract import Classifier, Outcome, Protocol
 from skeltools.protocols.running.recorded import linear_record, missing
@@ -116,9 +118,29 @@ class Robust(Protocol):
                 clean,
                 metrics={"clean": metrics.topk(clean, labels, 1)} | found,
                 guesses={text: guess.numpy() for text, guess in guesses.items()},
+                salience=_salience(task),
                 notes=notes,
             )
         ]
+
+
+def _salience(task: Task) -> dict[str, NDArray[np.float32]]:
+    """Return the mean salience of each body part in the test clips, (n,); nothing for an encoder without a mask."""
+    if task.subject.masked is None:
+        return {}
+    try:
+        method = task.subject.masked(task.device)
+    except RunError:
+        return {}
+    skeleton = task.file.form.skeleton
+    found = salience.of_clips(
+        method, task.file, task.test_rows, task.stream, device=task.device, progress=task.progress
+    )
+    parts = salience.by_part(found, skeleton)  # (n, T', P, M)
+    there = np.isfinite(parts)
+    total = np.where(there, parts, 0).sum(axis=(1, 3)) / np.maximum(there.sum(axis=(1, 3)), 1)
+    means = np.where(there.any(axis=(1, 3)), total, np.nan).astype(np.float32)
+    return {name: means[:, place] for place, name in enumerate(skeleton.parts)}
 
 
 def _stream(task: Task, x: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class Outcome:
         classifier: The classifier, where it is one linear layer on the features.
         notes: Things a reader should know, a sentence each.
         held: Scores of training clips that were held out from the classifier.
+        salience: What the attention mask holds salient in each test clip, by body part, float32 (n_test,).
         guesses: Best-scored classes of the test clips under other conditions, int64 (n_test,), by their names.
     """
 
@@ -82,6 +83,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     guesses: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     held: Held | None = None
+    salience: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

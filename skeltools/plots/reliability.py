@@ -75,6 +75,9 @@ def draw(rows: Sequence[Row]) -> Figure:
     curve.set_xlim(0, 100)
     curve.grid()
     if not after.lines[1:]:
-        after.text(50, 50, "no held-out scores:\neval RUN --protocol calibration", ha="center", va="center")
+        after.text(
+            0.5, 0.5, "no held-out scores:\neval RUN --protocol calibration", ha="center", va="center",
+            transform=after.transAxes,
+        )  # fmt: skip
     figure.suptitle(style.plain(report.title(rows)[0], 110), x=0.01, ha="left", fontsize=9.5)
     return figure

@@ -42,7 +42,10 @@ def probabilities(scores: NDArray[np.floating], temperature: float = 1.0) -> NDA
     with np.errstate(invalid="ignore", over="ignore"):
         shares = np.exp(x - np.where(np.isfinite(best), best, 0))
         total = shares.sum(axis=1, keepdims=True)
-        return np.where(np.isfinite(total) & (total > 0), shares / total, 1 / x.shape[1])
+        found: NDArray[np.float64] = np.where(
+            np.isfinite(total) & (total > 0), shares / total, 1 / x.shape[1]
+        )
+    return found
 
 
 class Bin(NamedTuple):
@@ -111,7 +114,7 @@ class Judged(NamedTuple):
 
     def of(self, rows: NDArray[np.int64]) -> Judged:
         """Return some of the clips."""
-        return Judged(*(values[rows] for values in self))
+        return Judged(self.confidence[rows], self.right[rows], self.loss[rows], self.square[rows])
 
 
 def judge(p: NDArray[np.float64], labels: NDArray[np.int64]) -> Judged:

@@ -209,6 +209,8 @@ class Side:
         guesses: Best-scored classes under other conditions, int64 (n,), by their names.
         held_scores: Scores of training clips held out from the classifier, float32 (k, classes), or None.
         held_labels: Their labels, int64 (k,), or None.
+        salience: What the encoder's attention mask holds salient in each clip, by body part, float32 (n,); NaN where
+            a clip shows nobody. Empty without a mask.
     """
 
     scores: NDArray[np.float32]
@@ -220,6 +222,7 @@ class Side:
     guesses: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     held_scores: NDArray[np.float32] | None = None
     held_labels: NDArray[np.int64] | None = None
+    salience: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -277,6 +280,9 @@ def write(record: Record, folder: Path, side: Side) -> Record:
         arrays |= {"weight": side.weight, "bias": side.bias}
     if side.held_scores is not None and side.held_labels is not None:
         arrays |= {"held_scores": side.held_scores, "held_labels": side.held_labels}
+    if side.salience:
+        arrays["parts"] = np.array(list(side.salience), dtype=np.str_)
+        arrays["salience"] = np.stack(list(side.salience.values())).astype(np.float32)
     if side.guesses:
         arrays["conditions"] = np.array(list(side.guesses), dtype=np.str_)
         arrays["guesses"] = np.stack(list(side.guesses.values())).astype(np.int32)
@@ -303,13 +309,15 @@ def read_side(record: Record) -> Side:
             dict(zip(arrays["conditions"].tolist(), arrays["guesses"].astype("int64"), strict=True))
             if "conditions" in arrays else {},
             arrays.get("held_scores"), arrays.get("held_labels"),
+            dict(zip(arrays["parts"].tolist(), arrays["salience"], strict=True)) if "parts" in arrays else {},
         )  # fmt: skip
     except FileNotFoundError:
         raise RunError(f"{path}, the scores of a result, is missing. Run the protocol again.") from None
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise RunError(f"{path} holds no readable scores ({error}). Run the protocol again.") from None
     n = record.test_clips
-    guesses = all(guess.shape == (n,) for guess in side.guesses.values())
+    extra: list[NDArray[Any]] = [*side.guesses.values(), *side.salience.values()]
+    guesses = all(values.shape == (n,) for values in extra)
     if (
         side.scores.shape != (n, record.num_classes)
         or len(side.labels) != n

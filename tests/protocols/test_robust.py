@@ -287,3 +287,25 @@ def test_calibration_takes_the_recorded_scores_and_holds_clips_out(run: Path, tm
     lacking = _run("eval", run, "--protocol", "calibration", "--init", "random")
     assert lacking.exit_code == 2
     assert f"Make it: skeltools eval {run} --protocol linear --init random" in lacking.stderr
+
+
+def test_parts_and_groups_of_a_run_with_a_mask(
+    run: Path, records: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    (kept,) = [
+        record for record in results.read_all(run / "results")
+        if (record.protocol, record.subject) == ("robust", results.PRETRAINED)
+    ]  # fmt: skip
+    side = kept.side()
+    assert list(side.salience) == ["trunk", "right arm", "left arm", "right leg", "left leg"]
+    assert all(((values > 0) & (values < 1)).all() for values in side.salience.values())
+    shown = _ok("report", run, "--parts", "--groups", "salience", "--groups", "performer")
+    assert "points of top-1 lost when a part is missing" in shown
+    assert "top-1 in % by the body part that a clip's salience favours" in shown
+    assert "performer   3" in shown
+    told = _ok("plot", "parts", run, "--out", tmp_path / "parts.png")
+    assert told.startswith("with fewer than two parts there is no rank correlation")  # one was missing
+    assert _ok("plot", "parts", f"{run}@raw", "--out", tmp_path / "raw.png").startswith("the encoder has no")
+    bad = _run("report", run, "--groups", "camra")
+    assert bad.exit_code == 2
+    assert "Unknown groups 'camra'" in bad.stderr
