@@ -27,6 +27,9 @@ def records(
     published: bool = False,
     per_class: bool = False,
     severities: bool = False,
+    calibration: bool = False,
+    parts: bool = False,
+    groups: Sequence[str] = (),
     confusions: int = 0,
 ) -> None:
     """Print records on stdout.
@@ -39,13 +42,20 @@ def records(
         published: Whether to set published numbers beside.
         per_class: Whether to add accuracies by class.
         severities: Whether to add accuracies on corrupted clips at every severity.
+        calibration: Whether to add the calibration of results whose scores are logits.
+        parts: Whether to add what is lost when a body part is missing.
+        groups: Groupings by which to add accuracies.
         confusions: How many confusions to list a row; 0 for none.
     """
     import click
 
     from skeltools.files.texts import printable
+    from skeltools.results import calibration as calibrating
+    from skeltools.results import groups as grouping
+    from skeltools.results import parts as missing
     from skeltools.results import published as others
     from skeltools.results import report, robustness, tables
+    from skeltools.results.kinds import kind_of
 
     if as_json or form == "json":
         click.echo(json.dumps([record.content() for record in found], indent=2), file=sys.stdout)
@@ -57,6 +67,12 @@ def records(
     made = report.grids(rows, ids=ids)
     made += others.grids(rows) if published else []
     made += report.per_class(rows) if per_class else []
+    made += missing.grids(rows) if parts else []
+    for by in groups:
+        made += grouping.grids(rows, by)
+    if calibration:
+        own = [row for row in rows if not kind_of(row.first).grids]  # which have these tables already
+        made += calibrating.grids(own)
     made += robustness.severities(rows) if severities else []
     made += report.confusions(rows, confusions) if confusions else []
     made[-1].notes += [f"Note: {note}" for note in dict.fromkeys(note for one in found for note in one.notes)]

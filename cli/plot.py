@@ -327,6 +327,71 @@ def robust(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
     _said(path)
 
 
+@command.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@_out("reliability.png")
+@click.option(
+    "--protocol", default="calibration", show_default=True, help="Protocol of the results, such as linear."
+)
+@options.replace
+def reliability(runs: tuple[Path, ...], out: Path | None, protocol: str, replace: bool) -> None:
+    """Draw reliability diagrams and risk-coverage curves, one line an encoder.
+
+    RUN is a run folder, a folder of runs, or the --out of an evaluation. Points are bins of confidence, their size the
+    share of test clips in them.
+
+    \b
+    Example:
+      skeltools eval runs/joint --protocol calibration
+      skeltools plot reliability runs/joint runs/other
+    """
+    from skeltools.plots import reliability as drawing
+    from skeltools.plots import style
+    from skeltools.results import record as results
+    from skeltools.results import report
+
+    style.need()
+    path = out or Path("reliability.png")
+    style.check_target(path, style.FIGURES, replace=replace)
+    found = [record for record in results.read_folders(runs) if record.protocol == protocol]
+    with style.styled():
+        style.save(drawing.draw(report.rows(found)), path)
+    _said(path)
+
+
+@command.command()
+@click.argument("result")
+@_out("RESULT-parts.png")
+@click.option("--stream", default=None, help="Stream, where there are several.")
+@options.replace
+def parts(result: str, out: Path | None, stream: str | None, replace: bool) -> None:
+    """Draw the accuracy lost when a body part is missing, beside the salience of the attention mask.
+
+    RESULT is a run folder, with @random, @standardised, @raw or @supervised where not the pretrained encoder is meant,
+    or the .json file of a record of robust. Prints the rank correlation of the two with its interval.
+
+    \b
+    Example:
+      skeltools eval runs/joint --protocol robust
+      skeltools plot parts runs/joint
+    """
+    from skeltools.plots import parts as drawing
+    from skeltools.plots import style
+    from skeltools.results import compare as comparison
+    from skeltools.results import parts as results
+    from skeltools.results import report
+
+    style.need()
+    path = out or _beside(result, "parts")
+    style.check_target(path, style.FIGURES, replace=replace)
+    row = report.rows(comparison.pick(result, "robust", None, stream))[0]
+    found = results.look(row)
+    with style.styled():
+        style.save(drawing.draw(found, f"{report.title([row])[0]}, {comparison.describe(row.first)}"), path)
+    click.echo(str(found))
+    _said(path)
+
+
 def _side(file: ClipFile, split: str, part: str) -> NDArray[np.int64]:
     import numpy as np
 

@@ -18,6 +18,19 @@ from skeltools.cli import _options as options
 @click.option("--per-class", is_flag=True, help="Add accuracies by class.")
 @click.option("--severities", is_flag=True, help="Add accuracies of robust at every severity.")
 @click.option(
+    "--calibration", is_flag=True, help="Add ECE, ACE, NLL, Brier and AURC, before and after a temperature."
+)
+@click.option(
+    "--parts", is_flag=True, help="Add accuracies of robust lost by class when a body part is missing."
+)
+@click.option(
+    "--groups",
+    multiple=True,
+    metavar="WHAT",
+    help="Add accuracies by group: performer, camera, setup, salience, a packaged grouping of classes (ntu, "
+    "ntu-persons), or a TOML file of class to group. May be given several times.",
+)
+@click.option(
     "--confusions",
     type=click.IntRange(min=1),
     default=None,
@@ -39,6 +52,9 @@ def command(
     published: bool,
     per_class: bool,
     severities: bool,
+    calibration: bool,
+    parts: bool,
+    groups: tuple[str, ...],
     confusions: int | None,
     form: str,
     as_json: bool,
@@ -67,5 +83,8 @@ def command(
         published=published,
         per_class=per_class,
         severities=severities,
+        calibration=calibration,
+        parts=parts,
+        groups=groups,
         confusions=confusions or 0,
     )

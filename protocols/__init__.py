@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["PROTOCOLS", "Encoder", "Outcome", "Protocol", "Task", "evaluate"]
 
 PROTOCOLS: dict[str, tuple[str, Kind]] = {
-    "linear": ("linear:Linear", Kind("frozen", player=1)),
+    "linear": ("linear:Linear", Kind("frozen", logits=True, player=1)),
     "knn": ("knn:Knn", Kind("frozen", player=3)),
     "retrieval": ("retrieval:Retrieval", Kind("ranked")),
-    "finetune": ("finetune:Finetune", Kind("trained", player=2)),
-    "semi1": ("semi:Semi1", Kind("trained")),
-    "semi10": ("semi:Semi10", Kind("trained")),
-    "semi:P": ("semi:SemiP", Kind("trained")),
-    "transfer": ("transfer:Transfer", Kind("transfer")),
+    "finetune": ("finetune:Finetune", Kind("trained", logits=True, player=2)),
+    "semi1": ("semi:Semi1", Kind("trained", logits=True)),
+    "semi10": ("semi:Semi10", Kind("trained", logits=True)),
+    "semi:P": ("semi:SemiP", Kind("trained", logits=True)),
+    "transfer": ("transfer:Transfer", Kind("transfer", logits=True)),
     "robust": ("robust:Robust", Kind("robust", grids="skeltools.results.robustness:grids")),
+    "calibration": (
+        "calibration:Calibration",
+        Kind("calibration", grids="skeltools.results.calibration:grids", logits=True),
+    ),
     "oneshot": ("oneshot:Oneshot", Kind("ranked")),
     "ensemble": ("ensemble:Ensemble", Kind("ensemble", joins=True)),
 }

@@ -9,19 +9,21 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skeltools.analysis import metrics
+from skeltools.analysis import metrics, salience
 from skeltools.analysis.corrupted import Corruptor
 from skeltools.environment import full_float32
-from skeltools.errors import SettingError
+from skeltools.errors import RunError, SettingError
 from skeltools.protocols.finetune import Finetune
 from skeltools.protocols.running.contract import Classifier, Outcome, Protocol
+from skeltools.protocols.running.recorded import linear_record, missing
 from skeltools.protocols.running.task import Task
 from skeltools.protocols.running.tuning import fit
 from skeltools.results import record as results
-from skeltools.results.record import Record
 from skeltools.settings import setting
 from skeltools.transforms import corrupt
 from skeltools.transforms.streams import to_stream
@@ -57,21 +59,14 @@ class Robust(Protocol):
 
     def skip(self, task: Task, settings: RobustSettings) -> str | None:
         """Return why the task cannot be served: no classifier is recorded, or nothing can be corrupted."""
-        if task.subject.kind != results.SUPERVISED and _classifier(task, settings) is None:
-            kind = {word: name for name, word in results.SUBJECT_WORDS.items()}[task.subject.kind]
-            option = {"pretrained": "", "random": " --init random"}.get(kind, f" --baseline {kind}")
-            what = f"linear {settings.variant}".strip()
-            home = "it" if task.results_dir is None else task.results_dir.parent
-            return (
-                f"{home} has no {what} result of '{task.subject.kind}' with seed {task.seed} whose classifier could be "
-                f"tested. Make it: skeltools eval {home} --protocol linear{option}"
-            )
+        if task.subject.kind != results.SUPERVISED and linear_record(task, settings.variant) is None:
+            return missing(task, settings.variant)
         families, _ = _families(task, settings)
         return None if families else "no corruption of robust.corruptions can be made of these clips"
 
     def identity(self, task: Task, settings: RobustSettings) -> str | None:
         """Return the key of the record whose classifier is tested."""
-        found = _classifier(task, settings)
+        found = linear_record(task, settings.variant)
         return None if found is None else found.key
 
     @torch.no_grad()
@@ -123,9 +118,29 @@ class Robust(Protocol):
                 clean,
                 metrics={"clean": metrics.topk(clean, labels, 1)} | found,
                 guesses={text: guess.numpy() for text, guess in guesses.items()},
+                salience=_salience(task),
                 notes=notes,
             )
         ]
+
+
+def _salience(task: Task) -> dict[str, NDArray[np.float32]]:
+    """Return the mean salience of each body part in the test clips, (n,); nothing for an encoder without a mask."""
+    if task.subject.masked is None:
+        return {}
+    try:
+        method = task.subject.masked(task.device)
+    except RunError:
+        return {}
+    skeleton = task.file.form.skeleton
+    found = salience.of_clips(
+        method, task.file, task.test_rows, task.stream, device=task.device, progress=task.progress
+    )
+    parts = salience.by_part(found, skeleton)  # (n, T', P, M)
+    there = np.isfinite(parts)
+    total = np.where(there, parts, 0).sum(axis=(1, 3)) / np.maximum(there.sum(axis=(1, 3)), 1)
+    means = np.where(there.any(axis=(1, 3)), total, np.nan).astype(np.float32)
+    return {name: means[:, place] for place, name in enumerate(skeleton.parts)}
 
 
 def _stream(task: Task, x: Tensor) -> Tensor:
@@ -150,11 +165,6 @@ def _families(task: Task, settings: RobustSettings) -> tuple[list[corrupt.Family
     return made, notes
 
 
-def _classifier(task: Task, settings: RobustSettings) -> Record | None:
-    """Return the record of the linear evaluation whose classifier is tested, or None."""
-    return task.recorded_of("linear").get(settings.variant)
-
-
 def _model(task: Task, settings: RobustSettings) -> nn.Module:
     """Return what maps clips of the stream to scores, in eval mode, on the device."""
     if task.device.type == "cuda":
@@ -166,7 +176,7 @@ def _model(task: Task, settings: RobustSettings) -> nn.Module:
         use = replace(use, epochs=settings.supervised_epochs or use.epochs)
         with torch.enable_grad():
             return fit(task, task.train_rows, use, "supervised").model.eval()
-    found = _classifier(task, settings)
+    found = linear_record(task, settings.variant)
     assert found is not None
     side = found.side()
     if side.weight is None or side.bias is None:

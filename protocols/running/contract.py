@@ -19,6 +19,7 @@ from skeltools.transforms.augment import parse
 
 if TYPE_CHECKING:
     from skeltools.protocols.running.task import Task
+    from skeltools.results.record import Held
 
 RECIPES = "skeltools.protocols.recipes"
 """Package of the protocol recipes."""
@@ -67,6 +68,8 @@ class Outcome:
         test_rows: Rows of the clips tested on, where they are not the split's test rows.
         classifier: The classifier, where it is one linear layer on the features.
         notes: Things a reader should know, a sentence each.
+        held: Scores of training clips that were held out from the classifier.
+        salience: What the attention mask holds salient in each test clip, by body part, float32 (n_test,).
         guesses: Best-scored classes of the test clips under other conditions, int64 (n_test,), by their names.
 
     Examples:
@@ -87,6 +90,8 @@ class Outcome:
     classifier: Classifier | None = None
     notes: list[str] = field(default_factory=list)
     guesses: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    held: Held | None = None
+    salience: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

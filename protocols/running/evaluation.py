@@ -550,5 +550,8 @@ def _keep(record: Record, task: Task, outcome: Outcome) -> Record:
         weight=None if layer is None else layer.weight.float().numpy(),
         bias=None if layer is None else layer.bias.float().numpy(),
         guesses=outcome.guesses,
+        salience=outcome.salience,
+        held_scores=None if outcome.held is None else outcome.held.scores,
+        held_labels=None if outcome.held is None else outcome.held.labels,
     )
     return results.write(record, task.results_dir, side)

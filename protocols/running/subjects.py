@@ -14,12 +14,14 @@ import torch
 from torch import nn
 
 import skeltools
+from skeltools.analysis.salience import load_method
 from skeltools.errors import RunError, SettingError
 from skeltools.files.tensors import classifier_note
 from skeltools.protocols.running import encoder as encoders
 from skeltools.results import record as results
 
 if TYPE_CHECKING:
+    from skeltools.methods.contract import Method
     from skeltools.runs.folder import Run
     from skeltools.store.overlap import Clips
 
@@ -66,6 +68,7 @@ class Subject:
             is untrained.
         pretraining: What is known of the pretraining; None for an untrained subject.
         frames: Frames a clip must have; None where any number will do.
+        masked: Returns the method with its attention mask on a device, for a run whose method has one.
     """
 
     kind: str
@@ -75,6 +78,7 @@ class Subject:
     settings: dict[str, Any] = field(default_factory=dict)
     pretraining: Pretraining | None = None
     frames: int | None = None
+    masked: Callable[[torch.device], Method] | None = None
 
     @property
     def trainable(self) -> bool:
@@ -151,7 +155,10 @@ def from_run(run: Run, kind: str, seed: int) -> Subject:
         settings=flat,
         note=" ".join(word for word in (run.note, unfinished(run) if known else "") if word),
     )
-    return Subject(kind, name, run.load_encoder, _own_code(), flat, pretraining, run.frames or None)
+    return Subject(
+        kind, name, run.load_encoder, _own_code(), flat, pretraining, run.frames or None,
+        masked=lambda device: load_method(run, device),
+    )  # fmt: skip
 
 
 def unfinished(run: Run) -> str:

@@ -15,12 +15,14 @@ class Kind(NamedTuple):
         table: Protocols with the same word here share a table.
         joins: Whether it joins the scores of another protocol, with whose name its variants begin.
         grids: Function that makes tables of its rows, ``module:function``; empty for the usual table.
+        logits: Whether scores are logits, so that a softmax makes probabilities of them.
         player: Place among the protocols whose predictions the player of the page shows, from 1; 0 for none.
     """
 
     table: str
     joins: bool = False
     grids: str = ""
+    logits: bool = False
     player: int = 0
 
 

@@ -213,6 +213,10 @@ class Side:
         weight: Weight (classes, D) of the classifier on the encoder's feature, or None.
         bias: Its bias (classes,), or None.
         guesses: Best-scored classes under other conditions, int64 (n,), by their names.
+        held_scores: Scores of training clips held out from the classifier, float32 (k, classes), or None.
+        held_labels: Their labels, int64 (k,), or None.
+        salience: What the encoder's attention mask holds salient in each clip, by body part, float32 (n,); NaN where
+            a clip shows nobody. Empty without a mask.
     """
 
     scores: NDArray[np.float32]
@@ -222,6 +226,22 @@ class Side:
     weight: NDArray[np.float32] | None = None
     bias: NDArray[np.float32] | None = None
     guesses: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    held_scores: NDArray[np.float32] | None = None
+    held_labels: NDArray[np.int64] | None = None
+    salience: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Training clips held out from a classifier.
+
+    Attributes:
+        scores: Its scores of them, float32 (k, classes).
+        labels: int64 (k,).
+    """
+
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
 
 
 def named(record: Record) -> Record:
@@ -264,6 +284,11 @@ def write(record: Record, folder: Path, side: Side) -> Record:
     }
     if side.weight is not None and side.bias is not None:
         arrays |= {"weight": side.weight, "bias": side.bias}
+    if side.held_scores is not None and side.held_labels is not None:
+        arrays |= {"held_scores": side.held_scores, "held_labels": side.held_labels}
+    if side.salience:
+        arrays["parts"] = np.array(list(side.salience), dtype=np.str_)
+        arrays["salience"] = np.stack(list(side.salience.values())).astype(np.float32)
     if side.guesses:
         arrays["conditions"] = np.array(list(side.guesses), dtype=np.str_)
         arrays["guesses"] = np.stack(list(side.guesses.values())).astype(np.int32)
@@ -289,13 +314,16 @@ def read_side(record: Record) -> Side:
             arrays.get("weight"), arrays.get("bias"),
             dict(zip(arrays["conditions"].tolist(), arrays["guesses"].astype("int64"), strict=True))
             if "conditions" in arrays else {},
+            arrays.get("held_scores"), arrays.get("held_labels"),
+            dict(zip(arrays["parts"].tolist(), arrays["salience"], strict=True)) if "parts" in arrays else {},
         )  # fmt: skip
     except FileNotFoundError:
         raise RunError(f"{path}, the scores of a result, is missing. Run the protocol again.") from None
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise RunError(f"{path} holds no readable scores ({error}). Run the protocol again.") from None
     n = record.test_clips
-    guesses = all(guess.shape == (n,) for guess in side.guesses.values())
+    extra: list[NDArray[Any]] = [*side.guesses.values(), *side.salience.values()]
+    guesses = all(values.shape == (n,) for values in extra)
     if (
         side.scores.shape != (n, record.num_classes)
         or len(side.labels) != n
@@ -303,6 +331,11 @@ def read_side(record: Record) -> Side:
         or not guesses
     ):
         raise RunError(f"{path} does not fit its record. Run the protocol again.")
+    if side.held_scores is not None and side.held_labels is not None:
+        held = len(side.held_labels), record.num_classes
+        wrong = side.held_labels.dtype.kind not in "iu" or side.held_scores.shape != held or not held[0]
+        if wrong or side.held_labels.min() < 0 or side.held_labels.max() >= held[1]:
+            raise RunError(f"{path} does not fit its record. Run the protocol again.")
     _compare(record, side, path)
     return side
 

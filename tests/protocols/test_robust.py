@@ -258,3 +258,54 @@ def test_the_interval_joins_corruptions_clip_by_clip(tmp_path: Path) -> None:
     results.write(record, tmp_path, short)
     with pytest.raises(RunError, match="does not fit its record"):
         results.read_all(tmp_path)[0].side()
+
+
+def test_calibration_takes_the_recorded_scores_and_holds_clips_out(run: Path, tmp_path: Path) -> None:
+    (record,) = json.loads(
+        _ok("eval", run, "--protocol", "calibration", "--set", "calibration.held_out=25", "--json")
+    )
+    kept = {(one.protocol, one.subject): one for one in results.read_all(run / "results")}
+    side = kept["calibration", results.PRETRAINED].side()
+    linear = kept["linear", results.PRETRAINED].side()
+    assert side.names == linear.names
+    np.testing.assert_array_equal(side.scores, linear.scores)
+    assert record["top1"] == kept["linear", results.PRETRAINED].top1
+    assert side.held_scores is not None
+    assert side.held_labels is not None
+    assert side.held_scores.shape == (
+        8,
+        record["num_classes"],
+    )  # two of the six clips of each of four classes
+    assert sorted(side.held_labels.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
+    shown = _ok("report", run, "--calibration")
+    assert shown.count("calibration of the test scores") == 2  # of linear, and of calibration itself
+    _ok("plot", "reliability", run, "--out", tmp_path / "reliability.png")
+    _ok("plot", "reliability", run, "--protocol", "linear", "--out", tmp_path / "linear.svg")
+    told = _run("plot", "reliability", run, "--protocol", "knn", "--out", tmp_path / "knn.png")
+    assert told.exit_code == 2
+    assert "no result here whose scores are logits" in told.stderr
+    lacking = _run("eval", run, "--protocol", "calibration", "--init", "random")
+    assert lacking.exit_code == 2
+    assert f"Make it: skeltools eval {run} --protocol linear --init random" in lacking.stderr
+
+
+def test_parts_and_groups_of_a_run_with_a_mask(
+    run: Path, records: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    (kept,) = [
+        record for record in results.read_all(run / "results")
+        if (record.protocol, record.subject) == ("robust", results.PRETRAINED)
+    ]  # fmt: skip
+    side = kept.side()
+    assert list(side.salience) == ["trunk", "right arm", "left arm", "right leg", "left leg"]
+    assert all(((values > 0) & (values < 1)).all() for values in side.salience.values())
+    shown = _ok("report", run, "--parts", "--groups", "salience", "--groups", "performer")
+    assert "points of top-1 lost when a part is missing" in shown
+    assert "top-1 in % by the body part that a clip's salience favours" in shown
+    assert "performer   3" in shown
+    told = _ok("plot", "parts", run, "--out", tmp_path / "parts.png")
+    assert told.startswith("with fewer than two parts there is no rank correlation")  # one was missing
+    assert _ok("plot", "parts", f"{run}@raw", "--out", tmp_path / "raw.png").startswith("the encoder has no")
+    bad = _run("report", run, "--groups", "camra")
+    assert bad.exit_code == 2
+    assert "Unknown groups 'camra'" in bad.stderr
