@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skeltools.results.published import Published
     from skeltools.results.record import Record
     from skeltools.results.tables import Grid
 
@@ -25,6 +26,8 @@ def records(
     published: bool = False,
     per_class: bool = False,
     confusions: int = 0,
+    layout: str = "rows",
+    more: Sequence[Published] = (),
 ) -> None:
     """Print records on stdout.
 
@@ -35,10 +38,13 @@ def records(
         published: Whether to set published numbers beside.
         per_class: Whether to add accuracies by class.
         confusions: How many confusions to list a row; 0 for none.
+        layout: ``rows``, a line for each result; or ``paper``, a line for each method beside published ones.
+        more: Published numbers beside those on file.
     """
     import click
 
     from skeltools.files.texts import printable
+    from skeltools.results import layout as layouts
     from skeltools.results import published as others
     from skeltools.results import report, tables
 
@@ -46,11 +52,20 @@ def records(
         click.echo(json.dumps([record.content() for record in found], indent=2))
         return
     rows = report.rows(found, intervals=all(record.folder is not None for record in found))
+    if layout == "paper":
+        made = [layouts.grid(rows, more)]
+        if form == "csv":
+            click.echo(
+                printable(tables.to_csv([name for name, _ in made[0].columns], made[0].rows)), nl=False
+            )
+            return
+        grids(made, form)
+        return
     if form == "csv":
         click.echo(printable(tables.to_csv(report.HEADER, report.flat(rows))), nl=False)
         return
     made = report.grids(rows)
-    made += others.grids(rows) if published else []
+    made += others.grids(rows, more) if published or more else []
     made += report.per_class(rows) if per_class else []
     made += report.confusions(rows, confusions) if confusions else []
     made[-1].notes += [f"Note: {note}" for note in dict.fromkeys(note for one in found for note in one.notes)]
