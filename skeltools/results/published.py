@@ -323,7 +323,7 @@ def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
     for part in by_table([row for row in rows if row.subject in (PRETRAINED, SUPERVISED)]):
         streams = len({row.first.stream for row in part}) > 1
         columns = [
-            ("experiment", False), ("published", False), ("backbone", False), ("source", False), ("top-1", True),
+            ("experiment", False), ("published", False), ("source", False), ("top-1", True),
             ("ours", True), ("diff.", True), ("selected", True), ("diff.", True),
         ]  # fmt: skip
         grid = Grid(["Published numbers beside one's own", *title(part)], columns)
@@ -337,13 +337,12 @@ def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
             found = fitting(row.first, more)
             shown += found
             if not found:
-                grid.add([name, "-", "-", "-", "-", own[0], "-", own[1], "-"], new_section=True)
+                grid.add([name, "-", "-", "-", own[0], "-", own[1], "-"], new_section=True)
             for place, item in enumerate(found):
                 grid.add(
                     [
                         name if place == 0 else "",
                         item.method,
-                        item.backbone or "-",
                         KINDS_OF_SOURCE[item.kind],
                         _percent(item.top1),
                         own[0],

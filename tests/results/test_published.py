@@ -173,10 +173,10 @@ def test_rows_without_a_published_number_show_a_dash() -> None:
     knn = replace(BASE, top1=0.5, test_clips=16487)
     untrained = replace(OURS, subject=results.RANDOM)
     (grid,) = published.grids(report.rows([OURS, knn, untrained]))
-    assert grid.rows[-1] == ["knn k=10", "-", "-", "-", "-", "50.0", "-", "-", "-"]
+    assert grid.rows[-1] == ["knn k=10", "-", "-", "-", "50.0", "-", "-", "-"]
     rows = {row[1]: row for row in grid.rows}
-    assert rows["SkeAttnCLR"][2:] == ["-", "list", "80.3", "81.0", "+0.7", "82.0", "+1.7"]
-    assert rows["AimCLR"][2:] == ["stgcn-16", "page", "74.3", "81.0", "+6.7", "82.0", "+7.7"]
+    assert rows["SkeAttnCLR"][2:] == ["list", "80.3", "81.0", "+0.7", "82.0", "+1.7"]
+    assert rows["AimCLR"][2:] == ["page", "74.3", "81.0", "+6.7", "82.0", "+7.7"]
     assert sum(row[0] == "linear" for row in grid.rows) == 1
     (note,) = [note for note in grid.notes if "SkeleMixCLR+" in note and note.startswith("Warning")]
     assert note.endswith(": backbone stgcn-64, published stgcn-16; its settings are not on file")
@@ -250,7 +250,7 @@ def test_rows_of_one_s_own_stand_beside(tmp_path: Path) -> None:
     ]
     (grid,) = published.grids(report.rows([OURS]), more)
     (row,) = [row for row in grid.rows if row[1] == "Mine"]
-    assert row[2:] == ["-", "added", "81.5", "81.0", "-0.5", "82.0", "+0.5"]
+    assert row[2:] == ["added", "81.5", "81.0", "-0.5", "82.0", "+0.5"]
     (row,) = [row for row in layout.grid(report.rows([OURS]), more).rows if row[0] == "Mine"]
     assert row[-1] == "81.5"
 
