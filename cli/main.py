@@ -37,6 +37,7 @@ COMMANDS = {
     "import-weights": "Make a run of another project's checkpoint.",
     "eval": "Evaluate encoders by standard protocols.",
     "report": "Print the recorded results of runs as tables.",
+    "results": "Exchange recorded results with another group.",
     "compare": "Test whether two results differ on the same test clips.",
     "plot": "Draw clips, runs and results.",
     "page": "Write one self-contained HTML page of runs.",
