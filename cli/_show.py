@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skeltools.results.published import Published
     from skeltools.results.record import Record
     from skeltools.results.tables import Grid
 
@@ -31,6 +32,8 @@ def records(
     parts: bool = False,
     groups: Sequence[str] = (),
     confusions: int = 0,
+    layout: str = "rows",
+    more: Sequence[Published] = (),
 ) -> None:
     """Print records on stdout.
 
@@ -46,12 +49,15 @@ def records(
         parts: Whether to add what is lost when a body part is missing.
         groups: Groupings by which to add accuracies.
         confusions: How many confusions to list a row; 0 for none.
+        layout: ``rows``, a line for each result; or ``paper``, a line for each method beside published ones.
+        more: Published numbers beside those on file.
     """
     import click
 
     from skeltools.files.texts import printable
     from skeltools.results import calibration as calibrating
     from skeltools.results import groups as grouping
+    from skeltools.results import layout as layouts
     from skeltools.results import parts as missing
     from skeltools.results import published as others
     from skeltools.results import report, robustness, tables
@@ -61,11 +67,19 @@ def records(
         click.echo(json.dumps([record.content() for record in found], indent=2), file=sys.stdout)
         return
     rows = report.rows(found, intervals=all(record.folder is not None for record in found))
+    if layout == "paper":
+        made = [layouts.grid(rows, more)]
+        if form == "csv":
+            columns = [name for name, _ in made[0].columns]
+            click.echo(printable(tables.to_csv(columns, made[0].rows)), file=sys.stdout, nl=False)
+            return
+        grids(made, form)
+        return
     if form == "csv":
         click.echo(printable(tables.to_csv(report.HEADER, report.flat(rows))), file=sys.stdout, nl=False)
         return
     made = report.grids(rows, ids=ids)
-    made += others.grids(rows) if published else []
+    made += others.grids(rows, more) if published or more else []
     made += report.per_class(rows) if per_class else []
     made += missing.grids(rows) if parts else []
     for by in groups:

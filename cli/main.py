@@ -41,6 +41,7 @@ COMMANDS = {
     "export-model": "Write a run's encoder as ONNX, TorchScript or safetensors, with a model card.",
     "eval": "Evaluate encoders by standard protocols.",
     "report": "Print the recorded results of runs as tables.",
+    "results": "Exchange recorded results with another group.",
     "compare": "Test whether two results differ on the same test clips.",
     "plot": "Draw clips, runs and results.",
     "page": "Write one self-contained HTML page of runs.",

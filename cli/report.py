@@ -15,6 +15,22 @@ from skeltools.cli import _options as options
     "--ids", is_flag=True, help="Show the id of each result, by which compare and plot take it: RUN@ID."
 )
 @click.option("--published", is_flag=True, help="Set published accuracies beside, with what is not the same.")
+@click.option(
+    "--layout",
+    type=click.Choice(["rows", "paper"]),
+    default="rows",
+    show_default=True,
+    help="rows: a line for each result; paper: a line for each method, published ones too, and a column for each "
+    "protocol and split.",
+)
+@click.option(
+    "--add",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="ROWS.CSV",
+    help="Set further accuracies beside, in %: columns method,protocol,dataset,split,stream,top1, and may be "
+    "backbone,venue,from,source,note; repeatable.",
+)
 @click.option("--per-class", is_flag=True, help="Add accuracies by class.")
 @click.option("--severities", is_flag=True, help="Add accuracies of robust at every severity.")
 @click.option(
@@ -50,6 +66,8 @@ def command(
     runs: tuple[Path, ...],
     ids: bool,
     published: bool,
+    layout: str,
+    add: tuple[Path, ...],
     per_class: bool,
     severities: bool,
     calibration: bool,
@@ -71,16 +89,21 @@ def command(
       skeltools report runs/joint-seed0 runs/joint-seed1 runs/joint-seed2
       skeltools report runs/ --published --confusions 10
       skeltools report runs/ --format latex
+      skeltools report runs/ --layout paper --add ours-2025.csv --format latex
     """
     from skeltools.cli import _show as show
+    from skeltools.results import published as others
     from skeltools.results import record as results
 
+    more = [item for path in add for item in others.read_added(path)]
     show.records(
         results.read_folders(runs),
         as_json=as_json,
         form=form,
         ids=ids,
         published=published,
+        layout=layout,
+        more=more,
         per_class=per_class,
         severities=severities,
         calibration=calibration,

@@ -214,7 +214,7 @@ def _end(out: Path, states: list[State]) -> None:
     if report is not None and report.state in (schedule.DONE, schedule.RECORDED):
         show.records(results.read_folders([out / "runs"]))
         stdout().print(
-            f"\n{out / 'report.html'}: the page; report.md, report.tex, report.csv and records.json beside it.",
+            f"\n{out / 'report.html'}: the page. Beside it: report and paper as .md, .tex and .csv, and records.json.",
             markup=False,
             soft_wrap=True,
         )

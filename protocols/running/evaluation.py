@@ -356,7 +356,7 @@ class _Work:
             return []
         if folder not in self.known:
             self.known[folder] = [
-                record for record in results.read_all(folder) if (folder / record.scores).exists()
+                record for record in results.read_all(folder) if (folder / record.scores).is_file()
             ]
         return self.known[folder]
 

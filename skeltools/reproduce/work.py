@@ -174,19 +174,23 @@ def _report(spec: Any, tools: Tools, runs: Sequence[str]) -> list[Path]:
     from skeltools.environment import pick_device
     from skeltools.page import document
     from skeltools.page import runs as gathering
+    from skeltools.results import layout, published, report, tables
     from skeltools.results import record as results
-    from skeltools.results import report, tables
     from skeltools.runs.folder import Run
 
     root = tools.place.root
     opened = [Run.open(tools.place.run(name)) for name in runs]
     records = [record for run in opened for record in results.read_all(run.results_dir)]
     rows = report.rows(records, intervals=True)
-    grids = report.grids(rows)
+    grids = [*report.grids(rows), *published.grids(rows)]
+    paper = layout.grid(rows)
     made = {
         "report.md": f"# {spec['title']}\n\n" + "\n".join(map(tables.to_markdown, grids)),
         "report.tex": "\n".join(map(tables.to_latex, grids)),
         "report.csv": tables.to_csv(report.HEADER, report.flat(rows)),
+        "paper.md": tables.to_markdown(paper),
+        "paper.tex": tables.to_latex(paper),
+        "paper.csv": tables.to_csv([name for name, _ in paper.columns], paper.rows),
         "records.json": json.dumps([record.content() for record in records], indent=2) + "\n",
     }
     for name, text in made.items():

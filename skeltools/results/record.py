@@ -94,7 +94,7 @@ class Record:
         leak: Test clips that pretraining saw, where the protocol does not allow for it; 0 also where that is not
             known, which a note says.
         scores: Name of the side file with test scores, labels, names, class names, and the classifier where
-            it is one linear layer.
+            it is one linear layer; empty for a result that was imported.
         notes: Things a reader should know, a sentence each.
         folder: Folder the record was read from or written to; not stored.
     """
@@ -306,6 +306,10 @@ def read_side(record: Record) -> Side:
 
     if record.folder is None:
         raise RunError("The result was not kept in a folder, so its scores cannot be read.")
+    if not record.scores:
+        raise RunError(
+            f"{record.folder}: the results were imported, and their scores stayed with who made them."
+        )
     path = record.folder / record.scores
     try:
         arrays = read_arrays(path)

@@ -152,7 +152,7 @@ def _row(group: Sequence[Record], intervals: bool) -> Row:
 
 
 def _clip_interval(group: Sequence[Record]) -> tuple[float, float] | None:
-    if any(record.folder is None for record in group):
+    if any(record.folder is None or not record.scores for record in group):
         return None
     return bootstrap(mean_hits(group)[1])
 

@@ -44,8 +44,10 @@ def watch(where: str, number: int, plan: object, out: Path) -> Watch:
     try:
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, WATCHED, where, str(number), pipe, "reproduce", str(plan), "--out", out,
-                 "--workers", "1"],
+                [
+                    sys.executable, WATCHED, where, str(number), pipe, "reproduce", str(plan), "--out", out,
+                    "--workers", "1",
+                ],
                 stdout=file, stderr=file, env=ENVIRONMENT, start_new_session=True,
             )  # fmt: skip
         # A pipe of which nobody holds the other end yet reads as ended: that of the process tells its end.
