@@ -58,6 +58,22 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_page_has_a_place_on_the_site() -> None:
+    """Said here in a moment what `make docs` says in a minute."""
+    nav = (
+        (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2].partition("\nmarkdown_")[0]
+    )
+    places = re.findall(r"- (?:[^:\n]+: )?([\w/-]+\.md)$", nav, re.M)
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert pages - set(places) == set(), "Add these pages to nav in mkdocs.yml."
+    assert set(places) - pages == {
+        "index.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    }  # of the root
+
+
 def test_code_cites_pages_and_anchors_that_are_there() -> None:
     cited = 0
     wrong = []

@@ -58,7 +58,7 @@ def run_commands(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the page of Python describes, made by the commands that stand there."""
+    """The folder that the page of Python describes, made by the commands in its first block."""
     here = tmp_path_factory.mktemp("examples")
     for path in (ROOT / "docs" / "examples").glob("*.py"):
         shutil.copy(path, here)
@@ -113,11 +113,11 @@ def test_the_example_of_a_public_name_gives_what_it_says(name: str, inside: Path
     tests = examples_of(name)
     assert sum(len(test.examples) for test in tests) > 0, f"{name} has no example"
     assert not any(doctest.SKIP in example.options for test in tests for example in test.examples)
-    told = io.StringIO()
+    report = io.StringIO()
     runner = doctest.DocTestRunner()
     for test in tests:
-        runner.run(test, out=told.write)
-    assert runner.summarize(verbose=False).failed == 0, told.getvalue()
+        runner.run(test, out=report.write)
+    assert runner.summarize(verbose=False).failed == 0, report.getvalue()
 
 
 def test_the_page_has_no_other_names() -> None:

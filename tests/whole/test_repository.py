@@ -32,5 +32,13 @@ def test_workflows_call_targets_and_scripts_that_are_there() -> None:
     assert [name for name in re.findall(r"(?<= )\.ci/\w+", text) if not (ROOT / name).is_file()] == []
 
 
+def test_documents_call_targets_that_are_there() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(pages))
+    called = set(re.findall(r"(?:^(?: {4})?|`)make ([a-z-]+)", text, re.M))
+    assert called > {"ready", "test", "format", "fuzz", "docs"}
+    assert called <= TARGETS
+
+
 def test_the_citation_names_this_version() -> None:
     assert f"\nversion: {skeltools.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
