@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from skeltools.files.reading import open_regular
+
 _HEADER = 1 << 26
 """Most bytes of a header."""
 
@@ -60,7 +62,7 @@ def read(path: Path) -> dict[str, Tensor]:
         OSError: It cannot be read.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, _HEADER):
             _refuse(f"a header of {length:,} bytes in a file of {size:,}")
