@@ -390,6 +390,8 @@ def read(path: Path) -> Record:
             raise RunError(
                 f"{path}: '{key:.60}' must be from 0 to 1, not {value:.6g}. Run the protocol again."
             )
+    if (content["best_top1"] is None) != (content["best_epoch"] is None):
+        raise RunError(f"{path}: of 'best_top1' and 'best_epoch' only one is given. Run the protocol again.")
     return Record(**{names[key]: value for key, value in content.items()}, folder=path.parent)
 
 
