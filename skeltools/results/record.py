@@ -146,6 +146,12 @@ class Record:
     leak: int = 0
     folder: Path | None = field(default=None, compare=False, repr=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Record {self.stream} {self.experiment}, {self.subject}, {self.dataset} {self.split}, seed {self.seed}: "
+            f"top-1 {100 * self.top1:.1f} % of {self.test_clips:,} clips>"
+        )
+
     @property
     def stem(self) -> str:
         """File name without extension; one an evaluation and variant, so a repeat replaces it."""
@@ -222,6 +228,9 @@ class Side:
     weight: NDArray[np.float32] | None = None
     bias: NDArray[np.float32] | None = None
     guesses: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Side: scores of {len(self.names):,} clips, {len(self.classes)} classes>"
 
 
 def named(record: Record) -> Record:
