@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ def command(
 def _json(content: Any) -> None:
     import json
 
-    click.echo(json.dumps(content, indent=2))
+    click.echo(json.dumps(content, indent=2), file=sys.stdout)
 
 
 def _show(grid: Grid) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,7 +177,7 @@ def _print(found: Rehearsal, prep: str, workers: int, as_json: bool) -> None:
     if as_json:
         import json
 
-        click.echo(json.dumps(asdict(found) | {"path": str(found.path), "seconds": seconds}))
+        click.echo(json.dumps(asdict(found) | {"path": str(found.path), "seconds": seconds}), file=sys.stdout)
         return
 
     def show(text: str) -> None:

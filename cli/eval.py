@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -230,7 +231,7 @@ def _print(found: list[Foreseen], as_json: bool) -> None:
     if as_json:
         import json
 
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        click.echo(json.dumps([asdict(one) for one in found], indent=2), file=sys.stdout)
         return
     words = (
         "protocol",

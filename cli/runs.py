@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def command(folder: Path | None, as_json: bool) -> None:
     if as_json:
         import json
 
-        click.echo(json.dumps([_content(one) for one in found], indent=2))
+        click.echo(json.dumps([_content(one) for one in found], indent=2), file=sys.stdout)
         return
     _print(found)
 

@@ -1,5 +1,18 @@
 """skeltools: self-supervised skeleton action recognition, from raw files to trusted tables.
 
+From Python::
+
+    import skeltools
+
+    skeltools.convert("ntu60", "raw/", "ntu60.h5")
+    run = skeltools.pretrain("ntu60.h5", "xsub", "joint", "runs/joint", epochs=20)
+    (record,) = skeltools.evaluate(run.path, "knn", settings={"knn.k": [1]})
+    train, test = skeltools.open_clips("ntu60.h5", "xsub")
+
+``convert`` is the module of everything that converts, and may be called. ``Run`` is a run folder, ``ClipFile`` an open
+converted file, ``ClipDataset`` one side of a split for torch. ``help(skeltools.pretrain)`` and so on tell the rest;
+what is wrong with an input is a ``skeltools.errors.SkeltoolsError``.
+
 Importing this package loads neither torch nor NumPy; heavy names are resolved on first use.
 """
 
@@ -7,13 +20,27 @@ from skeltools import protocols as protocols  # tells the results how its protoc
 
 __version__ = "0.1.0"
 
-__all__ = ["ClipDataset", "ClipFile", "Clips", "__version__", "open_clips"]
+__all__ = [
+    "ClipDataset",
+    "ClipFile",
+    "Clips",
+    "Run",
+    "__version__",
+    "convert",
+    "evaluate",
+    "open_clips",
+    "pretrain",
+]
 
 _HOMES = {
     "ClipDataset": "skeltools.clips",
     "ClipFile": "skeltools.store",
     "Clips": "skeltools.clips",
+    "Run": "skeltools.runs.folder",
+    "convert": "skeltools.convert",
+    "evaluate": "skeltools.protocols",
     "open_clips": "skeltools.clips",
+    "pretrain": "skeltools.training.api",
 }
 
 
@@ -22,4 +49,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'skeltools' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    return home if name == "convert" else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

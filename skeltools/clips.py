@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from skeltools.errors import WrongTypeError, counted, take_path
 from skeltools.store.reader import ClipFile
 from skeltools.transforms.streams import check_stream, to_stream
 
@@ -33,6 +34,9 @@ class Clips(NamedTuple):
     x: NDArray[np.float32]
     y: NDArray[np.int64]
     names: list[str]
+
+    def __repr__(self) -> str:
+        return f"<Clips: {counted(len(self.names), 'clip')}, x {self.x.dtype} {self.x.shape}>"
 
 
 def open_clips(path: str | Path, split: str, stream: str = "joint") -> tuple[Clips, Clips]:
@@ -117,8 +121,10 @@ class ClipDataset(Dataset[tuple[torch.Tensor, int]]):
         stream: str = "joint",
         transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
+        if transform is not None and not callable(transform):
+            raise WrongTypeError(f"transform must be callable or None, not {type(transform).__qualname__}.")
         check_stream(stream)
-        self.path = Path(path)
+        self.path = take_path(path, "path")
         self.stream = stream
         self.transform = transform
         self._file: ClipFile | None = None
@@ -127,6 +133,9 @@ class ClipDataset(Dataset[tuple[torch.Tensor, int]]):
             self.labels = file.labels[self._rows]
             self.names = [file.names[row] for row in self._rows.tolist()]
             self.classes = file.classes
+
+    def __repr__(self) -> str:
+        return f"<ClipDataset {self.path}: {counted(len(self), 'clip')}, {self.stream}>"
 
     def __len__(self) -> int:
         """Number of clips."""

@@ -7,6 +7,7 @@ The command line prints it after ``Error:`` and exits with status 2. Anything el
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -68,6 +69,36 @@ class RunError(SkeltoolsError):
 
 class OutputError(SkeltoolsError):
     """An output exists already or cannot be written."""
+
+
+class WrongTypeError(SkeltoolsError, TypeError):
+    """An argument of a call from Python is of a type that the call does not take."""
+
+
+def take_path(value: object, name: str) -> Path:
+    """Return an argument that is a path.
+
+    Raises:
+        WrongTypeError: It is none.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise WrongTypeError(f"{name} must be a path, a str or pathlib.Path, not {_kind(value)}.")
+    return Path(value)
+
+
+def take_text(value: object, name: str) -> str:
+    """Return an argument that is a text.
+
+    Raises:
+        WrongTypeError: It is none.
+    """
+    if not isinstance(value, str):
+        raise WrongTypeError(f"{name} must be a str, not {_kind(value)}.")
+    return value
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__qualname__
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

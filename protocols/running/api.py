@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from skeltools.errors import RunError
+from skeltools.errors import RunError, WrongTypeError, take_path, take_text
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.running import encoder as encoders
 from skeltools.protocols.running import entrants, evaluation
@@ -87,6 +87,7 @@ def evaluate(
         >>> [record.seed for record in records], sorted(records[0].metrics)
         ([0, 1], ['map'])
     """
+    take_text(protocol, "protocol")
     words = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
     request = evaluation.Request(
         entrants=_entrants(subject, weights, streams, out),
@@ -112,8 +113,13 @@ def _entrants(
     streams: Sequence[str] | None,
     out: str | Path | None,
 ) -> list[Entrant]:
-    home = None if out is None else Path(out)
-    file = None if weights is None else Path(weights)
+    home = None if out is None else take_path(out, "out")
+    file = None if weights is None else take_path(weights, "weights")
+    if not (isinstance(subject, (str, Path, nn.Module)) or callable(subject)):
+        raise WrongTypeError(
+            "subject must be a run folder, an encoder or its factory, not "
+            f"{'None' if subject is None else type(subject).__qualname__}."
+        )
     if isinstance(subject, nn.Module):
         if file is not None:
             raise RunError("Weights go with a factory; this encoder has its own already.")

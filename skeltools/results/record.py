@@ -146,6 +146,12 @@ class Record:
     leak: int = 0
     folder: Path | None = field(default=None, compare=False, repr=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Record {self.stream} {self.experiment}, {self.subject}, {self.dataset} {self.split}, seed {self.seed}: "
+            f"top-1 {100 * self.top1:.1f} % of {self.test_clips:,} clips>"
+        )
+
     @property
     def stem(self) -> str:
         """File name without extension; one an evaluation and variant, so a repeat replaces it."""
@@ -242,6 +248,9 @@ class Held:
 
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        return f"<Side: scores of {len(self.names):,} clips, {len(self.classes)} classes>"
 
 
 def named(record: Record) -> Record:

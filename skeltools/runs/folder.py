@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted
+from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted, take_path
 from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import exchange, lock, make_folder, sweep, write_text
@@ -48,6 +48,11 @@ _OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard", "wand
 @dataclass(frozen=True)
 class Run:
     """One pretraining run.
+
+    Examples:
+        >>> run = skeltools.Run.open("runs/joint")
+        >>> run.stream, run.seed, run.epoch
+        ('joint', 0, 2)
 
     Attributes:
         path: The folder.
@@ -103,6 +108,13 @@ class Run:
     extended: tuple[dict[str, Any], ...] = ()
     saved: bool | None = False
 
+    def __repr__(self) -> str:
+        what = self.recipe
+        if self.kind == "pretrain":
+            epochs = counted(self.settings.train.epochs, "epoch")
+            what += f", {self.dataset} {self.split} {self.stream}, seed {self.seed}, {epochs}"
+        return f"<Run {self.path}: {what}>"
+
     @staticmethod
     def open(path: str | Path) -> Run:
         """Read a run folder.
@@ -116,7 +128,7 @@ class Run:
         """
         from skeltools.runs.settings import find_code
 
-        path = Path(path)
+        path = take_path(path, "path")
         file = path / "run.json"
         if not path.is_dir():
             raise RunError(f"{path} does not exist or is not a folder. Make a run with 'skeltools pretrain'.")

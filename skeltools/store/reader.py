@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skeltools.datasets import registry as datasets
-from skeltools.errors import DataError, SettingError
+from skeltools.errors import DataError, SettingError, counted, take_path
 from skeltools.files import hdf5 as guard
 from skeltools.files import kinds
 from skeltools.files.hdf5 import FORMAT, decode
@@ -94,7 +94,7 @@ class ClipFile:
     """
 
     def __init__(self, path: str | Path, *, checked: bool = True) -> None:
-        self.path, self.checked = Path(path), checked
+        self.path, self.checked = take_path(path, "path"), checked
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist. Make it with 'skeltools convert'.")
         if self.path.is_dir():
@@ -119,6 +119,15 @@ class ClipFile:
         except _FAULTS as error:
             self._file.close()
             raise self._damaged(error) from None
+
+    def __repr__(self) -> str:
+        if not self._file:
+            return f"<ClipFile {self.path}, closed>"
+        splits = f", splits {', '.join(self.splits)}" if self.splits else ""
+        return (
+            f"<ClipFile {self.path}: {counted(len(self), 'clip')} of {self.dataset.name}, {self.frames} frames, "
+            f"{self.form.skeleton.name}{splits}>"
+        )
 
     def _kind(self) -> str:
         """Return what the file is instead, and what to do."""
