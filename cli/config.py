@@ -124,7 +124,7 @@ def _value(entry: Entry | None) -> str:
 def _whole(found: Config) -> Grid:
     from skeltools.results.tables import Grid
 
-    words = ", ".join(f"{key} {value}" for key, value in found.context.items())
+    words = ", ".join(f"{key} {value[:12]}" for key, value in found.context.items())
     grid = Grid(
         [f"{found.name}: {found.title}, {found.kind}{f' ({words})' if words else ''}"],
         [("setting", False), ("value", False), ("from", False), ("what it is, and takes", False)],
@@ -144,9 +144,14 @@ def _whole(found: Config) -> Grid:
 def _difference(a: Config, b: Config, differs: dict[str, tuple[Entry | None, Entry | None]]) -> Grid:
     from skeltools.results.tables import Grid
 
-    same = len(a.settings.keys() & b.settings.keys()) - sum(None not in pair for pair in differs.values())
+    common = a.settings.keys() & b.settings.keys()
+    settings = [key for key in differs if key in a.settings or key in b.settings]
+    beside = [key for key in differs if key not in settings]
+    title = (
+        f"{a.name} and {b.name}: {len(settings)} settings differ, {len(common - differs.keys())} are equal"
+    )
     grid = Grid(
-        [f"{a.name} and {b.name}: {len(differs)} settings differ, {same} are equal"],
+        [f"{title}; another {', '.join(beside)}" if beside else title],
         [("setting", False), (a.name, False), ("from", False), (b.name, False), ("from", False)],
     )
     for key, (one, two) in differs.items():

@@ -63,7 +63,8 @@ class Config:
         name: As it was asked for.
         kind: One of `KINDS`.
         title: Title of the recipe.
-        context: What ``[[when]]`` tables of recipes were matched with: dataset, split, stream.
+        context: What ``[[when]]`` tables of recipes were matched with: dataset, split, stream; of a run also its
+            seed, the frames of its clips and the content digest of its data.
         settings: By dotted key, in the order of the schema.
     """
 
@@ -110,13 +111,25 @@ def find(
 
 
 def differing(a: Config, b: Config) -> dict[str, tuple[Entry | None, Entry | None]]:
-    """Return the settings in which two differ, by dotted key; None where one of them has no such setting."""
-    found: dict[str, tuple[Entry | None, Entry | None]] = {}
+    """Return the settings in which two differ, by dotted key; None where one of them has no such setting.
+
+    What both state of their context, such as the streams of two runs, comes first, by its own name.
+    """
+    found: dict[str, tuple[Entry | None, Entry | None]] = {
+        key: (_fact(a.context[key]), _fact(b.context[key]))
+        for key in a.context
+        if key in b.context and a.context[key] != b.context[key]
+    }
     for key in dict.fromkeys([*a.settings, *b.settings]):
         one, two = a.settings.get(key), b.settings.get(key)
         if one is None or two is None or one.value != two.value:
             found[key] = one, two
     return found
+
+
+def _fact(value: str) -> Entry:
+    """Return what a context says, as a difference shows it."""
+    return Entry(value, "given", "a text", "Of the run, or given beside it.", None, None, None, None)
 
 
 def _names() -> dict[str, list[str]]:
@@ -203,6 +216,7 @@ def _config(
 def _of_run(name: str) -> Config:
     run = Run.open(name)
     context = {"dataset": run.dataset, "split": run.split, "stream": run.stream}
+    context |= {"seed": str(run.seed), "frames": str(run.frames), "digest": run.digest}
     known = pretrain_schema(run.flat).known
     return _config(
         name, "pretraining", run.recipe, {k: v for k, v in context.items() if v}, known, run.flat, run.origin

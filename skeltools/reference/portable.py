@@ -152,7 +152,7 @@ def facts(run: Run, encoder: FeatureEncoder) -> dict[str, Any]:
         "version": 1,
         "model": {key: value for key, value in settings.items() if key.startswith("model.")},
         "settings": settings,
-        "method": "" if run.kind == "import" else run.settings.method,
+        "method": _trained_on(run, "method", "" if run.kind == "import" else run.settings.method),
         "recipe": run.recipe,
         "stream": run.stream,
         "frames": form.frames,
@@ -161,13 +161,13 @@ def facts(run: Run, encoder: FeatureEncoder) -> dict[str, Any]:
         "skeleton": form.skeleton.to_dict(),
         "feature_dim": encoder.feature_dim,
         "preparation": run.preparation,
-        "dataset": run.dataset,
-        "split": run.split,
-        "data_digest": run.digest,
+        "dataset": _trained_on(run, "dataset", run.dataset),
+        "split": _trained_on(run, "split", run.split),
+        "data_digest": _trained_on(run, "data_digest", run.digest),
         "licence": licence,
         "licence_of": licensed,
         "seed": run.seed,
-        "epoch": run.epoch,
+        "epoch": int(run.source.get("epoch", 0)) if run.kind == "import" else run.epoch,
         "epochs": None if run.kind == "import" else run.settings.train.epochs,
         "state": listing.of(run.path).state,
         "checkpoint_sha256": run.checkpoint_digest(),
@@ -177,16 +177,22 @@ def facts(run: Run, encoder: FeatureEncoder) -> dict[str, Any]:
     }
 
 
+def _trained_on(run: Run, key: str, own: str) -> str:
+    """Return a fact of the training: of imported weights what their file said, if anything."""
+    return str(run.source.get(key, "")) if run.kind == "import" else own
+
+
 def _licence(run: Run) -> tuple[str, str]:
     """Return the terms of the recordings that the encoder was trained on, and who says so."""
+    digest, dataset = _trained_on(run, "data_digest", run.digest), _trained_on(run, "dataset", run.dataset)
     if run.data is not None and run.data.exists():
         with contextlib.suppress(SkeltoolsError), ClipFile(run.data) as file:
-            if not run.digest or file.digest == run.digest:
+            if file.digest == digest:
                 return str(file.attrs.get("licence", "not stated")), file.dataset.title
     known = datasets.registry()
-    if run.dataset in known:
-        return known[run.dataset].licence, known[run.dataset].title
-    return "not stated", run.dataset or str(run.source.get("from", "unknown data"))
+    if dataset in known:
+        return known[dataset].licence, known[dataset].title
+    return "not stated", dataset or str(run.source.get("from", "unknown data"))
 
 
 def _clips(run: Run) -> Tensor:

@@ -123,7 +123,10 @@ def test_a_recipe_file_is_told_by_its_tables(tmp_path: Path, text: str, kind: st
 
 def test_a_run_shows_what_it_stores(run: Path) -> None:
     found = shown(run)
-    assert found["context"] == {"dataset": "ntu60", "split": "xsub", "stream": "joint"}
+    opened = Run.open(run)
+    assert found["context"] == {
+        "dataset": "ntu60", "split": "xsub", "stream": "joint", "seed": "0", "frames": "16", "digest": opened.digest,
+    }  # fmt: skip
     assert found["settings"]["model.width"]["value"] == 4
     assert found["settings"]["model.width"]["origin"] == "--set"
     assert found["settings"]["loss.mu"]["origin"] == "recipe skeattnclr (dataset ntu60, stream joint)"
@@ -146,6 +149,21 @@ def test_a_difference_shows_nothing_that_is_equal(run: Path) -> None:
     same = config("--diff", "mamp", "mamp")
     assert same.exit_code == 0
     assert same.stdout.startswith("mamp and mamp: 0 settings differ, ")
+
+
+def test_a_difference_of_runs_says_where_stream_and_seed_are_others(tmp_path: Path, run: Path) -> None:
+    content = json.loads((run / "run.json").read_text())
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "run.json").write_text(json.dumps(content | {"stream": "bone", "seed": 4}))
+    result = config("--diff", run, tmp_path / "b")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    told = " ".join(result.stdout.split())  # the title may be folded
+    assert told.startswith(f"{run} and {tmp_path / 'b'}: 0 settings differ, ")
+    assert " are equal; another stream, seed" in told
+    assert next(line.split() for line in lines if line.startswith("stream")) == [
+        "stream", "joint", "given", "bone", "given",
+    ]  # fmt: skip
 
 
 def test_wrong_uses_are_told(run: Path) -> None:

@@ -120,6 +120,11 @@ def test_safetensors_are_read_back_as_the_same_encoder(
     assert state_digest(after.load_encoder(CPU)) == state_digest(before.load_encoder(CPU))
     assert (after.stream, after.form, after.preparation) == (before.stream, before.form, before.preparation)
     assert after.source["data_digest"] == before.digest
+    export(after, tmp_path / "again.safetensors", "safetensors")
+    card = (tmp_path / "again.safetensors.md").read_text()
+    with ClipFile(data) as clips:  # whose licence goes wherever the weights go
+        assert f"- Recordings ({clips.dataset.title}): {clips.attrs['licence']}" in card
+    assert f"- data_digest: {before.digest}" in card
     done = run("eval", tmp_path / "back", "--protocol", "knn", "--set", "knn.k=[1]", "--quiet")
     assert done.exit_code == 0, done.output
 
