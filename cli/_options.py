@@ -121,6 +121,34 @@ def data(function: F) -> F:
     )(function)
 
 
+def check_order(first: str, one: object, second: str, two: object, *, swapped: bool) -> None:
+    """Say so where two arguments stand in each other's place.
+
+    Args:
+        first: What the first argument is called.
+        one: What was given for it.
+        second: What the second is called.
+        two: What was given for it.
+        swapped: Whether each is what the other should be.
+
+    Raises:
+        SettingError: They are swapped.
+    """
+    from skeltools.errors import SettingError
+
+    if swapped:
+        raise SettingError(f"{first} and {second} are swapped: give {two} first, then {one}.")
+
+
+def check_run_first(run: Path, file: Path) -> None:
+    """Say so where a converted file stands in the place of a run, and the run in its place.
+
+    Raises:
+        SettingError: They are swapped.
+    """
+    check_order("RUN", run, "FILE", file, swapped=run.is_file() and (file / "run.json").is_file())
+
+
 def result(function: F) -> F:
     """Add what chooses a recorded result: ``--protocol`` and what narrows it down, handed over as ``choice``."""
     for option in (

@@ -85,6 +85,15 @@ def command(
     from skeltools.datasets import registry as datasets
     from skeltools.preparation import chain as preparation
 
+    known = datasets.registry()
+    options.check_order(
+        "DATASET", dataset, "SOURCE", sources[0],
+        swapped=dataset not in known and (str(sources[0]) in known or sources[0].suffix == ".toml"),
+    )  # fmt: skip
+    options.check_order(
+        "SOURCE", sources[0], "OUT", out,
+        swapped=len(sources) == 1 and not sources[0].exists() and sources[0].suffix == ".h5" and out.exists(),
+    )  # fmt: skip
     progress = console.progress()
     if dataset.endswith(".toml"):
         from skeltools.datasets import descriptor

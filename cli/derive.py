@@ -73,6 +73,9 @@ def command(
         context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
         for name in ("prep", "frames", "dtype", "overrides")
     )
+    options.check_order(
+        "FILE", file, "OUT", out, swapped=not file.exists() and out.is_file() and out.suffix == ".h5"
+    )
     progress = console.progress()
     try:
         with ClipFile(file) as opened:

@@ -35,6 +35,9 @@ def command(file: Path, out: Path, to: str, replace: bool) -> None:
     from skeltools.exchange.arrays import export
     from skeltools.store import ClipFile
 
+    options.check_order(
+        "FILE", file, "OUT", out, swapped=not file.exists() and out.is_file() and out.suffix == ".h5"
+    )
     progress = console.progress()
     try:
         with ClipFile(file) as opened:

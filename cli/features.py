@@ -42,6 +42,7 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
+    options.check_run_first(run, file)
     features.check_target(out, replace=replace)
     opened = Run.open(run)
     subject = subjects.from_run(opened, subjects.subject_of(init, None), seed)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--clip", metavar="NAME", help="Draw this clip instead: five of its frames, from the front.")
+@click.option(
+    "--clip", metavar="NAME|INDEX", help="Draw this clip instead: five of its frames, from the front."
+)
 @options.as_json
 def command(file: Path, clip: str | None, as_json: bool) -> None:
     """Show what is in a converted file.
@@ -59,15 +61,14 @@ def command(file: Path, clip: str | None, as_json: bool) -> None:
             show()
 
 
-def _draw(file: ClipFile, name: str) -> None:
+def _draw(file: ClipFile, word: str) -> None:
     """Print what is known of one clip, and a picture of it."""
     from skeltools.cli import _console as console
-    from skeltools.errors import DataError, did_you_mean
+    from skeltools.plots import clip as naming
     from skeltools.plots.terminal import draw
 
-    if name not in file.names:
-        raise DataError(f"{file.path} has no clip '{name}'.{did_you_mean(name, file.names)}")
-    row = file.names.index(name)
+    row = naming.find(file, word)
+    name = file.names[row]
     show = console.out().print
     label = int(file.labels[row])
     show(f"{name}: {file.classes[label]} (label {label})", markup=False, soft_wrap=True)

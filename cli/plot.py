@@ -112,7 +112,7 @@ def _said(path: Path) -> None:
 def command() -> None:
     """Draw clips, runs and results.
 
-    Needs the extra 'plot': pip install 'skeltools[plot]'. Each command prints the name of the file it wrote.
+    Needs matplotlib: pip install matplotlib. Each command prints the name of the file it wrote.
 
     \b
     Example:
@@ -169,6 +169,9 @@ def clip(
     from skeltools.plots import clip as clips
     from skeltools.store import ClipFile
 
+    options.check_order(
+        "FILE", file, "NAME", which, swapped=not file.exists() and Path(which).suffix == ".h5"
+    )
     style.need()
     camera = _chosen_camera(view, azimuth, elevation)
     with ClipFile(file) as opened:
@@ -462,6 +465,7 @@ def embedding(
     from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
+    options.check_run_first(run, file)
     style.need()
     path = out or _beside(run, "embedding")
     style.check_target(path, style.FIGURES, replace=replace)
@@ -550,6 +554,7 @@ def attention(
 
     if (which is None) == (label is None):
         raise click.UsageError("Give either a clip's NAME or --class. See 'skeltools plot attention --help'.")
+    options.check_run_first(run, file)
     style.need()
     camera = _chosen_camera(view, azimuth, elevation)
     opened, place = Run.open(run), pick_device(device)

@@ -105,6 +105,7 @@ def command(
         raise click.UsageError("Give either --csv or --json.")
     if len(files) > 1 and (plot or page):
         raise click.UsageError("--plot and --page show one recording. Give one FILE.")
+    options.check_run_first(run, files[0])
     for path, endings in ((out, _TEXTS), (plot, style.FIGURES), (page, document.ENDINGS)):
         if path is not None:
             style.check_target(path, endings, replace=replace)

@@ -55,6 +55,9 @@ def command(
     from skeltools import synth
     from skeltools.cli import _console as console
 
+    options.check_order(
+        "DATASET", dataset, "OUT", out, swapped=str(out) in synth.WRITTEN and dataset not in synth.WRITTEN
+    )
     progress = console.progress()
     try:
         summary = synth.write(

@@ -351,7 +351,7 @@ def _py7zr(source: str | Path) -> Any:
         import py7zr
     except ImportError:
         raise SourceError(
-            f"{source} is a .7z archive, which needs py7zr: pip install 'skeltools[archives]'. "
+            f"{source} is a .7z archive, which needs py7zr: pip install py7zr. "
             "Or unpack it and give the folder."
         ) from None
     return py7zr

@@ -82,13 +82,13 @@ def need() -> None:
     """Check that matplotlib is installed.
 
     Raises:
-        SettingError: It is not; the message says which extra to install.
+        SettingError: It is not; the message says what to install.
     """
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise SettingError(
-            "Pictures need matplotlib. Install the extra 'plot': pip install 'skeltools[plot]'"
+            "Pictures need matplotlib, which is not installed. Install it: pip install matplotlib"
         ) from None
 
 

@@ -59,7 +59,7 @@ def check(train: TrainSettings) -> None:
         except ImportError:
             raise SettingError(
                 "train.tensorboard needs the package tensorboard, which is not installed. Install it with "
-                "'pip install skeltools[tensorboard]', or leave the setting off: log.jsonl is written anyway."
+                "'pip install tensorboard', or leave the setting off: log.jsonl is written anyway."
             ) from None
     if train.wandb != "off":
         _wandb()

@@ -575,7 +575,7 @@ def _typed(name: str, value: Any) -> Any:
     Raises:
         TypeError: It is not.
     """
-    kind = {
+    kind: type[Any] = {
         "seed": int, "frames": int, "bodies": int, "dimensions": int, "preparation": dict, "versions": dict,
         "skeleton": dict, "source": dict, "extended": list,
     }.get(name, str)  # fmt: skip

@@ -6,6 +6,6 @@ cameras (`camera`) and recorded by a noisy sensor (`sensor`). `motion.clip` give
 array, `write` a whole folder of files.
 """
 
-from skeltools.synth.folder import Summary, write
+from skeltools.synth.folder import WRITTEN, Summary, write
 
-__all__ = ["Summary", "write"]
+__all__ = ["WRITTEN", "Summary", "write"]

@@ -58,7 +58,7 @@ def pretrain(
     Examples:
         >>> run = skeltools.pretrain(
         ...     "ntu60.h5", "xsub", "bone", "runs/bone", recipe="demo-bigru", epochs=1, batch_size=16,
-        ...     settings={"queue.size": 32},
+        ...     settings={"train.lr": 0.002},
         ... )
         >>> run
         <Run runs/bone: SkeAttnCLR, demo size, BiGRU, ntu60 xsub bone, seed 0, 1 epoch>

@@ -288,7 +288,7 @@ def _said(run: Run, request: Request, progress: Progress) -> dict[str, Any]:
     Raises:
         SettingError: An unknown setting or recipe, or a value that does not fit.
     """
-    fields = {"split": request.split, "stream": request.stream, "seed": request.seed}
+    fields: dict[str, Any] = {"split": request.split, "stream": request.stream, "seed": request.seed}
     found = {key: value for key, value in fields.items() if value is not None}
     if request.out is not None and request.out.resolve() != run.path.resolve():
         found["--out"] = request.out

@@ -265,8 +265,7 @@ def test_without_py7zr_the_message_says_what_to_install(
     path.write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "py7zr", None)
     assert str(refused([path], tmp_path)) == (
-        f"{path} is a .7z archive, which needs py7zr: pip install 'skeltools[archives]'. "
-        "Or unpack it and give the folder."
+        f"{path} is a .7z archive, which needs py7zr: pip install py7zr. Or unpack it and give the folder."
     )
 
 

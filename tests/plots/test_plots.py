@@ -372,7 +372,7 @@ def test_without_matplotlib_the_extra_is_named(
         result = invoke("plot", *words)
         assert result.exit_code == 2
         assert result.stderr == (
-            "Error: Pictures need matplotlib. Install the extra 'plot': pip install 'skeltools[plot]'\n"
+            "Error: Pictures need matplotlib, which is not installed. Install it: pip install matplotlib\n"
         )
 
 

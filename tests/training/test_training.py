@@ -450,5 +450,5 @@ def test_tensorboard_gets_what_the_log_gets(
 
 def test_a_missing_tensorboard_is_named_before_training(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with ClipFile(data) as file, pytest.raises(SettingError, match=r"'pip install skeltools\[tensorboard\]'"):
+    with ClipFile(data) as file, pytest.raises(SettingError, match=r"'pip install tensorboard'"):
         Trainer.check(resolved("train.tensorboard=true").values, file, "xsub", 0)
