@@ -130,6 +130,8 @@ def command(
       skeltools eval runs/joint --protocol knn --set knn.k=[1,5]
       skeltools eval runs/joint --protocol linear --baseline standardised
       skeltools eval runs/ --protocol all --streams joint,motion,bone --seeds 5
+      skeltools eval runs/joint --protocol finetune --set finetune.precision=bf16
+      torchrun --nproc-per-node 4 -m skeltools eval runs/joint --protocol finetune
       skeltools eval --encoder mine:build --weights mine.pt --data ntu60.h5 --protocol all
     """
     from skeltools.cli import _show as show
@@ -168,6 +170,8 @@ def command(
         allow_mismatch=allow_mismatch,
     )
     done = evaluation.run(request, progress())
+    if not done.is_main:
+        return
     if encoder is not None:
         err().print(f"Records in {found[0].home}/results", markup=False)
     for reason, names in done.skipped.items():

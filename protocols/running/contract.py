@@ -134,6 +134,7 @@ class Protocol:
         needs_target: Whether it goes to the file of ``--target``, another than the encoder was pretrained on.
         joins_streams: Whether it joins the recorded results of several streams, `Task.members`.
         trains: Whether it trains the encoder, so that a subject without one cannot be served.
+        parallel: Whether the processes that ``torchrun`` started share its work; else the first of them does it.
         supervised: Recipe by which it gives the baseline ``supervised``; None where it does not.
         fixed: Settings that the name implies, by dotted key.
         name: As asked for: ``linear``, ``semi:5``, ``package.module:Class``.
@@ -144,6 +145,7 @@ class Protocol:
     needs_target: ClassVar[bool] = False
     joins_streams: ClassVar[bool] = False
     trains: ClassVar[bool] = False
+    parallel: ClassVar[bool] = False
     supervised: ClassVar[str | None] = None
     fixed: Mapping[str, Any] = {}
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import repeat
@@ -32,6 +32,7 @@ from skeltools.results.record import Record
 from skeltools.runs.folder import preparation_of
 from skeltools.settings import Resolved, parse_override
 from skeltools.store import ClipFile
+from skeltools.training.distributed import World, joined
 
 ALL = "all"
 """The word for every protocol that applies."""
@@ -89,11 +90,13 @@ class Finished:
         records: Every record, those found already recorded among them, in the order of work.
         skipped: Names of the protocols that did not apply, by the reason.
         reused: Evaluations that were recorded already.
+        is_main: Whether this process is the one that reports; the others have no records.
     """
 
     records: list[Record] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     reused: int = 0
+    is_main: bool = True
 
 
 def run(request: Request, progress: Progress = SILENT) -> Finished:
@@ -122,6 +125,7 @@ class _Work:
             check_home(entrant)
         self.overrides = self._by_section(request.overrides)
         self.device = pick_device(request.device)
+        self.world = World()
         self.done = Finished()
         self.known: dict[Path, list[Record]] = {}
 
@@ -139,6 +143,14 @@ class _Work:
         return found
 
     def run(self) -> Finished:
+        with joined(self.device) as (self.world, self.device):
+            self.done.is_main = self.world.is_main
+            if not self.world.is_main:
+                self.progress = SILENT
+            self._all()
+        return self.done
+
+    def _all(self) -> None:
         single = [protocol for protocol in self.protocols if not protocol.joins_streams]
         goal = self.request.target or (None if self.whole else self.request.data)
         for entrant in self.request.entrants if single else ():
@@ -153,9 +165,8 @@ class _Work:
                         for protocol in single:
                             self._one(protocol, other if protocol.needs_target else own)
         for protocol in self.protocols:
-            if protocol.joins_streams:
+            if protocol.joins_streams and self.world.is_main:
                 self._joined(protocol)
-        return self.done
 
     def _seeds(self, entrant: Entrant) -> range:
         first = entrant.seed if self.request.seed is None else self.request.seed
@@ -198,6 +209,7 @@ class _Work:
             cache=FeatureCache(entrant.cache_dir),
             results_dir=entrant.results_dir,
             progress=self.progress,
+            world=self.world,
         )
 
     def _one(self, protocol: Protocol, task: Task) -> None:
@@ -215,12 +227,19 @@ class _Work:
         key = results.key_of(_identity(protocol, task, settings))
         if self.request.skip_recorded or (self.whole and not self.request.again):
             found = [record for record in self._recorded(task.results_dir) if record.key == key]
-            if found and len(found) == found[0].outcomes:
+            if self.world.share(bool(found) and len(found) == found[0].outcomes):
                 self.done.records += found
                 self.done.reused += 1
                 return
+        if not (self.world.is_main or protocol.parallel):
+            return
+        task.saves = None if task.results_dir is None else task.results_dir / "under-way" / key[:16]
         began = time.monotonic()
         try:
+            if not self.world.is_main:  # it works; the main process checks and records
+                with checking.blamed(protocol.name, type(protocol)):
+                    protocol.run(task, settings.values)
+                return
             outcomes = checking.outcomes(protocol, task, settings.values)
         except DivergedError as error:
             if not self.whole:
@@ -238,6 +257,11 @@ class _Work:
         if len({record.stem for record in records}) < len(records):
             raise RunError(f"Protocol '{protocol.name}' gave two outcomes of one variant. Name each.")
         self.done.records += map(_keep, records, repeat(task), outcomes)
+        if task.saves is not None:
+            for path in task.saves.parent.glob(f"{task.saves.name}*"):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                task.saves.parent.rmdir()
 
     def _skip(self, protocol: Protocol, reason: str) -> None:
         names = self.done.skipped.setdefault(reason, [])
@@ -344,7 +368,7 @@ def _identity(protocol: Protocol, task: Task, settings: Resolved[Any]) -> dict[s
     parts = {
         "protocol": protocol.name,
         "subject": task.subject.kind,
-        "settings": _plain(settings.flat),
+        "settings": _deciding(settings.flat),
         "data": task.file.digest,
         "split": task.split,
         "stream": task.stream,
@@ -361,6 +385,19 @@ def _identity(protocol: Protocol, task: Task, settings: Resolved[Any]) -> dict[s
 
 def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+
+
+_USUAL = {"precision": "float32", "compile": False, "accumulate": 1}
+"""Settings of how things are computed that came later: as long as they are these, results are those of before."""
+
+
+def _deciding(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that results depend on, as JSON takes them."""
+    return {
+        key: value
+        for key, value in _plain(flat).items()
+        if _USUAL.get(key.rpartition(".")[2], _USUAL) != value
+    }
 
 
 def _record(
