@@ -156,6 +156,8 @@ def command(
       skeltools eval runs/joint --protocol linear --baseline standardised
       skeltools eval runs/ --protocol all --streams joint,motion,bone --seeds 5
       skeltools eval runs/ --protocol all --dry-run
+      skeltools eval runs/joint --protocol finetune --set finetune.precision=bf16
+      torchrun --nproc-per-node 4 -m skeltools eval runs/joint --protocol finetune
       skeltools eval --encoder mine:build --weights mine.pt --data ntu60.h5 --protocol all
     """
     from skeltools.cli import _show as show
@@ -203,6 +205,8 @@ def command(
         if done.records and not quiet:  # what was done before the error, which is told after it
             show.records(done.records, as_json=as_json)
         raise
+    if not done.is_main:
+        return
     if encoder is not None and not dry_run:
         err().print(f"Records in {found[0].home}/results", markup=False)
     for reason, names in done.skipped.items():

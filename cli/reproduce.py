@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -82,6 +83,11 @@ def command(
     from skeltools.reproduce import schedule
     from skeltools.reproduce import steps as planning
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SettingError(
+            "reproduce starts its own processes, so torchrun is of no use to it. Use --devices, or --slurm for several "
+            "machines."
+        )
     found = plans.read(plan)
     words = [word.strip() for word in devices.split(",") if word.strip()]
     devices_found = [str(pick_device(word)) for word in words]

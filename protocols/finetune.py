@@ -13,6 +13,7 @@ class Finetune(Protocol):
     settings = TuneSettings
     recipe = "finetune"
     trains = True
+    parallel = True
     supervised = "supervised"
 
     def skip(self, task: Task, settings: TuneSettings) -> str | None:

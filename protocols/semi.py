@@ -29,6 +29,7 @@ class Semi(Protocol):
     settings = SemiSettings
     recipe = "semi"
     trains = True
+    parallel = True
 
     def skip(self, task: Task, settings: SemiSettings) -> str | None:
         """Return why the task cannot be served: no encoder, or one without what a setting asks for."""

@@ -26,6 +26,7 @@ class Transfer(Protocol):
     settings = TransferSettings
     recipe = "transfer"
     needs_target = True
+    parallel = True
 
     def skip(self, task: Task, settings: TransferSettings) -> str | None:
         """Return why the task cannot be served: there is no target, or it is the file of the pretraining."""
@@ -52,15 +53,17 @@ class Transfer(Protocol):
             RunError: See `skeltools.protocols.linear` and `skeltools.protocols.running.tuning`.
         """
         outcomes = []
-        if "linear" in settings.parts:
+        if "linear" in settings.parts and task.world.is_main:
             (outcome,) = Linear().run(task, settings.linear)
             outcomes.append(replace(outcome, variant=f"linear {outcome.variant}".strip()))
         if "finetune" in settings.parts and obstacle(task) is None:
             try:
                 outcome = tune(task, task.train_rows, settings.finetune, "transfer finetune")
             except DivergedError as error:
-                if not outcomes:
+                if "linear" not in settings.parts:
                     raise
+                if not outcomes:  # another process has the linear result
+                    return []
                 outcomes[0].notes.append(
                     f"{task.subject.name}, {task.subject.kind}, seed {task.seed}: {error}"
                 )

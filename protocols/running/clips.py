@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skeltools.environment import free_memory
 from skeltools.transforms import augment
 from skeltools.transforms.draws import Draws
 from skeltools.transforms.streams import to_stream
@@ -18,8 +18,8 @@ from skeltools.transforms.streams import to_stream
 if TYPE_CHECKING:
     from skeltools.store import ClipFile
 
-_SHARE = 0.4
-"""Share of the free memory that clips may take."""
+_SHARE = 0.5
+"""Share of the free memory that clips may take, as in pretraining."""
 
 _CHUNK = 512
 """Clips read at a time."""
@@ -57,7 +57,7 @@ class Clips:
         self._held: Tensor | None = None
         clip = (3, file.frames, file.form.joints, file.form.bodies)
         size = 4 * len(rows) * math.prod(clip)
-        if in_memory if in_memory is not None else size < _SHARE * _free(device):
+        if in_memory if in_memory is not None else size < _SHARE * free_memory(device):
             self._held = torch.empty((len(rows), *clip), device=device)
             for begin in range(0, len(rows), _CHUNK):
                 self._held[begin : begin + _CHUNK] = self._read(rows[begin : begin + _CHUNK])
@@ -84,13 +84,3 @@ class Clips:
 
     def _streamed(self, x: Tensor) -> Tensor:
         return to_stream(x, self._stream, self._file.form.skeleton)
-
-
-def _free(device: torch.device) -> int:
-    """Return the free bytes of the device; of the machine for the CPU, 0 where that cannot be told."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 0

@@ -152,6 +152,7 @@ class Protocol:
         may_have_seen: Whether the protocol's definition lets pretraining see the clips it tests on, without labels;
             it then says so in its notes itself. Else such a test is refused.
         named_only: Whether ``all`` leaves it out, for what it costs.
+        parallel: Whether the processes that ``torchrun`` started share its work; else the first of them does it.
         supervised: Recipe by which it gives the baseline ``supervised``; None where it does not.
         fixed: Settings that the name implies, by dotted key.
         name: As asked for: ``linear``, ``semi:5``, ``package.module:Class``.
@@ -185,6 +186,7 @@ class Protocol:
     trains: ClassVar[bool] = False
     may_have_seen: ClassVar[bool] = False
     named_only: ClassVar[bool] = False
+    parallel: ClassVar[bool] = False
     supervised: ClassVar[str | None] = None
     fixed: Mapping[str, Any] = {}
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import repeat
@@ -35,6 +35,7 @@ from skeltools.results.record import Record
 from skeltools.runs.folder import preparation_of
 from skeltools.settings import Resolved, parse_override, schema_fields, unknown
 from skeltools.store import ClipFile
+from skeltools.training.distributed import World, joined
 
 ALL = "all"
 """The word for every protocol that applies."""
@@ -98,6 +99,7 @@ class Finished:
         told: Those of the reasons that were known, and told to the receiver of progress, before any work.
         reused: Evaluations that were recorded already.
         foreseen: Of a dry request, the evaluations that would be run.
+        is_main: Whether this process is the one that reports; the others have no records.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -105,6 +107,7 @@ class Finished:
     told: set[str] = field(default_factory=set)
     reused: int = 0
     foreseen: list[Foreseen] = field(default_factory=list)
+    is_main: bool = True
 
 
 def run(request: Request, progress: Progress = SILENT, done: Finished | None = None) -> Finished:
@@ -142,6 +145,7 @@ class _Work:
             check_home(entrant)
         self.overrides = self._by_section(request.overrides)
         self.device = pick_device(request.device)
+        self.world = World()
         self.known: dict[Path, list[Record]] = {}
         self.speeds: dict[str, float] = {}
 
@@ -161,6 +165,14 @@ class _Work:
         return found
 
     def run(self) -> Finished:
+        with joined(self.device) as (self.world, self.device):
+            self.done.is_main = self.world.is_main
+            if not self.world.is_main:
+                self.progress = SILENT
+            self._all()
+        return self.done
+
+    def _all(self) -> None:
         self.entrants = self._usable()
         groups = self._groups() if any(protocol.joins_streams for protocol in self.protocols) else []
         for reason, names in self.done.skipped.items():
@@ -173,9 +185,8 @@ class _Work:
             for task, protocol in self._tasks(entrant):
                 self._one(protocol, task)
         for protocol in self.protocols:
-            if protocol.joins_streams:
+            if protocol.joins_streams and self.world.is_main:
                 self._joined(protocol, groups)
-        return self.done
 
     def _tasks(self, entrant: Entrant) -> Iterator[tuple[Task, Protocol]]:
         """Yield the protocols for an entrant alone, each with its task, whose file is open."""
@@ -264,6 +275,7 @@ class _Work:
             cache=FeatureCache(entrant.cache_dir),
             results_dir=entrant.results_dir,
             progress=self.progress,
+            world=self.world,
         )
 
     def _one(self, protocol: Protocol, task: Task) -> None:
@@ -283,15 +295,22 @@ class _Work:
         key = results.key_of(_identity(protocol, task, settings))
         if self.request.skip_recorded or (self.whole and not self.request.again):
             found = [record for record in self._recorded(task.results_dir) if record.key == key]
-            if found and len(found) == found[0].outcomes:
+            if self.world.share(bool(found) and len(found) == found[0].outcomes):
                 self.done.records += found
                 self.done.reused += 1
                 return
         if self.request.dry:
             self.done.foreseen.append(foreseeing.of(protocol, task, settings, self.speeds))
             return
+        if not (self.world.is_main or protocol.parallel):
+            return
+        task.saves = None if task.results_dir is None else task.results_dir / "under-way" / key[:16]
         began = time.monotonic()
         try:
+            if not self.world.is_main:  # it works; the main process checks and records
+                with checking.blamed(protocol.name, type(protocol)):
+                    protocol.run(task, settings.values)
+                return
             outcomes = checking.outcomes(protocol, task, settings.values)
         except DivergedError as error:
             if not self.whole:
@@ -313,6 +332,11 @@ class _Work:
         if len({record.stem for record in records}) < len(records):
             raise RunError(f"Protocol '{protocol.name}' gave two outcomes of one variant. Name each.")
         self.done.records += map(_keep, records, repeat(task), outcomes)
+        if task.saves is not None:
+            for path in task.saves.parent.glob(f"{task.saves.name}*"):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                task.saves.parent.rmdir()
 
     def _refusal(self, reason: str, task: Task) -> SettingError:
         names = (str(task.file.path), *(one.subject.name for one in (task, *task.members.values())))
@@ -441,7 +465,7 @@ def _identity(protocol: Protocol, task: Task, settings: Resolved[Any]) -> dict[s
     parts = {
         "protocol": protocol.name,
         "subject": task.subject.kind,
-        "settings": _plain(settings.flat),
+        "settings": _deciding(settings.flat),
         "data": task.file.digest,
         "split": task.split,
         "stream": task.stream,
@@ -458,6 +482,19 @@ def _identity(protocol: Protocol, task: Task, settings: Resolved[Any]) -> dict[s
 
 def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+
+
+_USUAL = {"precision": "float32", "compile": False, "accumulate": 1}
+"""Settings of how things are computed that came later: as long as they are these, results are those of before."""
+
+
+def _deciding(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that results depend on, as JSON takes them."""
+    return {
+        key: value
+        for key, value in _plain(flat).items()
+        if _USUAL.get(key.rpartition(".")[2], _USUAL) != value
+    }
 
 
 def _record(

@@ -26,6 +26,7 @@ from skeltools.protocols.running.contract import Classifier
 from skeltools.protocols.running.subjects import Subject
 from skeltools.results import record as results
 from skeltools.store import ClipFile
+from skeltools.training.distributed import World
 
 
 @dataclass
@@ -46,6 +47,8 @@ class Task:
         members: For an ensemble, the tasks of its streams.
         target: Whether the file was named as the target of a transfer.
         progress: Receiver of progress.
+        world: The processes that share the work of `Protocol.parallel` protocols.
+        saves: Where the state of a training under way is kept, without extension; None keeps nothing.
         features_from: After `features`: ``computed``, ``cached`` or ``none``.
 
     Examples:
@@ -73,6 +76,8 @@ class Task:
     members: Mapping[str, Task] = field(default_factory=dict)
     target: bool = False
     progress: Progress = SILENT
+    world: World = World()  # noqa: RUF009 (immutable)
+    saves: Path | None = None
     features_from: str = field(default="none", init=False)
 
     @cached_property

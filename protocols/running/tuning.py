@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from skeltools.analysis import metrics
 from skeltools.errors import RunError, SettingError
@@ -17,8 +21,11 @@ from skeltools.models.contract import Backbone
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.protocols.running.clips import Clips
 from skeltools.protocols.running.contract import Best, DivergedError, Outcome, TrainingSettings
+from skeltools.protocols.running.saves import Save
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
+from skeltools.training.compiling import on_trial
+from skeltools.training.launch import Stop, stop_on_signals
 from skeltools.training.optimizer import decays
 
 
@@ -51,6 +58,9 @@ class TuneSettings(TrainingSettings):
     )
     head_hidden: int = setting("Hidden size of the head joints.", low=1)
     token_dropout: float = setting("Dropout of the tokens before the head joints.", low=0, high=0.99)
+    precision: str = setting("Arithmetic of the training.", choices=("float32", "bf16", "float64"))
+    compile: bool = setting("Whether to try torch.compile; without it where that fails.")
+    accumulate: int = setting("Parts a batch is computed in, one after the other, to save memory.", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,7 +188,7 @@ class Tuned:
 
     Attributes:
         model: Encoder and head after the last epoch, in eval mode.
-        scores: Scores of the test clips by it, (n_test, classes), on the device.
+        scores: Scores of the test clips by it, (n_test, classes), on the CPU.
         best: The best test top-1 on the way.
     """
 
@@ -196,7 +206,7 @@ def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str)
         SettingError: A head with batch norm is to be trained on one clip.
     """
     found = fit(task, rows, settings, name)
-    return Outcome(found.scores.float().cpu(), variant(settings), best=found.best, train_rows=rows)
+    return Outcome(found.scores.float(), variant(settings), best=found.best, train_rows=rows)
 
 
 def fit(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Tuned:
@@ -224,56 +234,207 @@ def fit(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) 
     # Building and dropout draw from torch's own generators; they are put back afterwards.
     with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
         torch.manual_seed(task.seed)
-        return _tune(task, rows, settings, name)
+        return _Tuning(task, rows, settings, name).run()
 
 
-def _tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Tuned:
-    draws = torch.Generator().manual_seed(task.seed)
-    encoder = task.new_encoder().requires_grad_(True)
-    clips, tests = task.clips(rows, settings.view), task.clips(task.test_rows)
-    labels, test_labels = task.labels(rows).to(task.device), task.test_labels.to(task.device)
-    model = TunedModel(encoder, _head(encoder, tests, task.num_classes, settings, draws)).to(task.device)
-    if settings.drop_path:
-        cast(FeatureEncoder, encoder).backbone.set_drop_path(settings.drop_path)
-    statistics = {key: value.clone() for key, value in encoder.named_buffers()}
-    optimiser = make_optimizer(model, settings)
-    best: Best | None = None
-    scores, step = torch.empty(0), 0
-    task.progress.start(f"{task.subject.kind}: {name}", settings.epochs * len(rows))
-    for epoch in range(1, settings.epochs + 1):
-        encoder.train(settings.mode == "train")
-        model.head.train()
-        clips.epoch = epoch - 1
-        batches = _batches(torch.randperm(len(rows), generator=draws), settings)
-        for batch in batches:
-            for group in optimiser.param_groups:
-                group["lr"] = settings.rate(step, len(batches)) * group["scale"]
-            loss = F.cross_entropy(
-                model(clips.batch(batch)),
-                labels[batch.to(task.device)],
-                label_smoothing=settings.label_smoothing,
+class _Tuning:
+    """One training of encoder and head, from its beginning or where it was stopped."""
+
+    def __init__(self, task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> None:
+        self.task, self.rows, self.settings, self.name = task, rows, settings, name
+        self.world, device = task.world, task.device
+        self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
+        self.draws = torch.Generator().manual_seed(task.seed)
+        self.encoder = task.new_encoder().requires_grad_(True)
+        self.clips, self.tests = task.clips(rows, settings.view), task.clips(task.test_rows)
+        self.labels = task.labels(rows).to(device)
+        head = _head(self.encoder, self.tests, task.num_classes, settings, self.draws)
+        self.model = TunedModel(self.encoder, head).to(device, self.dtype)
+        if settings.drop_path:
+            cast(FeatureEncoder, self.encoder).backbone.set_drop_path(settings.drop_path)
+        self.statistics = {key: value.clone() for key, value in self.encoder.named_buffers()}
+        self.optimiser = make_optimizer(self.model, settings)
+        self.network = self.world.wrap(self.model, device, sync_bn=True)
+        self._compiled: Callable[..., Tensor] | None = None
+        self.epoch, self.done, self.step = 1, 0, 0
+        self.best: Best | None = None
+        self.start = self.draws.get_state()
+        self.save = Save(None if task.saves is None else task.saves.with_name(f"{task.saves.name}.pt"))
+        if not self.world.is_main:
+            torch.manual_seed(task.seed + self.world.rank * 2**32)
+
+    def run(self) -> Tuned:
+        """Train to the end."""
+        task, settings = self.task, self.settings
+        self._go_on()
+        passed = (self.epoch - 1) * len(self.rows) + min(self.done * settings.batch_size, len(self.rows))
+        task.progress.start(f"{task.subject.kind}: {self.name}", settings.epochs * len(self.rows) - passed)
+        scores = torch.empty(0)
+        with stop_on_signals() as stop:
+            for epoch in range(self.epoch, settings.epochs + 1):
+                self.epoch = epoch
+                loss = self._pass(stop)
+                if stop.signal is not None:
+                    break
+                if not torch.isfinite(loss):
+                    raise DivergedError(self.name, epoch, settings.lr)
+                if settings.evaluates(epoch):
+                    scores = self._scores()
+                    top1 = metrics.topk(scores, task.test_labels, 1)
+                    task.progress.status(epoch=epoch, loss=float(loss))
+                    if self.best is None or top1 > self.best.top1:
+                        self.best = Best(epoch, top1)
+                self.epoch, self.done, self.start = epoch + 1, 0, self.draws.get_state()
+                if epoch < settings.epochs and self.world.share(self.save.due()):
+                    self._store()
+        task.progress.finish()
+        if stop.signal is not None:
+            signal.raise_signal(stop.signal)
+            raise KeyboardInterrupt
+        if settings.mode == "eval":
+            for key, value in self.encoder.named_buffers():
+                if not torch.equal(value, self.statistics[key]):
+                    raise RunError(
+                        f"The encoder's '{key}' moved in eval mode; statistics must stay as they were."
+                    )
+        return Tuned(self.model.eval(), scores, self.best)
+
+    def _pass(self, stop: Stop) -> Tensor:
+        """Train on what is left of an epoch; return the last batch's loss. A signal saves and ends it."""
+        self.encoder.train(self.settings.mode == "train")
+        self.model.head.train()
+        self.clips.epoch = self.epoch - 1
+        batches = _batches(torch.randperm(len(self.rows), generator=self.draws), self.settings)
+        loss = torch.zeros(())
+        for batch in batches[self.done :]:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.settings.rate(self.step, len(batches)) * group["scale"]
+            self.optimiser.zero_grad(set_to_none=True)
+            loss = self._gradients(batch)
+            self.optimiser.step()
+            self.step += 1
+            self.done += 1
+            self.task.progress.advance(len(batch))
+            if self._must_stop(stop, len(batches)):
+                self._store()
+                break
+        return self.world.mean(loss.detach() * self.world.size)
+
+    def _gradients(self, batch: Tensor) -> Tensor:
+        """Add up the gradients of a batch, of which each process takes a share; return this one's share of the loss.
+
+        Processes average their gradients: so a clip weighs by how many there are, wherever it is.
+        """
+        whole = self.world.alone and self.settings.accumulate == 1
+        share = batch.tensor_split(self.world.size)[self.world.rank]
+        weight = 1.0 if whole else self.world.size / len(batch)
+        if not len(share):  # fewer clips than processes: this one goes through the motions
+            share, weight = batch[:1], 0.0
+        parts = share.chunk(self.settings.accumulate)
+        total = torch.zeros((), device=self.task.device, dtype=self.dtype)
+        for number, part in enumerate(parts, start=1):
+            with self._apart() if number < len(parts) else nullcontext():
+                loss = weight * F.cross_entropy(
+                    self._forward(self.clips.batch(part).to(self.dtype)),
+                    self.labels[part.to(self.task.device)],
+                    label_smoothing=self.settings.label_smoothing,
+                    reduction="mean" if whole else "sum",
+                )
+                loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total / self.world.size
+
+    def _apart(self) -> AbstractContextManager[None]:
+        """Return a context in which gradients only add up in this process."""
+        if isinstance(self.network, DistributedDataParallel):
+            return cast(AbstractContextManager[None], self.network.no_sync())
+        return nullcontext()
+
+    def _forward(self, x: Tensor) -> Tensor:
+        device = self.task.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            if self.settings.compile and self._compiled is None:
+                self._compiled = on_trial(
+                    self.network,
+                    self.model,
+                    (x,),
+                    device,
+                    self.task.progress,
+                    lambda scores: scores.float().sum(),
+                )
+            scores: Tensor = (self.network if self._compiled is None else self._compiled)(x)
+        return scores.to(self.dtype)
+
+    @torch.no_grad()
+    def _scores(self) -> Tensor:
+        """Return the scores of the test clips, (n, classes), in eval mode, on the CPU; processes share the work."""
+        self.model.eval()
+        mine = torch.arange(len(self.tests)).tensor_split(self.world.size)[self.world.rank]
+        with torch.autocast(self.task.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            index: list[Tensor] = list(mine.split(self.task.batch_size))  # type: ignore[no-untyped-call]
+            parts = [self.model(self.tests.batch(part).to(self.dtype)) for part in index]  # type: ignore[no-untyped-call]
+        return torch.cat(self.world.collect(torch.cat(parts).to(self.dtype).cpu()))
+
+    def _must_stop(self, stop: Stop, batches: int) -> bool:
+        """Return whether to stop now; all processes agree."""
+        if self.world.alone:
+            return stop()
+        if self.step % _ASK and self.done < batches:
+            return False
+        asked = self.world.any(stop(), self.task.device)
+        if asked and stop.signal is None:  # another process got the signal
+            stop.signal = signal.SIGTERM
+        return asked
+
+    def _store(self) -> None:
+        """Save this very moment."""
+        rank, device = self.world.rank, self.task.device
+        mine = {f"cpu {rank}": torch.get_rng_state()}
+        if device.type == "cuda":
+            mine[f"cuda {rank}"] = torch.cuda.get_rng_state(device)
+        states = {name: state for part in self.world.collect(mine) for name, state in part.items()}
+        if self.world.is_main:
+            self.save.store(
+                {
+                    "place": [self.epoch, self.done, self.step],
+                    "best": None if self.best is None else [self.best.epoch, self.best.top1],
+                    "model": self.model.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                    "order": self.start,
+                    "rng": states,
+                }
             )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            step += 1
-            task.progress.advance(len(batch))
-        if not torch.isfinite(loss):
-            raise DivergedError(name, epoch, settings.lr)
-        if settings.evaluates(epoch):
-            scores = _scores(model, tests, task.batch_size)
-            top1 = metrics.topk(scores, test_labels, 1)
-            task.progress.status(epoch=epoch, loss=float(loss.detach()))
-            if best is None or top1 > best.top1:
-                best = Best(epoch, top1)
-    task.progress.finish()
-    if settings.mode == "eval":
-        moved = [key for key, value in encoder.named_buffers() if not torch.equal(value, statistics[key])]
-        if moved:
+
+    def _go_on(self) -> None:
+        """Take up what was saved, if it is of this training."""
+        saved = self.save.load()
+        if self.world.share(saved is None):
+            return
+        try:
+            assert saved is not None
+            self.model.load_state_dict(saved["model"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.epoch, self.done, self.step = map(int, saved["place"])
+            self.best = (
+                None if saved["best"] is None else Best(int(saved["best"][0]), float(saved["best"][1]))
+            )
+            self.start = saved["order"]
+            self.draws.set_state(self.start)
+            own = {name.partition(" ")[0]: state for name, state in saved["rng"].items() if
+                   name.endswith(f" {self.world.rank}")}  # fmt: skip
+            if "cpu" in own:
+                torch.set_rng_state(own["cpu"])
+            if "cuda" in own and self.task.device.type == "cuda":
+                torch.cuda.set_rng_state(own["cuda"], self.task.device)
+        except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise RunError(
-                f"The encoder's '{moved[0]}' moved in eval mode; statistics must stay as they were."
-            )
-    return Tuned(model, scores, best)
+                f"{self.save.path}, the state of an evaluation under way, does not fit it ({error}). Remove it and run "
+                "the evaluation again."
+            ) from None
+
+
+_ASK = 10
+"""Steps after which processes ask one another whether to stop."""
 
 
 @torch.no_grad()
@@ -302,12 +463,3 @@ def _batches(order: Tensor, settings: TuneSettings) -> list[Tensor]:
     if normed and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
-
-
-@torch.no_grad()
-def _scores(model: nn.Module, clips: Clips, batch_size: int) -> Tensor:
-    """Return the scores of clips, (n, classes), in eval mode."""
-    model.eval()
-    index = torch.arange(len(clips))
-    parts = [model(clips.batch(part)) for part in index.split(batch_size)]  # type: ignore[no-untyped-call]
-    return torch.cat(parts)
