@@ -86,7 +86,7 @@ versions:
 docs: $(READY)
 	$(BIN)/python docs/make_cli.py
 	$(TYPED)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock:
 	.ci/lock "$(LOCKED_TORCH)" "$(LOCKED_EXTRAS)"

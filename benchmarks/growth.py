@@ -6,7 +6,7 @@ line means growth in proportion. What a few clips take, mostly the start of Pyth
 
     python benchmarks/growth.py work/ --costs pretrain,features --clips 800 --json a.json
     python benchmarks/growth.py work/ --costs convert,verify --clips 4000 --json b.json
-    python benchmarks/growth.py --from a.json b.json --plot docs/scale.png
+    python benchmarks/growth.py --from a.json b.json --plot docs/lab/scale.png
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Fuzzers of everything that reads files from elsewhere; see docs/reliability.md."""
+"""Fuzzers of everything that reads files from elsewhere; see docs/lab/reliability.md."""

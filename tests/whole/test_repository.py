@@ -22,6 +22,10 @@ def test_every_target_is_phony_and_in_the_header_that_make_help_prints() -> None
     assert TARGETS - set(re.findall(r"\bmake ([a-z-]+)", header)) == {"clean"}
 
 
+def test_the_site_is_built_with_warnings_as_errors() -> None:
+    assert "mkdocs build --strict\n" in MAKEFILE  # with --quiet mkdocs counts no warning
+
+
 def test_workflows_call_targets_and_scripts_that_are_there() -> None:
     if not (folder := ROOT / ".github" / "workflows").is_dir():
         pytest.skip("a source distribution has no workflows")
