@@ -21,7 +21,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 LOCKED_TORCH := torch==2.13.0
-LOCKED_EXTRAS := archives,browser,docs,fast,plot,test
+LOCKED_EXTRAS := archives,browser,docs,plot,test
 TORCH ?= $(LOCKED_TORCH)
 PIP_ARGS ?=
 EXTRAS ?= $(LOCKED_EXTRAS)

@@ -1,6 +1,6 @@
 """Prints constraints for pip: the lower bound of each direct dependency; nothing for the newest.
 
-python .ci/bounds.py pyproject.toml oldest archives,fast,plot
+python .ci/bounds.py pyproject.toml oldest archives,plot
 """
 
 import re
@@ -19,7 +19,7 @@ def main() -> None:
     for extra in extras.split(","):
         wanted += project["optional-dependencies"][extra]
     for requirement in wanted:
-        name, bound = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups()
+        name, bound = re.fullmatch(r"([\w-]+)>=([\d.]+)(?:;.*)?", requirement).groups()
         if age == "oldest":
             print(f"{name}=={bound}")
 

@@ -6,6 +6,10 @@ loads the compiled parser, so start-up is left out for one worker and part of th
 
     python benchmarks/convert.py --clips 2000 --workers 1 --workers 2
     python benchmarks/convert.py --clips 56880 --workers 2 --kinds folder
+    python benchmarks/convert.py --clips 400 --workers 1 --kinds folder --parsers compiled plain --repeat 5
+
+CPU time counts all processes and, unlike the clock, not what other programs take from them. The plain parser is what
+an installation without Numba has.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,21 +27,23 @@ from pathlib import Path
 from clips import link_clips, make_distinct
 
 _MEASURE = """
-import json, resource, sys, time
+import json, os, resource, sys, time
 from pathlib import Path
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.formats import backend
 if __name__ == "__main__":
-    warm, source, out, workers = sys.argv[1:]
-    backend.COMPILE_FROM = 1
+    warm, source, out, workers, parser = sys.argv[1:]
+    backend.COMPILE_FROM = 1 if parser == "compiled" else sys.maxsize
+    if parser == "compiled" and not backend.available():
+        sys.exit("Numba is not installed. Install it, or give --parsers plain.")
     convert(datasets.get("ntu120"), warm, out + ".warm")
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), sum(os.times()[:4])
     summary = convert(datasets.get("ntu120"), source, out, workers=int(workers))
-    spent = time.perf_counter() - began
+    spent, cpu = time.perf_counter() - began, sum(os.times()[:4]) - busy
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     peak = max(resource.getrusage(one).ru_maxrss / 1024 for one in who)
-    print(json.dumps({"clips": summary.clips, "seconds": spent, "peak_mb": peak}))
+    print(json.dumps({"clips": summary.clips, "seconds": spent, "cpu": cpu, "peak_mb": peak}))
 """
 
 
@@ -67,18 +74,19 @@ def archive(folder: Path, kind: str, source: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--clips", type=int, default=2000)
-    parser.add_argument(
+    options.add_argument("--clips", type=int, default=2000)
+    options.add_argument(
         "--distinct", type=int, default=100, help="clips that are really made; the rest are links"
     )
-    parser.add_argument("--workers", type=int, action="append")
-    parser.add_argument("--kinds", nargs="+", choices=["folder", "zip", "7z"], default=["folder", "zip"])
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each; the median counts")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    options.add_argument("--workers", type=int, action="append")
+    options.add_argument("--kinds", nargs="+", choices=["folder", "zip", "7z"], default=["folder", "zip"])
+    options.add_argument("--parsers", nargs="+", choices=["compiled", "plain"], default=["compiled"])
+    options.add_argument("--repeat", type=int, default=3, help="runs of each; the median counts")
+    options.add_argument("--json", action="store_true")
+    arguments = options.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         source, warm, size = make_source(folder, arguments.clips, min(arguments.distinct, arguments.clips))
@@ -86,28 +94,35 @@ def main() -> None:
         for kind in arguments.kinds:
             path = source if kind == "folder" else archive(folder, kind, source)
             for workers in arguments.workers or [1, 2]:
-                runs = [measure(warm, path, folder / "out.h5", workers) for _ in range(arguments.repeat)]
-                middle = sorted(runs, key=lambda run: run["seconds"])[len(runs) // 2]
-                rows.append({"kind": kind, "workers": workers, "file_kb": size / 1000, **middle})
+                runs: dict[str, list[dict[str, float]]] = {parser: [] for parser in arguments.parsers}
+                for _ in range(arguments.repeat):  # in turn, since a machine's speed varies
+                    for parser, found in runs.items():
+                        found.append(measure(warm, path, folder / "out.h5", workers, parser))
+                for parser, found in runs.items():
+                    middle = sorted(found, key=lambda run: run["seconds"])[len(found) // 2]
+                    middle["cpu"] = statistics.median(run["cpu"] for run in found)
+                    about = {"kind": kind, "workers": workers, "parser": parser, "file_kb": size / 1000}
+                    rows.append(about | middle)
     if arguments.json:
         print(json.dumps(rows))
         return
     print(f"{arguments.clips:,} clips, {size / 1000:.0f} KB a file on average, {os.cpu_count()} cores")
-    print("| source | workers | clips/s | ms a clip | peak memory a process, MB |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| source | workers | parser | clips/s | ms a clip | CPU ms a clip | peak memory a process, MB |")
+    print("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
     for row in rows:
         rate = row["clips"] / row["seconds"]
         print(
-            f"| {row['kind']} | {row['workers']} | {rate:,.0f} | {1000 / rate:.2f} | {row['peak_mb']:.0f} |"
+            f"| {row['kind']} | {row['workers']} | {row['parser']} | {rate:,.0f} | {1000 / rate:.2f} "
+            f"| {1000 * row['cpu'] / row['clips']:.2f} | {row['peak_mb']:.0f} |"
         )
 
 
-def measure(warm: Path, source: Path, out: Path, workers: int) -> dict[str, float]:
+def measure(warm: Path, source: Path, out: Path, workers: int, parser: str) -> dict[str, float]:
     """Convert in a fresh process and return clips, seconds and the largest process's peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "measure.py"
         script.write_text(_MEASURE)
-        arguments = [str(script), str(warm), str(source), str(out), str(workers)]
+        arguments = [str(script), str(warm), str(source), str(out), str(workers), parser]
         done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
     for path in (out, Path(f"{out}.warm")):
         path.unlink(missing_ok=True)

@@ -211,7 +211,7 @@ def convert(
     shown = ", ".join(map(str, sources))
     compiled = len(plan.units) >= backend.COMPILE_FROM
     if compiled and not backend.available():
-        progress.message("Numba is not installed: using the plain parser, which is about ten times slower.")
+        progress.message(backend.SLOW)
     room = room_in_front(len(plan.names))
     job = Job(
         dataset.name, chain, folder, room, compiled, skip_damaged, keep_raw, reading, dataset.definition

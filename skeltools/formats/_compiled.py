@@ -1,4 +1,4 @@
-"""Compiled parsers of the raw text formats (Numba, optional).
+"""Compiled parsers of the raw text formats, by Numba, which not every platform has.
 
 They read well-formed files only: at the first oddity (a fault, or a number whose decimal digits do not
 fit into 53 bits) they give up, and the plain Python parsers of `skeltools.formats` decide. So both paths

@@ -16,7 +16,7 @@ from skeltools.errors import FormatError
 from skeltools.formats import backend, ntu
 from skeltools.formats.recording import Recording
 
-compiled = pytest.importorskip("skeltools.formats._compiled", reason="numba (extra 'fast') is not installed")
+compiled = pytest.importorskip("skeltools.formats._compiled", reason="numba is not installed")
 
 FILE = ntu_bytes([body_of(1, 3), body_of(2, 3)])
 

@@ -14,7 +14,7 @@ from rawfiles import body_of, pku_bytes
 from skeltools.errors import FormatError
 from skeltools.formats import backend, pku
 
-compiled = pytest.importorskip("skeltools.formats._compiled", reason="numba (extra 'fast') is not installed")
+compiled = pytest.importorskip("skeltools.formats._compiled", reason="numba is not installed")
 
 BOTH = np.stack([body_of(1, 4), body_of(2, 4)], axis=1)
 FILE = pku_bytes(BOTH)

@@ -105,7 +105,7 @@ def test_the_default_preparation_centres_on_the_shoulder_centre(seed: int, frame
 @given(st.integers(0, 10**6), st.integers(1, 40), st.sampled_from([1, 52, 64]))
 @settings(deadline=None, max_examples=40)
 def test_the_compiled_chain_gives_the_same_bits_of_one_body(seed: int, frames: int, size: int) -> None:
-    pytest.importorskip("numba", reason="numba (extra 'fast') is not installed")
+    pytest.importorskip("numba", reason="numba is not installed")
     rng = np.random.default_rng(seed)
     raw = rng.normal(0, 0.5, (frames, 20, 3)).astype(np.float32)
     raw[rng.random((frames, 20)) < 0.1] = 0

@@ -93,7 +93,7 @@ def test_cmd_is_the_chain_of_its_scripts(frames: list[Frame]) -> None:
 def test_compiled_and_plain_path_agree_for_every_preparation(
     frames: list[Frame], prep: str, labelled: bool
 ) -> None:
-    pytest.importorskip("numba", reason="numba (extra 'fast') is not installed")
+    pytest.importorskip("numba", reason="numba is not installed")
     chain = choose(prep, dataset="ntu120").values
     recording = recording_of(frames)
     before = backend.compiled()

@@ -117,7 +117,7 @@ OBSERVED = st.lists(st.lists(st.integers(0, 3), unique=True, max_size=3), min_si
 def test_the_compiled_chain_gives_the_same_bits(
     observed: list[list[int]], seed: int, most: int, frames: int, data: st.DataObject
 ) -> None:
-    pytest.importorskip("numba", reason="numba (extra 'fast') is not installed")
+    pytest.importorskip("numba", reason="numba is not installed")
     slots = [(frame, slot) for frame, of in enumerate(observed) for slot in sorted(of)]
     rng = np.random.default_rng(seed)
     coords = rng.normal(0, 1, (len(slots), 25, 3)).astype(np.float32)
