@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skeltools.models.absent import pooled_once
 from skeltools.models.contract import Backbone
 from skeltools.models.fast.dropout import dropout
 from skeltools.models.fast.gather import gather
@@ -232,13 +233,5 @@ class STGCN(Backbone):
     def features(self, x: Tensor) -> Tensor:
         if self.training:
             return super().features(x)
-        # In eval mode every absent body (all zeros) has the same feature, so it is computed once.
-        bodies = self._bodies(x)
-        absent = (bodies == 0).flatten(1).all(dim=1)
-        if int(absent.sum()) < 2:
-            return self.pool(self._tokens(bodies))
-        kept = torch.cat([torch.nonzero(~absent)[:, 0], torch.nonzero(absent)[:1, 0]])
-        pooled = self._tokens(bodies[kept]).mean(dim=1)
-        place = torch.full((len(bodies),), len(kept) - 1, device=x.device)
-        place[kept] = torch.arange(len(kept), device=x.device)
-        return pooled[place].view(-1, self.bodies, pooled.shape[1]).mean(dim=1)
+        pooled = pooled_once(self._bodies(x), lambda bodies: self._tokens(bodies).mean(dim=1))
+        return pooled.view(-1, self.bodies, pooled.shape[1]).mean(dim=1)

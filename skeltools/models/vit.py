@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeltools.errors import SettingError
+from skeltools.models.absent import pooled_once
 from skeltools.models.contract import ExtentBackbone
 from skeltools.settings import setting
 from skeltools.skeletons import Form
@@ -126,12 +127,26 @@ class ViT(ExtentBackbone):
         tokens = self.encode(self.cut(x), self._steps(x.shape[2]))
         if self.absent == "ordinary":
             return tokens
+        return tokens * self._weights(x, bodies, tokens.dtype).reshape(-1, 1, 1)
+
+    @staticmethod
+    def _weights(x: Tensor, bodies: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Return what the tokens of bodies (N, M) are multiplied by where absent ones are left out."""
         there = present(x) if bodies is None else bodies
-        weight = there.to(tokens.dtype) * there.shape[1] / there.sum(dim=1, keepdim=True).clamp(min=1)
-        return tokens * weight.reshape(-1, 1, 1)
+        return there.to(dtype) * there.shape[1] / there.sum(dim=1, keepdim=True).clamp(min=1)
 
     def pool(self, tokens: Tensor) -> Tensor:
         return tokens.reshape(-1, self.bodies, *tokens.shape[1:]).mean(dim=(1, 2))
+
+    def features(self, x: Tensor, lengths: Tensor | None = None, bodies: Tensor | None = None) -> Tensor:
+        if self.training:
+            return super().features(x, lengths, bodies)
+        steps = self._steps(x.shape[2])
+        pooled = pooled_once(self.cut(x), lambda patches: self.encode(patches, steps).mean(dim=1))
+        pooled = pooled.view(-1, self.bodies, pooled.shape[1])
+        if self.absent != "ordinary":
+            pooled = pooled * self._weights(x, bodies, pooled.dtype).unsqueeze(2)
+        return pooled.mean(dim=1)
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Return patch map and positions, then each block; the last norm is in none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from forms import KINECT, kinect, method_of, settings_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 from skeltools.errors import SettingError
 from skeltools.methods.skeattnclr import SkeAttnCLR
@@ -24,15 +26,17 @@ from skeltools.models import stgcn
 from skeltools.models.attention import AttentionMask
 from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone, initialise
-from skeltools.models.dsta import plan
+from skeltools.models.dsta import DSTA, plan
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.models.fast.dropout import dropout
 from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
 from skeltools.models.registry import BACKBONES, build_backbone
 from skeltools.models.stgcn import STGCN
+from skeltools.models.vit import ViT
 from skeltools.reference.skeattnclr import translate
 from skeltools.settings import setting
+from skeltools.skeletons import Form
 from skeltools.transforms import partswap
 
 TINY = (
@@ -283,11 +287,27 @@ def test_stgcn_has_the_parameters_of_the_paper() -> None:
     assert sum(b.shortcut is not None for b in STGCN(8, 64, 0.5, KINECT).blocks) == 3
 
 
-def test_features_of_absent_bodies_are_computed_once_with_the_same_result() -> None:
+BODY_BY_BODY = {
+    "stgcn": lambda form: STGCN(4, 16, 0.5, form),
+    "dsta": lambda form: DSTA(plan(4, 16), 2, form),
+    "vit": lambda form: ViT(16, 2, 2, form),
+    "vit, absent left out": lambda form: ViT(16, 2, 2, form, absent="left_out"),
+}
+"""Backbones that read each body by itself."""
+
+
+def operations(act: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        act()
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("name", BODY_BY_BODY)
+def test_features_of_absent_bodies_are_computed_once_with_the_same_result(name: str) -> None:
     torch.manual_seed(0)
-    model = STGCN(4, 16, 0.5, kinect(16))
+    model = BODY_BY_BODY[name](kinect(16)).double()
     initialise(model)
-    x = torch.randn(5, 3, 16, 25, 2)
+    x = torch.randn(5, 3, 16, 25, 2, dtype=torch.float64)
     x[:4, ..., 1] = 0
     x[2] = 0
     for _ in range(3):
@@ -296,6 +316,21 @@ def test_features_of_absent_bodies_are_computed_once_with_the_same_result() -> N
     with torch.no_grad():
         torch.testing.assert_close(FeatureEncoder(model)(x), model.pool(model(x)))
         torch.testing.assert_close(FeatureEncoder(model)(x[4:]), model.pool(model(x[4:])))
+        # Of ten bodies five are there, and one stands for the others.
+        few = operations(lambda: FeatureEncoder(model)(x))
+        assert few == pytest.approx(operations(lambda: model(x)) * 6 / 10, rel=2e-2)
+
+
+@pytest.mark.parametrize("name", BODY_BY_BODY)
+def test_clips_of_one_body_take_half_the_work_of_clips_of_two(name: str) -> None:
+    """Whoever stores one body pays for one, in training too."""
+    work = []
+    for bodies in (1, 2):
+        form = Form(KINECT.skeleton, bodies, 16)
+        torch.manual_seed(0)
+        model, x = BODY_BY_BODY[name](form), torch.randn(3, 3, 16, 25, bodies)
+        work.append(operations(lambda model=model, x=x: model(x).sum().backward()))
+    assert work[1] == pytest.approx(2 * work[0], rel=5e-2)  # some work is done once a step
 
 
 def test_weights_start_as_the_method_says() -> None:
