@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from skeltools.errors import SettingError
 
-_SIMILARITIES = 2**25
+_SIMILARITIES = 2**24
 """Similarities held at a time."""
 
 
@@ -18,7 +17,9 @@ def _unit(features: Tensor) -> Tensor:
     Features of a hardly trained encoder point nearly the same way; their cosines may differ after the
     seventh digit only.
     """
-    return F.normalize(features.double(), dim=1)
+    double = features.double()
+    length = torch.linalg.vector_norm(double, dim=1, keepdim=True).clamp_min_(1e-12)
+    return double / length if double is features else double.div_(length)  # a bank is large: one copy, not two
 
 
 @torch.no_grad()
@@ -29,7 +30,7 @@ def neighbours(bank: Tensor, queries: Tensor, k: int, chunk: int | None = None) 
         bank: Features of the training clips (n, D), any scale.
         queries: Features to classify (m, D).
         k: Number of neighbours, 1 <= k <= n.
-        chunk: Queries compared at a time, chunk x n similarities; None for as many as 256 MiB take.
+        chunk: Queries compared at a time, chunk x n similarities; None for as many as 128 MiB take.
 
     Returns:
         Similarities (m, k) float64, descending, and rows of the bank (m, k) int64.

@@ -209,6 +209,18 @@ class _Final:
         return self.path
 
 
+def _unused_bodies(file: ClipFile) -> str | None:
+    """Return what to do about bodies that no clip of the file has, which are stored and computed all the same."""
+    most, stored = max(1, int(np.max(file.column("bodies"), initial=0))), file.form.bodies
+    if most == stored:
+        return None
+    return (
+        f"No clip of {file.path} has more than {most} of the {stored} bodies stored, and all are computed. 'skeltools "
+        f"derive {file.path} OUT --bodies {most}' makes a file without them: faster, and other numbers, since "
+        "features are means over bodies."
+    )
+
+
 def _open(
     request: Request, world: World, device: torch.device, stack: ExitStack, progress: Progress
 ) -> tuple[Run, ClipFile, _Final | None]:
@@ -253,6 +265,8 @@ def _open(
             return _going_on(run, wanted, given, request, progress, file), file, None
         Trainer.check(resolved.values, file, request.split, seed, device)
         world.slice(resolved.values.train.batch_size)
+        if unused := _unused_bodies(file):
+            progress.message(unused)
         stack.enter_context(held(request.out))
         check_free(request.out, request.replace)  # nobody has begun one meanwhile
         final = _Final(request.out, stack.enter_context(beside(request.out)))

@@ -80,6 +80,23 @@ def test_a_run_is_made_finished_and_found_finished(tmp_path: Path, data: Path) -
     assert Run.open(out).seed == 0
 
 
+def test_bodies_that_no_clip_has_are_told_with_the_remedy(tmp_path: Path, data: Path) -> None:
+    """They are stored and computed all the same; the command that is named leaves them out."""
+    told = (
+        f"No clip of {data} has more than 1 of the 2 bodies stored, and all are computed. 'skeltools derive {data} OUT "
+        "--bodies 1' makes a file without them: faster, and other numbers, since features are means over bodies."
+    )
+    result = pretrain(*asked(data, tmp_path / "two"))
+    assert result.exit_code == 0, result.output
+    assert told in result.stderr.splitlines()
+    one = tmp_path / "one.h5"
+    made = CliRunner().invoke(main, ["derive", str(data), str(one), "--bodies", "1"])
+    assert made.exit_code == 0, made.output
+    result = pretrain(*asked(one, tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    assert "bodies stored" not in result.stderr
+
+
 def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Path) -> None:
     out = tmp_path / "run"
     plain = tmp_path / "notes.txt"
