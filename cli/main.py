@@ -48,7 +48,7 @@ COMMANDS = {
     "features": "Write the encoder's features of every clip of a file.",
     "predict": "Classify recordings, whole or over time, by a run's recorded linear classifier.",
     "selfcheck": "Recompute reference numbers on this machine.",
-    "reproduce": "Make a whole table from one plan: convert, pretrain, evaluate, report.",
+    "reproduce": "Make a whole table from one plan.",
     "demo": "Run the main job on synthetic data, end to end.",
 }
 """Every command with its one-line help, in the order of use. The command lives in the module of its name."""

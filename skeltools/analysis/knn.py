@@ -19,7 +19,9 @@ def _unit(features: Tensor) -> Tensor:
     """
     double = features.double()
     length = torch.linalg.vector_norm(double, dim=1, keepdim=True).clamp_min_(1e-12)
-    return double / length if double is features else double.div_(length)  # a bank is large: one copy, not two
+    return (
+        double / length if double is features else double.div_(length)
+    )  # a bank is large: one copy, not two
 
 
 @torch.no_grad()

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _LONG = 200
 """From this many steps on, losses are drawn smoothed over their own faint line."""
 
+AVERAGED = 50
+"""A smoothed line averages the steps of one in so many parts of it."""
+
 
 def draw(found: Curves, title: str) -> Figure:
     """Draw a run's log over its steps; what it does not hold is left out.
@@ -76,8 +79,8 @@ def together(found: Sequence[tuple[str, Curves]]) -> Figure:
             elif panel in one.values:
                 values = one.values[panel]
                 if panel == "loss" and len(values) >= _LONG:
-                    values, smoothed = runlog.smooth(values, len(values) // 50), smoothed + 1
-                label = style.plain(name, 50) if panel == "loss" else None
+                    values, smoothed = runlog.smooth(values, len(values) // AVERAGED), smoothed + 1
+                label = style.plain(name, 48) if panel == "loss" else None
                 axes.plot(one.steps, values, label=label, **look)
     words = {"loss": "loss", "lr": "learning\nrate", "monitor": "kNN top-1\n(train clips, %)"}
     for axes, panel in zip(grid, panels, strict=True):
@@ -109,8 +112,8 @@ def _losses(axes: Axes, found: Curves) -> None:
         label = part_name(name)
         if len(values) >= _LONG:
             axes.plot(found.steps, values, color=colour, alpha=0.22, lw=0.6)
-            values = runlog.smooth(values, len(values) // 50)
-            label = f"{label} (mean of {len(found.steps) // 50} steps)" if place == 0 else label
+            values = runlog.smooth(values, len(values) // AVERAGED)
+            label = f"{label} (mean of {len(found.steps) // AVERAGED} steps)" if place == 0 else label
         axes.plot(found.steps, values, color=colour, lw=1.8 if place == 0 else 1.3, label=label)
     axes.set_ylabel("loss")
     axes.legend(frameon=False, ncols=2, loc="best")

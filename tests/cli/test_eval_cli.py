@@ -531,8 +531,9 @@ def test_a_protocol_recipe_that_extends_one_of_pretraining_is_told(place: Path, 
     recipe.write_text('extends = "skeattnclr"\n')
     message = _error("eval", place / "runs" / "joint", "--protocol", "linear", "--recipe", recipe)
     assert message.startswith(
-        f"{recipe}: extends names 'skeattnclr', which is no recipe that fits here. Choose one of: ensemble, "
+        f"{recipe}: extends names 'skeattnclr', which is no recipe that fits here. Choose one of: "
     )
+    assert ", linear, " in message
 
 
 def test_testing_on_clips_that_pretraining_saw_is_refused_or_said_everywhere(
