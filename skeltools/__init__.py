@@ -32,6 +32,14 @@ __all__ = [
     "pretrain",
 ]
 
+TYPE_CHECKING = False  # what type checkers take for true; typing's own would have to be imported
+if TYPE_CHECKING:
+    from skeltools.clips import ClipDataset, Clips, open_clips
+    from skeltools.protocols import evaluate
+    from skeltools.runs.folder import Run
+    from skeltools.store import ClipFile
+    from skeltools.training.api import pretrain
+
 _HOMES = {
     "ClipDataset": "skeltools.clips",
     "ClipFile": "skeltools.store",

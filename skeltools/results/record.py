@@ -236,6 +236,9 @@ class Side:
     held_labels: NDArray[np.int64] | None = None
     salience: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Side: scores of {len(self.names):,} clips, {len(self.classes)} classes>"
+
 
 @dataclass(frozen=True)
 class Held:
@@ -248,9 +251,6 @@ class Held:
 
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
-
-    def __repr__(self) -> str:
-        return f"<Side: scores of {len(self.names):,} clips, {len(self.classes)} classes>"
 
 
 def named(record: Record) -> Record:
