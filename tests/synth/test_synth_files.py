@@ -321,7 +321,7 @@ def test_faults_of_the_command_are_one_line(tmp_path: Path) -> None:
     cases = [
         (
             (out,),
-            "Unknown dataset 'ntu6'. Choose one of: ntu60, ntu120, pku1, pku2. Did you mean 'ntu60'?",
+            "synth writes no files of 'ntu6'. Choose one of: ntu60, ntu120, pku1, pku2. Did you mean 'ntu60'?",
             "ntu6",
         ),
         (
