@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from skeltools.results import report
 from skeltools.results.kinds import kind_of
 from skeltools.results.report import Row
+from skeltools.results.robustness import name as name_of
 from skeltools.results.tables import Grid
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
                 if found:
                     by = "-" if not place else f"{sum(one.temperature for one in found) / len(found):.2f}"
                     grid.add(
-                        [row.first.stream, row.label, report.short(row.subject), by, f"{100 * row.top1.mean:.1f}",
+                        [row.first.stream, row.experiment, name_of(row), by, f"{100 * row.top1.mean:.1f}",
                          *_cells(found)],
                         new_section=not place,
                     )  # fmt: skip
