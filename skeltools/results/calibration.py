@@ -156,11 +156,17 @@ def brier(clips: Judged) -> float:
 
 
 def risks(clips: Judged) -> NDArray[np.float64]:
-    """Return the share of wrong guesses among the k most confident clips, k = 1 to n: the risk-coverage curve."""
+    """Return the share of wrong guesses among the k most confident clips, k = 1 to n: the risk-coverage curve.
+
+    Clips of equal confidence, as logits far apart give, count as in any order alike: the share is its expectation.
+    """
     import numpy as np
 
     order = np.argsort(-clips.confidence, kind="stable")
-    found: NDArray[np.float64] = np.cumsum(~clips.right[order]) / np.arange(1, len(order) + 1)
+    wrong = (~clips.right[order]).astype(np.float64)
+    _, start, counts = np.unique(-clips.confidence[order], return_index=True, return_counts=True)
+    wrong = np.repeat(np.add.reduceat(wrong, start) / counts, counts)
+    found: NDArray[np.float64] = np.cumsum(wrong) / np.arange(1, len(order) + 1)
     return found
 
 
