@@ -82,11 +82,11 @@ def records(
     made += others.grids(rows, more) if published or more else []
     made += report.per_class(rows) if per_class else []
     made += missing.grids(rows) if parts else []
+    # Protocols that go on from the scores of another show them there.
+    own = [row for row in rows if not kind_of(row.first).grids]
     for by in groups:
-        made += grouping.grids(rows, by)
-    if calibration:
-        own = [row for row in rows if not kind_of(row.first).grids]  # which have these tables already
-        made += calibrating.grids(own)
+        made += grouping.grids(own or rows, by, rows)
+    made += calibrating.grids(own) if calibration else []
     made += robustness.severities(rows) if severities else []
     made += report.confusions(rows, confusions) if confusions else []
     made[-1].notes += [f"Note: {note}" for note in dict.fromkeys(note for one in found for note in one.notes)]

@@ -112,35 +112,43 @@ class Robust(Protocol):
             f"{task.subject.kind}: {1 + len(texts)} passes of {len(rows):,} clips: "
             + ", ".join(f"{seconds:.1f} s {what}" for what, seconds in spent.items())
         )
+        held, told = _salience(task)
         found = {text: float((guess == labels).double().mean()) for text, guess in guesses.items()}
         return [
             Outcome(
                 clean,
                 metrics={"clean": metrics.topk(clean, labels, 1)} | found,
                 guesses={text: guess.numpy() for text, guess in guesses.items()},
-                salience=_salience(task),
-                notes=notes,
+                salience=held,
+                notes=notes + told,
             )
         ]
 
 
-def _salience(task: Task) -> dict[str, NDArray[np.float32]]:
-    """Return the mean salience of each body part in the test clips, (n,); nothing for an encoder without a mask."""
+def _salience(task: Task) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+    """Return the mean salience of each body part in the test clips, (n,), and notes.
+
+    Nothing for an encoder without a mask, or with one that knows no joints.
+    """
     if task.subject.masked is None:
-        return {}
+        return {}, []
     try:
         method = task.subject.masked(task.device)
     except RunError:
-        return {}
+        return {}, []
     skeleton = task.file.form.skeleton
     found = salience.of_clips(
         method, task.file, task.test_rows, task.stream, device=task.device, progress=task.progress
     )
+    if (found[:, :, :1] == found)[np.isfinite(found)].all():
+        return {}, [
+            "robust: the backbone reads whole frames, so its attention mask has no say about joints or parts."
+        ]
     parts = salience.by_part(found, skeleton)  # (n, T', P, M)
     there = np.isfinite(parts)
     total = np.where(there, parts, 0).sum(axis=(1, 3)) / np.maximum(there.sum(axis=(1, 3)), 1)
     means = np.where(there.any(axis=(1, 3)), total, np.nan).astype(np.float32)
-    return {name: means[:, place] for place, name in enumerate(skeleton.parts)}
+    return {name: means[:, place] for place, name in enumerate(skeleton.parts)}, []
 
 
 def _stream(task: Task, x: Tensor) -> Tensor:

@@ -55,6 +55,6 @@ def draw(found: Found, title: str) -> Figure:
         ],
         fontsize=letters,
     )
-    words = (title, str(found))
-    figure.suptitle("\n".join(style.plain(text, 140) for text in words), x=0.01, ha="left", fontsize=9)
+    words = (title, *str(found).split(": ", 1))
+    figure.suptitle("\n".join(style.plain(text, 120) for text in words), x=0.01, ha="left", fontsize=9)
     return figure

@@ -34,7 +34,7 @@ def draw(rows: Sequence[Row]) -> Figure:
         raise RunError(
             "The results are of several data, splits or kinds of protocol. Choose one with --protocol."
         )
-    figure = style.figure(10.5, 4.0)
+    figure = style.figure(10.5, 4.6)
     before, after, curve = figure.subplots(1, 3)
     for axes, title in ((before, "as it is"), (after, "after temperature")):
         axes.plot([0, 100], [0, 100], color="#999999", lw=0.8, ls=":")
@@ -44,9 +44,10 @@ def draw(rows: Sequence[Row]) -> Figure:
         axes.set_xlabel("confidence in %")
         axes.set_ylabel("accuracy in %")
         axes.grid()
-    for row, colour in zip(rows, palette.series(len(rows)), strict=True):
+    called = [name(row) for row in rows]
+    for row, own, colour in zip(rows, called, palette.series(len(rows)), strict=True):
         side = row.first.side()
-        label = style.plain(f"{name(row)} {row.label}", 40)
+        label = style.plain(own if called.count(own) == 1 else f"{own} {row.label}", 40)
         plain = calibration.judge(calibration.probabilities(side.scores), side.labels)
         drawn = [(before, plain)]
         if side.held_scores is not None and side.held_labels is not None:
@@ -60,6 +61,7 @@ def draw(rows: Sequence[Row]) -> Figure:
             axes.scatter(
                 [100 * one.confidence for one in bins], [100 * one.accuracy for one in bins],
                 s=[6 + 120 * one.clips / len(clips.right) for one in bins], color=colour, linewidths=0,
+                clip_on=False,
             )  # fmt: skip
         risk = calibration.risks(plain)
         curve.plot(
@@ -68,7 +70,7 @@ def draw(rows: Sequence[Row]) -> Figure:
         )  # fmt: skip
     for axes in (before, after, curve):
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="upper left", fontsize=6.5, frameon=False)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=7.5, frameon=False)
     curve.set_title("risk of the most confident")
     curve.set_xlabel("coverage in %")
     curve.set_ylabel("wrong guesses in %")

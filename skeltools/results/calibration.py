@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from skeltools.results import report
 from skeltools.results.kinds import kind_of
 from skeltools.results.report import Row
+from skeltools.results.robustness import name as name_of
 from skeltools.results.tables import Grid
 
 if TYPE_CHECKING:
@@ -155,11 +156,17 @@ def brier(clips: Judged) -> float:
 
 
 def risks(clips: Judged) -> NDArray[np.float64]:
-    """Return the share of wrong guesses among the k most confident clips, k = 1 to n: the risk-coverage curve."""
+    """Return the share of wrong guesses among the k most confident clips, k = 1 to n: the risk-coverage curve.
+
+    Clips of equal confidence, as logits far apart give, count as in any order alike: the share is its expectation.
+    """
     import numpy as np
 
     order = np.argsort(-clips.confidence, kind="stable")
-    found: NDArray[np.float64] = np.cumsum(~clips.right[order]) / np.arange(1, len(order) + 1)
+    wrong = (~clips.right[order]).astype(np.float64)
+    _, start, counts = np.unique(-clips.confidence[order], return_index=True, return_counts=True)
+    wrong = np.repeat(np.add.reduceat(wrong, start) / counts, counts)
+    found: NDArray[np.float64] = np.cumsum(wrong) / np.arange(1, len(order) + 1)
     return found
 
 
@@ -293,7 +300,7 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
                 if found:
                     by = "-" if not place else f"{sum(one.temperature for one in found) / len(found):.2f}"
                     grid.add(
-                        [row.first.stream, row.label, report.short(row.subject), by, f"{100 * row.top1.mean:.1f}",
+                        [row.first.stream, row.experiment, name_of(row), by, f"{100 * row.top1.mean:.1f}",
                          *_cells(found)],
                         new_section=not place,
                     )  # fmt: skip

@@ -130,7 +130,7 @@ def _by_salience(rows: Sequence[Row]) -> dict[str, str]:
 
     for row in rows:
         side = row.first.side()
-        if side.salience:
+        if side.salience and set(side.names) == set(rows[0].first.side().names):
             parts = list(side.salience)
             values = np.stack([side.salience[part] for part in parts], axis=1)
             above = values - np.nanmean(values, axis=0)
@@ -160,18 +160,19 @@ def shares(row: Row, groups: Mapping[str, str]) -> dict[str, NDArray[np.float64]
     return {group: np.array(found[group]) for group in sorted(found)}
 
 
-def grids(rows: Sequence[Row], by: str) -> list[Grid]:
+def grids(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> list[Grid]:
     """Return one grid a table: accuracy of each row by group with intervals, the mean over groups and the worst one.
 
     Args:
         rows: Rows whose scores lie beside them.
         by: As `of_clips` takes it.
+        more: Further rows, which may hold the salience of these clips.
     """
     made = []
     for part in report.by_table([row for row in rows if row.first.folder is not None], kinds=True):
-        title, groups = of_clips(part, by, rows)
+        title, groups = of_clips(part, by, more)
         found = [shares(row, groups) for row in part]
-        labels = [f"{label} {row.label}" for label, row in zip(names_of(part), part, strict=True)]
+        labels = [f"{label} {row.experiment}" for label, row in zip(names_of(part), part, strict=True)]
         columns = [("group", False), ("clips", True)]
         for label in labels:
             columns += [(label, True), ("95 %", True)]

@@ -537,7 +537,7 @@ def test_a_protocol_recipe_that_extends_one_of_pretraining_is_told(place: Path, 
 
 
 def test_testing_on_clips_that_pretraining_saw_is_refused_or_said_everywhere(
-    place: Path, tmp_path: Path, example: Path
+    place: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "run"
     shutil.copytree(place / "runs" / "joint", home, ignore=shutil.ignore_patterns("results"))

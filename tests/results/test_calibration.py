@@ -59,6 +59,8 @@ def test_aurc_by_hand() -> None:
     clips = judged([0.9, 0.8, 0.7, 0.6], [True, False, True, False])
     assert calibration.risks(clips).tolist() == [0, 1 / 2, 1 / 3, 2 / 4]
     assert calibration.aurc(clips) == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+    ties = judged([1.0, 1.0, 1.0, 0.5], [False, True, True, False])
+    assert calibration.risks(ties).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1 / 2])  # in any order
 
 
 def test_nll_and_brier_by_hand() -> None:
