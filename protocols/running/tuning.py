@@ -372,7 +372,7 @@ class _Tuning:
         mine = torch.arange(len(self.tests)).tensor_split(self.world.size)[self.world.rank]
         with torch.autocast(self.task.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             index: list[Tensor] = list(mine.split(self.task.batch_size))  # type: ignore[no-untyped-call]
-            parts = [self.model(self.tests.batch(part).to(self.dtype)) for part in index]  # type: ignore[no-untyped-call]
+            parts = [self.model(self.tests.batch(part).to(self.dtype)) for part in index]
         return torch.cat(self.world.collect(torch.cat(parts).to(self.dtype).cpu()))
 
     def _must_stop(self, stop: Stop, batches: int) -> bool:

@@ -9,6 +9,7 @@ stands still. With NUMBER 0 it only counts, and writes how many steps there were
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -34,8 +35,11 @@ class Watched(Steps):
 
 
 def tell(text: str) -> None:
-    with open(TOLD, "w") as pipe:  # noqa: PTH123
-        pipe.write(text)
+    """Write to whoever listens; who has heard enough has closed the pipe."""
+    with contextlib.suppress(OSError):
+        pipe = os.open(TOLD, os.O_WRONLY | os.O_NONBLOCK)
+        os.write(pipe, text.encode())
+        os.close(pipe)
 
 
 def reached() -> None:
@@ -52,10 +56,13 @@ def begin(where: str) -> None:
     steps.modules = RECORDS if where == "starter" else ()
     steps.begin()
     if not NUMBER:
-        atexit.register(lambda: tell(f"counted {steps.end()}\n"))
         from multiprocessing import util
 
-        util.Finalize(None, lambda: tell(f"counted {steps.end()}\n"), exitpriority=0)
+        def count() -> None:
+            tell(f"counted {steps.end()}\n")
+
+        # A process that another one started ends without what stands in atexit.
+        atexit.register(count) if where == "starter" else util.Finalize(None, count, exitpriority=0)
 
 
 WHERE, NUMBER, TOLD = sys.argv[1], int(sys.argv[2]), sys.argv[3]
