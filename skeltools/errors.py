@@ -10,9 +10,16 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+_LONGEST = 4000
+"""Most characters of a message; names and keys that stand in it come from files, which may make them of any length."""
+
 
 def _one_line(text: str) -> str:
-    """Return a message with the line ends of names that stand in it written as escapes."""
+    """Return a message with the line ends of names that stand in it written as escapes, its middle left out where it
+    is long."""
+    if len(text) > _LONGEST:
+        half = _LONGEST // 2
+        text = f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
     return text.replace("\n", "\\n").replace("\r", "\\r")
 
 

@@ -18,7 +18,7 @@ from skeltools.preparation.chain import OF_CHAIN, Chain, Prepared, apply
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import Form
 from skeltools.skeletons.mapping import JointMap
-from skeltools.store.layout import sha256
+from skeltools.store.layout import narrowed, sha256
 from skeltools.store.notes import Note
 from skeltools.store.reader import ClipFile
 from skeltools.store.writer import Contents, Raw, RawBodies, check_output, read_clips, write_file
@@ -191,7 +191,8 @@ def derive_clips(
                 block = file.clips(rows) if name == "clips" else file.motion(rows)
                 if name == "clips":
                     dropped += int(block[..., form.bodies :].any(axis=(1, 2, 3, 4)).sum())
-                made = _on(block, joints, form, anew).astype(dtype)
+                where = f"{file.path}, clips {start + 1} to {start + len(rows)}"
+                made = narrowed(_on(block, joints, form, anew), dtype, where)
                 place.write(made.tobytes())
                 if name == "clips":
                     digests += [sha256(clip.tobytes()) for clip in made]

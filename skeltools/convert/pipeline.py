@@ -516,12 +516,17 @@ class _Worker:
         stored = found.clip.astype(found.clip.dtype.newbyteorder("<"), copy=False).tobytes()
         self._clips.seek(self._job.room + clip * len(stored))
         write_all(self._clips, stored)
+        motion = None
         if self._motion is not None and found.motion is not None:
+            moved = found.motion.astype(found.motion.dtype.newbyteorder("<")).tobytes()
             self._motion.seek(clip * len(stored))
-            write_all(self._motion, found.motion.astype(found.motion.dtype.newbyteorder("<")).tobytes())
+            write_all(self._motion, moved)
+            motion = zlib.crc32(moved)
         raw = self._keep(recording) if self._raw is not None else None
         told = (*recording.notes, ("outsized", large)) if large else recording.notes
-        return Done(clip, found.frames, found.length, found.bodies, found.gaps, sha256(stored), raw, told)
+        return Done(
+            clip, found.frames, found.length, found.bodies, found.gaps, sha256(stored), raw, told, motion
+        )
 
     def _keep(self, recording: Recording) -> tuple[int, int, int, int, int]:
         assert self._raw is not None

@@ -27,6 +27,7 @@ from skeltools.files import pickles
 from skeltools.preparation.chain import Chain
 from skeltools.progress import Progress
 from skeltools.skeletons import Skeleton, load
+from skeltools.store.layout import narrowed
 from skeltools.store.notes import Note, listed
 from skeltools.store.reader import ClipFile
 
@@ -217,7 +218,9 @@ def write(file: ClipFile, out: Path, progress: Progress) -> list[str]:
             clip for block in blocks(file, np.arange(len(file)), progress) for clip in block
         ):
             points = clip.transpose(3, 1, 2, 0)[: max(1, int(bodies[row]))]
-            half = np.ascontiguousarray(points, np.float16)
+            half = np.ascontiguousarray(
+                narrowed(points, np.dtype(np.float16), f"{file.path}, {file.names[row]}")
+            )
             most[0] = max(most[0], float(np.abs(half - points).max()))
             yield {
                 "frame_dir": file.names[row],

@@ -22,6 +22,7 @@ from skeltools.files import kinds, pickles
 from skeltools.files.arrays import open_array
 from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
+from skeltools.files.reading import read_regular
 from skeltools.formats import irds, ntu, nwucla, own, pku
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import list_entries
@@ -145,7 +146,7 @@ def _recording(
             return name, _columns(path, values, axes or order, form), notes
         texts = (Kind.TEXT, Kind.BOM, Kind.UTF16, Kind.JSON)
         if kind in texts or (path.suffix == ntu.SUFFIX and kind not in (Kind.FOLDER, Kind.SPECIAL)):
-            return "", *_text(path, path.read_bytes(), form)
+            return "", *_text(path, read_regular(path), form)
     except FileNotFoundError:
         raise FormatError(path, "the file does not exist") from None
     except OSError as error:

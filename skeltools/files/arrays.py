@@ -25,8 +25,11 @@ _MEMBERS = 10_000
 _UNPACKED = 1 << 36
 """Most bytes that the arrays of one archive hold (64 GiB)."""
 
-_RATIO = 1100
-"""Deflate packs at most 1,032 bytes into one."""
+_RATIO, _WHOLE_RATIO = 1100, 200
+"""Deflate packs at most 1,032 bytes into one; a whole archive that is large unpacks to this many times its size."""
+
+_SMALL = 1 << 26
+"""An archive that unpacks to less is not judged by its ratio (64 MiB)."""
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -110,8 +113,15 @@ def read_arrays(path: Path | BinaryIO) -> dict[str, NDArray[Any]]:
             zipfile.ZipFile(source) as archive,
         ):
             members = archive.infolist()
-            if len(members) > _MEMBERS or sum(item.file_size for item in members) > _UNPACKED:
+            unpacked = sum(item.file_size for item in members)
+            if len(members) > _MEMBERS or unpacked > _UNPACKED:
                 raise ValueError("it holds too much")
+            packed = source.seek(0, io.SEEK_END)
+            if unpacked > max(_SMALL, _WHOLE_RATIO * packed):
+                raise ValueError(
+                    f"it unpacks to {unpacked:,} bytes, more than {_WHOLE_RATIO} times its size. If you trust it, save "
+                    "it with numpy.savez, unpacked"
+                )
             _check_members(members)
             return {item.filename.removesuffix(".npy"): _member(archive, item, path) for item in members}
     except (OSError, ValueError):

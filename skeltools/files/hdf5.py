@@ -22,6 +22,11 @@ _LARGE = 1 << 20
 _BLOCK = 1 << 22
 _HEAP = b"GCOL\x01\0\0\0"
 _OBJECT = struct.Struct("<HHIQ")
+_REFERENCE = np.dtype([("bytes", "<u4"), ("heap", "<u8"), ("object", "<u4")])
+"""What stands in a dataset in place of a text: its length, and where it lies in the heaps."""
+
+_TEXTS = 1 << 28
+"""Most bytes of texts that attributes could hold, were each the longest text of the file (256 MiB)."""
 
 
 def check(file: h5py.File, path: Path) -> None:
@@ -33,6 +38,8 @@ def check(file: h5py.File, path: Path) -> None:
     """
     length = path.stat().st_size
     large: list[tuple[int, int]] = []
+    texts: list[h5py.Dataset] = []
+    scattered = _texts(file.attrs)
     seen = {_place(file)}
     stack: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
     while stack:
@@ -49,18 +56,60 @@ def check(file: h5py.File, path: Path) -> None:
             seen.add(_place(item))
             if isinstance(item, h5py.Dataset):
                 _dataset(item, name, length)
+                scattered += _texts(item.attrs)
+                if _fields(item.dtype):
+                    texts.append(item)
                 if item.nbytes > _LARGE and item.id.get_offset() is not None:
                     large.append((item.id.get_offset(), item.nbytes))
             elif isinstance(item, h5py.Group) and depth < _DEEPEST:
                 stack.append((name, item, depth + 1))
             else:
                 raise ValueError(f"{name} is neither a dataset nor a group near the root")
-    _heaps(path, sorted(large), length)
+    longest = _heaps(path, sorted(large), length)
+    if scattered * longest > _TEXTS:
+        raise ValueError(f"attributes hold {scattered:,} texts in a file with one of {longest:,} bytes")
+    _shared(path, texts, length)
 
 
-def _heaps(path: Path, large: list[tuple[int, int]], length: int) -> None:
-    """Look at the heaps of texts outside large datasets: HDF5 runs for ever through some damaged ones."""
-    start = 0
+def _fields(kind: np.dtype[Any]) -> int:
+    """Return how many texts a value of a type holds."""
+    if kind.names:
+        return sum(_fields(kind[name]) for name in kind.names)
+    text = h5py.check_string_dtype(kind)
+    return int(text is not None and text.length is None)
+
+
+def _texts(attributes: h5py.AttributeManager) -> int:
+    """Return how many texts attributes hold, whose lengths stand elsewhere."""
+    found = (attributes.get_id(key) for key in attributes)
+    return sum(_fields(one.dtype) * math.prod(one.shape or ()) for one in found)
+
+
+def _shared(path: Path, texts: list[h5py.Dataset], length: int) -> None:
+    """Refuse texts that are longer together than the file: many places would name one, and each be a copy of it."""
+    left = length
+    with open_regular(path) as file:
+        for data in texts:
+            count = data.size * _fields(data.dtype)
+            if not count:
+                continue
+            offset = data.id.get_offset()
+            if offset is None or data.id.get_storage_size() != count * _REFERENCE.itemsize:
+                raise ValueError(f"{data.name} holds texts in a way that no converted file does")
+            file.seek(offset)
+            references = np.frombuffer(file.read(count * _REFERENCE.itemsize), _REFERENCE)
+            left -= int(references["bytes"].sum(dtype=np.uint64))
+            if left < 0:
+                raise ValueError(f"{data.name} holds texts of more bytes than the file")
+
+
+def _heaps(path: Path, large: list[tuple[int, int]], length: int) -> int:
+    """Look at the heaps of texts outside large datasets: HDF5 runs for ever through some damaged ones.
+
+    Returns:
+        Bytes of the longest text.
+    """
+    start = longest = 0
     with open_regular(path) as file:
         for offset, size in [*large, (length, 0)]:
             while start < offset:
@@ -68,28 +117,35 @@ def _heaps(path: Path, large: list[tuple[int, int]], length: int) -> None:
                 block = file.read(min(offset - start, _BLOCK))
                 at = block.find(_HEAP)
                 while at >= 0:
-                    _heap(file, start + at, length)
+                    longest = max(longest, _heap(file, start + at, length))
                     at = block.find(_HEAP, at + 1)
                 start += len(block) - len(_HEAP) if len(block) == _BLOCK else max(len(block), 1)
             start = max(start, offset + size)
+    return longest
 
 
-def _heap(file: BinaryIO, at: int, length: int) -> None:
-    """Go through the objects of a global heap collection: number, references, size, content aligned to 8."""
+def _heap(file: BinaryIO, at: int, length: int) -> int:
+    """Go through the objects of a global heap collection: number, references, size, content aligned to 8.
+
+    Returns:
+        Bytes of the longest object.
+    """
     file.seek(at + 8)
     size = int.from_bytes(file.read(8), "little")
     if not 16 <= size <= length - at:
         raise ValueError("a heap of texts lies outside the file")
     content = file.read(size - 16)
-    place = 0
+    place = longest = 0
     while place + 16 <= len(content):
         number, _, _, held = _OBJECT.unpack_from(content, place)
         step = held if number == 0 else 16 + -(-held // 8) * 8
         if step < 16 or step > len(content) - place:
             raise ValueError("a heap of texts holds an object of impossible size")
         if number == 0:  # what is free, to the end
-            return
+            break
+        longest = max(longest, held)
         place += step
+    return longest
 
 
 def _place(item: Any) -> Any:

@@ -188,6 +188,8 @@ def _is_ours(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             attributes(file.attrs, path)
+            if file.attrs.get_id("format").shape != ():
+                return False
             return decode(file.attrs["format"]) == FORMAT
     except Exception:  # h5py raises nearly anything on damaged input, and the attribute may be missing
         return False

@@ -29,8 +29,23 @@ _WIDEST = 1 << 16
 
 _DIMENSIONS = 32
 
-_SCALARS = (str, bytes, int, float, bool, type(None), np.generic)
-"""What a dictionary's key or a set's member may be. A nested tuple's hash can take for ever."""
+_KEYS = (str, bytes, float, bool, type(None), np.integer, np.bool_)
+"""What a dictionary's key or a set's member may be, beside smaller whole numbers. A nested tuple's hash can take
+for ever."""
+
+_SMALL_KEY = 60
+"""Bits of a whole number that is its own hash. Larger ones, and NumPy's long doubles, can be made to have one hash in
+any number, and each would then be compared with all before it."""
+
+_MEMO = 1 << 32
+"""Places of a pickle's memo are below this, what a place of four bytes can say; for the same reason."""
+
+_TIMES = 8
+"""Bytes of arrays and encoded texts that are made of a pickle, in multiples of its size: what is there once can be
+named again and again, and each time a copy is made."""
+
+_SPARE = 1 << 26
+"""Such bytes beyond that (64 MiB)."""
 
 
 def _refuse(what: str) -> NoReturn:
@@ -184,6 +199,14 @@ class Machine(_Base):  # type: ignore[misc]
     def __init__(self, file: Any, length: int) -> None:
         super().__init__(file, encoding="latin1")
         self.room = length
+        self._copies = _TIMES * length + _SPARE
+
+    def _spend(self, made: Any) -> None:
+        """Count what was made of bytes that may be named again."""
+        size = made.nbytes if isinstance(made, np.ndarray | np.generic) else len(made)
+        self._copies -= size
+        if self._copies < 0:
+            _refuse("it makes many times its size of copies")
 
     def _no(self) -> NoReturn:
         _refuse("it builds or refers to something outside itself")
@@ -214,8 +237,12 @@ class Machine(_Base):  # type: ignore[misc]
         raise NotImplementedError
 
     def _keys(self, keys: Any) -> None:
-        if not all(isinstance(key, _SCALARS) for key in keys):
-            _refuse("a key that is neither a text nor a number")
+        for key in keys:
+            if type(key) is int:
+                if key.bit_length() > _SMALL_KEY:
+                    _refuse("a whole number above 60 bits as a key")
+            elif not isinstance(key, _KEYS):
+                _refuse("a key that is neither a text nor a number")
 
     def load_dict(self) -> None:
         items = self.pop_mark()
@@ -276,6 +303,14 @@ class Machine(_Base):  # type: ignore[misc]
 
     dispatch[pickle.FROZENSET[0]] = load_frozenset
 
+    def load_put(self) -> None:
+        place = int(self.readline()[:-1])
+        if not 0 <= place < _MEMO:
+            _refuse("a place of the memo that there is not")
+        self.memo[place] = self.stack[-1]
+
+    dispatch[pickle.PUT[0]] = load_put
+
 
 class _Loader(Machine):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(Machine.dispatch)
@@ -291,7 +326,10 @@ class _Loader(Machine):
         function = self.stack[-1]
         if not isinstance(arguments, tuple) or not callable(function) or function not in _CALLED:
             _refuse("it calls something else than NumPy's builders")
-        self.stack[-1] = function(*arguments)
+        made = function(*arguments)
+        if not isinstance(made, (_Type, _Array)):
+            self._spend(made)
+        self.stack[-1] = made
 
     dispatch[pickle.REDUCE[0]] = load_reduce
 
@@ -305,6 +343,7 @@ class _Loader(Machine):
                 _refuse("an array with an unknown state")
             shape, kind, fortran, data = state[-4:]
             under_way.made = _built(data, kind, shape, "F" if fortran is True or fortran == 1 else "C")
+            self._spend(under_way.made)
             self.stack[-1] = under_way.made
         else:
             _refuse("it sets the state of something else than an array")

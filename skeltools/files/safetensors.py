@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, NoReturn
 import torch
 from torch import Tensor
 
+from skeltools.files.reading import open_regular
+
 _HEADER = 1 << 26
 """Most bytes of a header."""
 
@@ -61,7 +63,7 @@ def read(path: Path) -> dict[str, Tensor]:
         OSError: It cannot be read.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         header, length = _header(file, size)
         header.pop("__metadata__", None)
         room = size - 8 - length
@@ -84,7 +86,7 @@ def metadata(path: Path) -> dict[str, str]:
         ValueError: The header is damaged, or holds something else there.
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         header, _ = _header(file, path.stat().st_size)
     found = header.get("__metadata__", {})
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):

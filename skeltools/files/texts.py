@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,21 @@ def read_text(path: Path, largest: int) -> str:
     return kinds.decode(data)
 
 
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.){0,64}+"|'[^'\n]{0,64}+')"""
+_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_PART}[ \t]*+\.[ \t]*+){{{DEEPEST}}}")
+"""A key of more than `DEEPEST` parts, wherever it stands; of long parts there can be few."""
+
+
 def parse_toml(text: str) -> dict[str, Any]:
     """Read TOML text.
 
     Raises:
         ValueError: It is no TOML or nested too deeply.
     """
+    if _LONG_KEY.search(
+        text
+    ):  # which tomllib would take in time and memory that grow with the square of its length
+        raise ValueError(f"it has a key of more than {DEEPEST} parts")
     try:
         found = tomllib.loads(text)
     except RecursionError:

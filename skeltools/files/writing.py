@@ -150,6 +150,12 @@ def lock(handle: int) -> bool:
     return True
 
 
+def sync_file(path: Path) -> None:
+    """Flush what was written to a file to disk."""
+    with path.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Flush the names of a folder to disk."""
     if os.name == "posix":
@@ -158,6 +164,14 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, and flush their names to disk."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.absolute().parent)
 
 
 @contextmanager
@@ -241,7 +255,7 @@ def _swap(first: Path, second: Path) -> bool:
 def _flush(part: Path) -> None:
     """Flush a file, or a folder with all that lies in it, to disk."""
     if not part.is_dir():
-        _flush_file(part)
+        sync_file(part)
         return
     for there in (part, *part.rglob("*")):
         if there.is_symlink():
@@ -249,9 +263,4 @@ def _flush(part: Path) -> None:
         if there.is_dir():
             sync_folder(there)
         elif there.is_file():
-            _flush_file(there)
-
-
-def _flush_file(path: Path) -> None:
-    with path.open("rb+") as opened:
-        os.fsync(opened.fileno())
+            sync_file(there)

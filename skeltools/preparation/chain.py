@@ -292,12 +292,13 @@ def apply(recording: Recording, chain: Chain, form: Form, labelled: bool = False
         The prepared clip, or the reason (code, colon, details) for leaving it out.
     """
     if backend.compiled() and _is_reference(chain):  # which no chain of 2-D key points is
-        return _apply_compiled(recording, chain, form)
-    chosen = choose_frames(recording, chain, form, labelled)
-    if isinstance(chosen, str):
-        return chosen
-    clip, motion = finish(central(chosen, chain), chain, form)
-    return Prepared(
+        return _finite(_apply_compiled(recording, chain, form))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is told below
+        chosen = choose_frames(recording, chain, form, labelled)
+        if isinstance(chosen, str):
+            return chosen
+        clip, motion = finish(central(chosen, chain), chain, form)
+    made = Prepared(
         clip=clip,
         motion=motion,
         frames=recording.frames - int(labelled and chain.range == "start..end"),
@@ -305,6 +306,14 @@ def apply(recording: Recording, chain: Chain, form: Form, labelled: bool = False
         bodies=int(chosen.raw[..., 0].any()) + chosen.others,
         gaps=missing_frames(chosen.raw, chain.length),
     )
+    return _finite(made)
+
+
+def _finite(made: Prepared | str) -> Prepared | str:
+    """Leave out a clip with a coordinate that its type cannot hold: as infinity it would spoil every mean."""
+    if isinstance(made, str) or all(np.isfinite(x).all() for x in (made.clip, made.motion) if x is not None):
+        return made
+    return TOO_LARGE.format(made.clip.dtype)
 
 
 _REFERENCE = {
@@ -353,9 +362,10 @@ ALL_ZERO = "all-zero: no body has a position in any frame"
 UNTRACKED = "untracked: joint 0 of the first body has no position in any frame"
 UNSEEN = "untracked: the first body has no position in any frame that is used"
 NO_TORSO = "no-torso: no frame shows both shoulders and both hips, by which the clip is scaled"
+TOO_LARGE = "too-large: centred, turned or scaled, a coordinate is beyond what {} holds"
 OF_CHAIN = frozenset(
     reason.partition(":")[0]
-    for reason in (EMPTY, ALL_ZERO, UNTRACKED, NO_TORSO, bodies.TOO_SHORT, bodies.TOO_LONG)
+    for reason in (EMPTY, ALL_ZERO, UNTRACKED, NO_TORSO, TOO_LARGE, bodies.TOO_SHORT, bodies.TOO_LONG)
 )
 """Codes of the reasons for which the chain leaves a clip out."""
 

@@ -13,9 +13,10 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from skeltools.models.bigru import BiGRU
 from skeltools.models.contract import Backbone
 from skeltools.models.dsta import DSTA, plan
 from skeltools.models.heads import MLP
+from skeltools.models.sizes import on_meta
 from skeltools.models.stgcn import STGCN
 from skeltools.reference import encoders
 from skeltools.reference.contract import Weights
@@ -219,6 +221,29 @@ def _initial(
     return found
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
+def _built(make: Callable[[], M], want: Mapping[str, Any]) -> M:
+    """Build a model whose initial weights a file holds; sizes that the file only names reserve no memory.
+
+    Raises:
+        DataError: The model would have many more weights than there are numbers in the file.
+    """
+    state = on_meta(make).state_dict()
+    need, held = (
+        sum(value.numel() for value in state.values()),
+        sum(np.size(value) for value in want.values()),
+    )
+    if need > 4 * held + _OF_ITS_OWN:  # a momentum encoder and a queue need not stand there
+        raise DataError(f"its hparams ask for a model of {need:,} numbers, {held:,} are there.")
+    return make()
+
+
+_OF_ITS_OWN = 1 << 20
+"""Weights that a model may have which its file does not hold."""
+
+
 def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype) -> list[Row]:
     """Two training steps. In float32 only what comes before any gradient: single ReLU inputs that lie within
     rounding of zero decide about gradients, so gradients and what follows are compared in float64."""
@@ -228,9 +253,12 @@ def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype
         value.dtype == np.float64 for name, value in want.items() if name.startswith("step0/neck_")
     )
     width, dim, embedding, queue, heads, _ = (int(value) for value in want["hparams"])
-    model = _method(
-        stream, width=width, dim=dim, embedding=embedding, heads=heads, size=queue,
-        temperature=float(want["temperature"]), mu=float(want["mu"]),
+    temperature, mu = float(want["temperature"]), float(want["mu"])
+    model = _built(
+        lambda: _method(
+            stream, width=width, dim=dim, embedding=embedding, heads=heads, size=queue, temperature=temperature, mu=mu
+        ),
+        want,
     )  # fmt: skip
     state = model.state_dict()
     model.load_state_dict(state | _initial(want, "init/", translate, state))
@@ -386,16 +414,21 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
     number = {
         key.removeprefix("hparams/"): value for key, value in want.items() if key.startswith("hparams/")
     }
+    backbone: Backbone
     if "hidden" in number:
-        names, backbone = encoders.BIGRU, BiGRU(int(number["hidden"]), int(number["layers"]), KINECT)
+        hidden, layers = int(number["hidden"]), min(int(number["layers"]), len(want))  # each has arrays
+        names, backbone = encoders.BIGRU, _built(lambda: BiGRU(hidden, layers, KINECT), want)
     else:
-        blocks = [(int(a), int(b), int(c), int(d)) for a, b, c, d in number["blocks"]]
-        names, backbone = encoders.DSTA, DSTA(blocks, int(number["subsets"]), KINECT)  # type: ignore[assignment]
-    neck = nn.ModuleDict(
-        {
-            "attention": AttentionMask(backbone.feature_dim, int(number["heads"]), 2.0),
-            "head": MLP(backbone.feature_dim, int(number["head_hidden"]), int(number["embedding"])),
-        }
+        blocks = [(int(a), int(b), int(c), int(d)) for a, b, c, d in number["blocks"][: len(want)]]
+        subsets = int(number["subsets"])
+        names, backbone = encoders.DSTA, _built(lambda: DSTA(blocks, subsets, KINECT), want)
+    heads, head_hidden, embedding = (int(number[key]) for key in ("heads", "head_hidden", "embedding"))
+    width = backbone.feature_dim
+    neck = _built(
+        lambda: nn.ModuleDict(
+            {"attention": AttentionMask(width, heads, 2.0), "head": MLP(width, head_hidden, embedding)}
+        ),
+        want,
     )
 
     def restart() -> None:
@@ -465,7 +498,7 @@ def _check_mamp(want: dict[str, Any], device: torch.device, dtype: torch.dtype) 
         settings = resolve_recipe(
             "mamp", dataset="", split="", stream="joint", options=sizes | options
         ).values
-        model = MAMP(settings, form, "joint")
+        model = _built(partial(MAMP, settings, form, "joint"), want)
         model.load_state_dict(_initial(want, "init/", translate_mamp, model.state_dict()))
         model.to(device, dtype)
         draws = f"uniform/{name if f'uniform/{name}' in want else 'half'}"

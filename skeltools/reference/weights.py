@@ -23,6 +23,7 @@ from torch import Tensor
 
 from skeltools.errors import DataError, RunError, SkeltoolsError, counted, did_you_mean
 from skeltools.files import tensors
+from skeltools.files.reading import open_regular
 from skeltools.models.contract import Backbone
 from skeltools.models.registry import build_backbone, find_backbone
 from skeltools.preparation import chain as preparation
@@ -382,7 +383,7 @@ def _stream(path: Path, found: Found, stream: str | None) -> str:
 
 def _source(path: Path, found: Found) -> dict[str, Any]:
     """Return what the run records of the file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "from": found.project.name,

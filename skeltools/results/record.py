@@ -346,6 +346,8 @@ def read(path: Path) -> Record:
     wrong += [key for key, name in names.items() if key in content and not _fits(content[key], hints[name])]
     if not wrong and Path(content["scores"]).name != content["scores"]:
         wrong = ["scores"]  # a name in the record's own folder, never a path
+    if not wrong and (content["best_top1"] is None) != (content["best_epoch"] is None):
+        wrong = ["best_epoch"]  # which the selected accuracy is of
     if wrong:
         raise RunError(f"{path}: missing, unknown or misfit entry '{wrong[0]:.60}'. Run the protocol again.")
     for key, value in _shares(content):

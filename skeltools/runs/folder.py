@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted
 from skeltools.files.reading import open_regular
 from skeltools.files.texts import read_json
-from skeltools.files.writing import exchange, lock, sweep, write_text
+from skeltools.files.writing import exchange, lock, make_folder, sweep, write_text
 from skeltools.runs import seen
 from skeltools.settings import MOST_SEED
 
@@ -685,7 +685,7 @@ def held(path: Path) -> Iterator[None]:
     """
     try:
         made = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         handle = os.open(path, os.O_RDONLY) if os.name == "posix" else None
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error

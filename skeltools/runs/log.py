@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skeltools.errors import RunError
 from skeltools.files.reading import read_regular
-from skeltools.files.writing import write_text
+from skeltools.files.writing import sync_file, write_text
 from skeltools.runs import checkpoint
 
 if TYPE_CHECKING:
@@ -70,26 +70,55 @@ def read(path: Path) -> Curves:
     steps, checks = [], []
     for number, line in enumerate(lines, start=1):
         try:
-            entry = json.loads(line)
-            if entry["kind"] == "monitor":
-                checks.append((int(entry["step"]), float(entry[MONITOR])))
-            elif entry["kind"] == "step":
-                steps.append({key: entry[key] for key in entry if key != "kind"})
-                int(entry["step"]), int(entry["epoch"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            kind, entry = _entry(line)
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 break  # the run is being written, or was cut off within its last line
-            raise RunError(f"{path}, line {number}: not a line of a training log ({error}).") from None
+            told = " ".join(str(error).split())
+            raise RunError(f"{path}, line {number}: not a line of a training log ({told:.200}).") from None
+        if kind == "monitor":
+            checks.append((entry["step"], entry[MONITOR]))
+        elif kind == "step":
+            steps.append(entry)
     if not steps:
         raise RunError(f"{path} holds no logged step yet.")
     names = dict.fromkeys(key for entry in steps for key in entry if key not in ("step", "epoch"))
     return Curves(
-        steps=np.array([entry["step"] for entry in steps], np.int64),
-        epochs=np.array([entry["epoch"] for entry in steps], np.int64),
+        steps=np.array([int(entry["step"]) for entry in steps], np.int64),
+        epochs=np.array([int(entry["epoch"]) for entry in steps], np.int64),
         values={name: np.array([entry.get(name, np.nan) for entry in steps], np.float64) for name in names},
         monitor_steps=np.array([step for step, _ in checks], np.int64),
         monitor=np.array([value for _, value in checks], np.float64),
     )
+
+
+_OF_KIND = {"step": ("step", "epoch"), "monitor": ("step", MONITOR)}
+_MOST_STEP = 1 << 48
+
+
+def _entry(line: str) -> tuple[str, dict[str, float]]:
+    """Return the kind of a line of the log and its numbers by name; NaN for null.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It is nested too deeply.
+    """
+    content = json.loads(line)
+    if not isinstance(content, dict) or not isinstance(content.get("kind"), str):
+        raise ValueError("no object with a kind")
+    kind = content.pop("kind")
+    for name in _OF_KIND.get(kind, ()):
+        if name not in content:
+            raise ValueError(f"it lacks '{name}'")
+    for name, value in content.items():
+        if name in ("step", "epoch"):
+            if type(value) is not int or not 0 <= value < _MOST_STEP:
+                raise ValueError(f"its {name} is {value!r:.40}, which is no whole number of one")
+        elif value is None:
+            content[name] = math.nan
+        elif not isinstance(value, (int, float)) or (isinstance(value, int) and abs(value) > _MOST_STEP**2):
+            raise ValueError(f"its '{name:.40}' is {type(value).__name__} {value!s:.40}, which is no number")
+    return kind, content
 
 
 def smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
@@ -97,10 +126,11 @@ def smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     import numpy as np
 
     reach = max(window, 1) // 2
-    total = np.concatenate([[0.0], np.cumsum(values)])
     place = np.arange(len(values))
     low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))
-    mean: NDArray[np.float64] = (total[high] - total[low]) / (high - low)
+    with np.errstate(over="ignore", invalid="ignore"):  # a log may hold numbers that no run reaches
+        total = np.concatenate([[0.0], np.cumsum(values)])
+        mean: NDArray[np.float64] = (total[high] - total[low]) / (high - low)
     return mean
 
 
@@ -157,8 +187,19 @@ class Log:
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{self.path} cannot be read: {error}.") from None
         kept = [line for line in lines if _step_of(line) <= step]
+        self._check_whole(kept, step)
         if kept != lines:
             write_text(self.path, "".join(f"{line}\n" for line in kept))
+
+    def _check_whole(self, lines: list[str], step: int) -> None:
+        """Refuse a log that lacks lines before `step`; none at all is what somebody put there who was told to."""
+        found = [_step_of(line) for line in lines if _is_step(line)]
+        if found and found != list(range(int(found[0]), step + 1)):
+            lacking = next(at for at, there in enumerate([*found, math.inf], int(found[0])) if at != there)
+            raise RunError(
+                f"{self.path} has no line of step {lacking:,}, and the run is at step {step:,}: it is not whole. Put "
+                "the whole log back, or put an empty file there to go on without the lines so far."
+            )
 
     def step(
         self,
@@ -197,6 +238,11 @@ class Log:
         self._append(records if write else [])
         return latest
 
+    def sync(self) -> None:
+        """Flush the lines to disk, so that no checkpoint outlives them when the machine stops."""
+        if self.path.exists():
+            sync_file(self.path)
+
     def write(self, record: dict[str, Any]) -> None:
         """Write one record at once."""
         self._append([record])
@@ -218,7 +264,12 @@ class Log:
 
 
 def _step_of(line: str) -> float:
+    """Return the step of a line; infinity where it is none."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+        return _entry(line)[1].get("step", math.inf)
+    except (ValueError, RecursionError):
         return math.inf
+
+
+def _is_step(line: str) -> bool:
+    return _entry(line)[0] == "step"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.errors import DataError
 from skeltools.files.hdf5 import decode
 
 VERSION = 2
@@ -27,6 +29,22 @@ TEXT_COLUMNS = ("video", "view")
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of bytes, hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def narrowed(values: NDArray[np.floating[Any]], dtype: np.dtype[Any], what: str) -> NDArray[np.floating[Any]]:
+    """Return coordinates in another type.
+
+    Raises:
+        DataError: One is beyond what the type holds, and would become infinite; `what` names the clips.
+    """
+    with np.errstate(over="ignore"):
+        made = values.astype(dtype)
+    if not np.isfinite(made).all():
+        raise DataError(
+            f"{what}: a coordinate of {np.abs(values).max():.3g} is beyond what {dtype.name} holds. Are these clips "
+            "of people in metres? 'skeltools verify' tells more."
+        )
+    return made
 
 
 def content_digest(

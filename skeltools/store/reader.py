@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import h5py
 import numpy as np
@@ -32,8 +33,24 @@ from skeltools.store.layout import (
     recording_digest,
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _FAULTS = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 """What h5py and NumPy raise on damaged input."""
+
+
+def _named(read: Callable[Concatenate[ClipFile, P], R]) -> Callable[Concatenate[ClipFile, P], R]:
+    """Let a method say which file it is that cannot be read, whatever h5py or the system raises."""
+
+    @wraps(read)
+    def reading(self: ClipFile, /, *given: P.args, **named: P.kwargs) -> R:
+        try:
+            return read(self, *given, **named)
+        except (OSError, KeyError, RuntimeError) as error:
+            raise self._damaged(error) from None
+
+    return reading
 
 
 _BLOCK = 256
@@ -160,6 +177,7 @@ class ClipFile:
             for problem in self.digest_faults():
                 raise self._changed(problem)
 
+    @_named
     def digest_faults(self) -> list[str]:
         """Return what is not as it was written: names, labels, clips' digests, splits; attributes and the rest."""
         found = []
@@ -278,6 +296,7 @@ class ClipFile:
         return np.asarray(self._values("label", "iu", rows=len(self)), np.int64)
 
     @property
+    @_named
     def columns(self) -> tuple[str, ...]:
         """Names of the further columns: ``frames``, ``length``, ``bodies``, ``subject`` and so on."""
         skip = {"clips", "motion", "name", "label", "digest", "excluded", MOTION_DIGEST}
@@ -362,6 +381,7 @@ class ClipFile:
         except _FAULTS as error:
             raise self._damaged(error) from None
 
+    @_named
     def subset(self, split: str, percent: str, seed: int) -> NDArray[np.int64]:
         """Return the rows of a stored label subset, increasing, int64 (n,).
 
@@ -466,10 +486,12 @@ class ClipFile:
         """Shape of /clips."""
         return tuple(self._clips.shape)
 
+    @_named
     def length_of(self, name: str) -> int | None:
         """Return the number of rows of a dataset (or entries of a group), None where there is none."""
         return len(self._file[name]) if name in self._file else None
 
+    @_named
     def stored(self, start: int, stop: int, name: str = "clips") -> NDArray[np.floating[Any]]:
         """Return the rows start to stop-1 of ``/clips`` or ``/motion`` in the type they are stored in, unchecked."""
         return np.asarray(self._file[name][start:stop])
@@ -518,6 +540,7 @@ class ClipFile:
     def _confirmed(self) -> NDArray[np.bool_]:
         return np.zeros(len(self), bool)
 
+    @_named
     def _read(
         self, values: h5py.Dataset, rows: ArrayLike | None, digests: NDArray[np.uint8] | None
     ) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import stat
+import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,13 +25,16 @@ from numpy.typing import NDArray
 
 from skeltools.errors import OutputError
 from skeltools.files.reading import read_regular
-from skeltools.files.writing import lock
+from skeltools.files.writing import lock, sync_file
 from skeltools.store.layout import sha256
 
 HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"
 
-SPOOL_LAYOUT = 4
+SPOOL_LAYOUT = 5
 """Where things stand in the folder; a conversion interrupted under another layout has to start over."""
+
+_SYNC_SECONDS = 5.0
+"""Work of this many seconds is lost at most where the machine itself stops."""
 
 DAMAGED = "handling of damaged files"
 """Key of a header; a conversion that stopped at a damaged file may go on and leave such files out."""
@@ -40,7 +44,8 @@ class Done(NamedTuple):
     """A prepared clip: its index in the plan, what was found in it, and the digest of its values (hex).
 
     `raw` is where its raw recording stands: (file number, offset, bodies observed,
-    CRC, frames), or None. `notes` is what was decided about it, (kind, count) each.
+    CRC, frames), or None. `notes` is what was decided about it, (kind, count) each. `motion` is the CRC of its
+    motion stream where that is kept.
     """
 
     clip: int
@@ -51,6 +56,7 @@ class Done(NamedTuple):
     digest: str
     raw: tuple[int, int, int, int, int] | None = None
     notes: tuple[tuple[str, int], ...] = ()
+    motion: int | None = None
 
 
 class Left(NamedTuple):
@@ -147,6 +153,7 @@ class Spool:
         self.results = results
         self.stamps = stamps
         self._journal = journal
+        self._synced = time.monotonic()
 
     @classmethod
     def begin(cls, folder: Path, header: dict[str, Any], results: Results, stamps: Sequence[str]) -> Spool:
@@ -238,6 +245,15 @@ class Spool:
         self._journal.flush()
         for result in batch:
             self.results.add(result)
+        if time.monotonic() - self._synced > _SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Flush what was done to disk, against a machine that stops."""
+        for name in (CLIPS, MOTION):
+            sync_file(self.folder / name)
+        os.fsync(self._journal.fileno())
+        self._synced = time.monotonic()
 
     def raw_files(self) -> list[Path]:
         """Return the files with raw recordings, by file number."""
@@ -351,9 +367,9 @@ def _read_line(line: bytes) -> list[tuple[UnitResult, str]] | None:
 def _fate(values: list[Any]) -> Done | Left:
     if len(values) == 2:
         return Left(*values)
-    clip, frames, length, bodies, gaps, digest, raw, notes = values
+    clip, frames, length, bodies, gaps, digest, raw, notes, motion = values
     told = tuple((kind, count) for kind, count in notes)
-    return Done(clip, frames, length, bodies, gaps, digest, None if raw is None else tuple(raw), told)
+    return Done(clip, frames, length, bodies, gaps, digest, None if raw is None else tuple(raw), told, motion)
 
 
 def _intact(
@@ -364,10 +380,15 @@ def _intact(
     clips.seek(room + fate.clip * clip_bytes)
     if sha256(clips.read(clip_bytes)) != fate.digest:
         return False
-    if fate.raw is None:
-        return True
-    number, offset, observed, crc, _ = fate.raw
     try:
+        if fate.motion is not None:
+            with (folder / MOTION).open("rb") as motion:
+                motion.seek(fate.clip * clip_bytes)
+                if zlib.crc32(motion.read(clip_bytes)) != fate.motion:
+                    return False
+        if fate.raw is None:
+            return True
+        number, offset, observed, crc, _ = fate.raw
         with (folder / f"raw.{number}").open("rb") as file:
             file.seek(offset)
             return zlib.crc32(file.read(observed * raw_bytes)) == crc

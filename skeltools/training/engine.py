@@ -211,6 +211,7 @@ class Trainer:
         rng = {name: state for part in self.world.collect(mine) for name, state in part.items()}
         if not self.world.is_main:
             return
+        self._log.sync()
         saved = checkpoints.Checkpoint(
             epoch=self.epoch,
             batch=self.batch,

@@ -526,9 +526,99 @@ def _checkpoint_seeds() -> list[bytes]:
 
 
 def _checkpoint(data: bytes, folder: Path) -> None:
+    from skeltools.models.sizes import differing
     from skeltools.runs import checkpoint
 
-    checkpoint.load(put(folder, "step-1.pt", data))
+    saved = checkpoint.load(put(folder, "step-1.pt", data))
+    run = _a_run()
+    with suppress(SkeltoolsError):
+        run.check_checkpoint(saved, folder)
+    differing(run._planned_encoder(), saved.model)
+
+
+def _log_seeds() -> list[bytes]:
+    steps = [
+        {
+            "kind": "step",
+            "step": step,
+            "epoch": 1,
+            "loss": 0.5,
+            "loss_global": 1e-3,
+            "lr": 0.1,
+            "clips_per_second": 9.5,
+        }
+        for step in range(1, 5)
+    ]
+    check = {"kind": "monitor", "step": 4, "epoch": 1, "knn_top1": 0.25}
+    return [
+        "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        for lines in ([*steps, check], steps[:1], [])
+    ]
+
+
+def _relog(rng: Random, data: bytes) -> bytes:
+    """Change the values of some lines."""
+    lines = data.splitlines()
+    if not lines:
+        return mutate(rng, data)
+    for _ in range(rng.choice((1, 1, 3))):
+        at = rng.randrange(len(lines))
+        lines[at] = _rejson(rng, lines[at])
+    return b"\n".join(lines) + b"\n"
+
+
+def _log(data: bytes, folder: Path) -> None:
+    from skeltools.runs import log
+
+    path = put(folder, "log.jsonl", data)
+    found = log.read(path)
+    assert all(np.isfinite(log.smooth(values, 3)).sum() >= 0 for values in found.values.values())
+    assert found.losses is not None
+    log.Log(path, folder, []).rewind(int(found.steps[-1]))
+
+
+@cache
+def _run_json() -> bytes:
+    """The ``run.json`` of a run of a tiny model."""
+    import tempfile
+
+    from skeltools.runs.folder import Run
+    from skeltools.runs.settings import resolve_recipe
+    from skeltools.skeletons import load
+
+    resolved = resolve_recipe(
+        None, dataset="ntu60", split="xsub", stream="joint", overrides=["model.width=1", "model.dim=32"]
+    )
+    with tempfile.TemporaryDirectory() as home:
+        run = Run(
+            path=Path(home) / "run", kind="pretrain", settings=resolved.values, flat=dict(resolved.flat),
+            origin=dict(resolved.origin), recipe="x", data=Path("x.h5"), digest="0" * 64, dataset="ntu60", split="xsub",
+            stream="joint", seed=0, frames=8, preparation={"prep": "x"}, command="x", versions={"torch": "2"},
+            created="x", skeleton=load("kinect2").to_dict(),
+        )  # fmt: skip
+        run.make(False)
+        return (run.path / "run.json").read_bytes()
+
+
+@cache
+def _a_run() -> Any:
+    import tempfile
+
+    from skeltools.runs.folder import Run
+
+    with tempfile.TemporaryDirectory() as home:
+        put(Path(home), "run.json", _run_json())
+        return Run.open(home)
+
+
+def _run(data: bytes, folder: Path) -> None:
+    from skeltools.runs.folder import Run
+
+    put(folder, "run.json", data)
+    run = Run.open(folder)
+    assert json.dumps(run.identity)
+    assert run.form.joints
+    run._planned_encoder()
 
 
 # Our own files
@@ -565,12 +655,19 @@ def _h5_seed() -> bytes:
 
 
 def _h5(data: bytes, folder: Path) -> None:
+    from skeltools.preparation.chain import apply, choose
     from skeltools.store import ClipFile
+    from skeltools.store.subsets import list_subsets
     from skeltools.store.summary import summarise
+    from skeltools.store.verify import verify
 
     path = put(folder, "x.h5", data)
+    with suppress(SkeltoolsError):
+        ClipFile(path).close()
     with ClipFile(path, checked=False) as file:  # what a reader meets where digests have been forged too
         summarise(file)
+        list_subsets(file)
+        verify(file)
         for split in file.splits:
             for part in ("train", "test"):
                 file.clips(file.rows(split, part)[:2])
@@ -581,7 +678,10 @@ def _h5(data: bytes, folder: Path) -> None:
         assert len(file.names) == len(file.labels) == len(file.digests) == len(file)
         if file.has_raw:
             file.raw_counts()
-            file.recording(0).first(2)
+            for row in range(len(file)):
+                found = file.recording(row)
+                found.first(2)
+                apply(found, choose(options={"chain.bodies": "tracked"}).values, file.form)
 
 
 def _recipe_seeds() -> list[bytes]:
@@ -623,6 +723,22 @@ def _record(data: bytes, folder: Path) -> None:
     found = results.read(put(folder, "x.json", data))
     assert json.dumps(found.content(), allow_nan=False)
     found.stem.encode("ascii")
+    _tables([found])
+
+
+def _tables(records: list[Any], intervals: bool = False) -> None:
+    """Make every table there is of records, in every format."""
+    from skeltools.results import report, tables
+
+    rows = report.rows(records, intervals=intervals)
+    grids = report.grids(rows)
+    if intervals:
+        grids += [*report.per_class(rows), *report.confusions(rows, 3)]
+    for grid in grids:
+        tables.to_rich(grid)
+        for made in (tables.to_markdown(grid), tables.to_latex(grid)):
+            made.encode()
+    tables.to_csv(["x"] * 40, report.flat(rows)).encode()
 
 
 def _side_seeds() -> list[bytes]:
@@ -647,8 +763,13 @@ def _a_record() -> Any:
 
 
 def _side(data: bytes, folder: Path) -> None:
+    from skeltools.results import compare
+
     put(folder, "x.npz", data)
-    replace(_a_record(), folder=folder).side()
+    record = replace(_a_record(), folder=folder)
+    record.side()
+    _tables([record], intervals=True)
+    compare.grids(compare.compare([record], [replace(record, protocol="knn")]), record, record, 3)
 
 
 TARGETS = {
@@ -674,6 +795,14 @@ TARGETS = {
         _record_seeds,
         _record,
         (b"[" * 300, b"{", b"null", b"NaN", b"1e999", b"true", b"[]", b'"x"', b"\\ud800"),
+        _rejson,
+    ),
+    "log": Target(_log_seeds, _log, (b"[" * 300, b"null", b"NaN", b"1e999", b"9" * 400, b"\n"), _relog),
+    "run": Target(
+        lambda: [_run_json()],
+        _run,
+        (b"[" * 300, b"null", b"1e999", b"true", b'"bigru"', b'"vit"', b"9" * 30),
+        _rejson,
     ),
     "scores": Target(_side_seeds, _side, _ARRAY_WORDS, _rezipped),
     "own-csv": Target(
