@@ -346,8 +346,6 @@ def read(path: Path) -> Record:
     wrong += [key for key, name in names.items() if key in content and not _fits(content[key], hints[name])]
     if not wrong and Path(content["scores"]).name != content["scores"]:
         wrong = ["scores"]  # a name in the record's own folder, never a path
-    if not wrong and (content["best_top1"] is None) != (content["best_epoch"] is None):
-        wrong = ["best_epoch"]  # which the selected accuracy is of
     if wrong:
         raise RunError(f"{path}: missing, unknown or misfit entry '{wrong[0]:.60}'. Run the protocol again.")
     for key, value in _shares(content):
@@ -355,6 +353,8 @@ def read(path: Path) -> Record:
             raise RunError(
                 f"{path}: '{key:.60}' must be from 0 to 1, not {value:.6g}. Run the protocol again."
             )
+    if (content["best_top1"] is None) != (content["best_epoch"] is None):
+        raise RunError(f"{path}: of 'best_top1' and 'best_epoch' only one is given. Run the protocol again.")
     return Record(**{names[key]: value for key, value in content.items()}, folder=path.parent)
 
 
