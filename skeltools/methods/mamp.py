@@ -41,9 +41,9 @@ class MaskSettings:
 class DecoderSettings:
     """``decoder.*``"""
 
-    dim: int = setting("Channels of the decoder.", low=1)
-    depth: int = setting("Blocks of the decoder.", low=1)
-    heads: int = setting("Attention heads of the decoder; must divide decoder.dim.", low=1)
+    dim: int = setting("Channels of the decoder.", low=1, high=16384)
+    depth: int = setting("Blocks of the decoder.", low=1, high=256)
+    heads: int = setting("Attention heads of the decoder; must divide decoder.dim.", low=1, high=16384)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class LossSettings:
     target: str = setting(
         "What is predicted of a hidden token: its motion, or its joint.", choices=("motion", "joint")
     )
-    stride: int = setting("Frames between the two ends of a motion.", low=1)
+    stride: int = setting("Frames between the two ends of a motion.", low=1, high=1000)
     normalise: bool = setting("Whether a token's target gets mean 0 and variance 1.")
 
 

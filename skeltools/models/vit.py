@@ -25,11 +25,11 @@ ABSENT = ("ordinary", "left_out")
 class ViTSettings:
     """What ViT reads of ``model.*``."""
 
-    dim: int = setting("Channels of a token; the feature's size.", low=1)
-    vit_depth: int = setting("Blocks of ViT.", low=1)
-    vit_heads: int = setting("Attention heads of ViT; must divide model.dim.", low=1)
-    vit_patch: int = setting("Frames per token of ViT; must divide the clip's frames.", low=1)
-    vit_mlp: int = setting("Hidden size of ViT's MLPs, in multiples of their input.", low=1)
+    dim: int = setting("Channels of a token; the feature's size.", low=1, high=16384)
+    vit_depth: int = setting("Blocks of ViT.", low=1, high=256)
+    vit_heads: int = setting("Attention heads of ViT; must divide model.dim.", low=1, high=16384)
+    vit_patch: int = setting("Frames per token of ViT; must divide the clip's frames.", low=1, high=1000)
+    vit_mlp: int = setting("Hidden size of ViT's MLPs, in multiples of their input.", low=1, high=64)
     vit_absent: str = setting(
         "A body that is all zeros: an ordinary sequence, or left out of the feature and of MAMP's loss.",
         choices=ABSENT,

@@ -13,6 +13,11 @@ from click.testing import CliRunner, Result
 from clipfiles import TINY, make_clips
 
 from skeltools.cli.main import main
+from skeltools.errors import SettingError
+from skeltools.methods.registry import METHODS, find_method
+from skeltools.models.registry import BACKBONES, find_backbone
+from skeltools.runs.settings import resolve_recipe
+from skeltools.settings import schema_fields
 
 SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]
 
@@ -114,3 +119,22 @@ def test_a_checkpoint_of_wrong_types_is_one_error(run: Path, key: str, value: An
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("Error: ")
     assert last.name in result.stderr
+
+
+@pytest.mark.parametrize("name", [*METHODS, *BACKBONES])
+def test_every_number_that_sizes_a_network_has_a_bound_of_its_own(name: str) -> None:
+    """The meta device spares memory, not the time and the objects of a million layers."""
+    tables = find_method(name).settings if name in METHODS else {"model": find_backbone(name).settings}
+    for table in {"model", "decoder", "queue"} & tables.keys():
+        for key, (kind, meta) in schema_fields(tables[table], f"{table}.").items():
+            if kind in (int, tuple[int, ...]):
+                assert meta["high"] is not None, key
+                assert meta["high"] <= (1 << 24), key
+
+
+@pytest.mark.parametrize(
+    "wrong", ["model.vit_depth=1e6", "decoder.depth=1e6", "model.dim=1e6", "model.vit_mlp=1e5"]
+)
+def test_a_network_of_a_million_layers_is_not_begun(wrong: str) -> None:
+    with pytest.raises(SettingError, match="must be at most"):
+        resolve_recipe("mamp", dataset="ntu60", split="xsub", stream="joint", overrides=[wrong])
