@@ -131,7 +131,6 @@ COUNTS = (25, 50, 75, 150)
 
 EXCUSED = {
     "skeltools/analysis/embedding.py": "components of a principal component analysis",
-    "skeltools/analysis/knn.py": "a power of two",
     "skeltools/plots/curves.py": "steps that are averaged",
     "skeltools/plots/style.py": "dots per inch",
     "skeltools/reference/contract.py": "frames per clip of AimCLR",
