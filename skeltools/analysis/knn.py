@@ -19,9 +19,8 @@ def _unit(features: Tensor) -> Tensor:
     """
     double = features.double()
     length = torch.linalg.vector_norm(double, dim=1, keepdim=True).clamp_min_(1e-12)
-    return (
-        double / length if double is features else double.div_(length)
-    )  # a bank is large: one copy, not two
+    # A bank is large: one copy, not two.
+    return double / length if double is features else double.div_(length)
 
 
 @torch.no_grad()
