@@ -22,7 +22,7 @@ def skeltools(*words: object) -> str:
 
 def top1(run: Path, *words: str) -> dict[str, float]:
     """Accuracy of the last epoch on the test view, by protocol."""
-    found = {}
+    found: dict[str, float] = {}
     for protocol in ("knn", "linear"):
         text = skeltools("eval", run, "--protocol", protocol, "--device", "cpu", "--json", *words)
         found |= {
