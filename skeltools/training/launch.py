@@ -265,8 +265,6 @@ def _open(
             return _going_on(run, wanted, given, request, progress, file), file, None
         Trainer.check(resolved.values, file, request.split, seed, device)
         world.slice(resolved.values.train.batch_size)
-        if unused := _unused_bodies(file):
-            progress.message(unused)
         stack.enter_context(held(request.out))
         check_free(request.out, request.replace)  # nobody has begun one meanwhile
         final = _Final(request.out, stack.enter_context(beside(request.out)))
@@ -280,6 +278,8 @@ def _open(
             command=request.command,
         )
         stack.enter_context(held(final.staged))
+        if unused := _unused_bodies(file):
+            progress.message(unused)
     except BaseException:
         file.close()
         raise

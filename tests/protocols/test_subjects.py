@@ -227,7 +227,7 @@ def test_imported_weights_claim_no_training() -> None:
     run: Any = SimpleNamespace(
         kind="import", flat={"model.width": 4, "train.epochs": 300}, path=Path("runs/imported"), seed=0,
         epoch=0, data=None, digest="", dataset="", split="", frames=50, load_encoder=lambda device: Mean(),
-        note="",
+        note="", clips_seen=lambda: None,
     )  # fmt: skip
     source = subjects.from_run(run, results.PRETRAINED, 0)
     assert source.pretraining == subjects.Pretraining(settings={"model.width": 4})

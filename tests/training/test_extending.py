@@ -135,7 +135,7 @@ def test_what_was_added_is_recorded(runs: Path) -> None:
     command = entry.pop("command")
     assert entry == {"step": 6, "epoch": 2, "before": 2, "after": 4}
     assert at.endswith("+00:00")
-    assert command.startswith("skeltools ")
+    assert command.split()[0] == "skeltools"  # then the words of whatever program runs this test
     run = Run.open(runs / "longer")
     assert (run.flat["train.epochs"], run.settings.train.epochs, run.epoch) == (4, 4, 4)
     assert [run.epochs_at(step) for step in (0, 5, 6, 11)] == [2, 2, 4, 4]

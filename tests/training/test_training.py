@@ -406,7 +406,7 @@ def test_a_torch_compile_that_fails_leaves_no_trace(
         )
         Trainer(plain, file, CPU).train()
         Trainer(tried, file, CPU, progress=Messages()).train()
-    assert Messages.said == [
+    assert [text for text in Messages.said if text.startswith("torch.compile")] == [
         "torch.compile is at work: the first step may take minutes.",
         "torch.compile failed, going on without it: no compiler here",
     ]
