@@ -155,7 +155,7 @@ def text() -> str:
         "## The page",
         "",
         "One HTML file without network or server; see [pictures and pages](plots.md). The two pictures",
-        "were taken from runs of the earlier part swap ([changes](../CHANGELOG.md#fixed)): they show the",
+        "were taken from runs that swapped parts in the stream: they show the",
         "page, and the figures in them are withdrawn.",
         "",
     ]
