@@ -370,7 +370,8 @@ def test_a_run_whose_method_is_gone_says_what_it_lacks(tmp_path: Path, data: Pat
 # Runs from before methods had names
 
 
-@pytest.mark.parametrize("recipe", [pytest.param("skeattnclr", marks=pytest.mark.slow), "skeletonclr"])
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["skeattnclr", "skeletonclr"])
 def test_a_run_that_names_no_method_goes_on_bit_for_bit(tmp_path: Path, data: Path, recipe: str) -> None:
     """Then every run stored all settings of SkeAttnCLR, and the baseline was loss.local = false."""
     words = ["--recipe", recipe, *sets(*TINY, "train.save_every=1")]
