@@ -106,6 +106,7 @@ def test_the_rate_of_the_first_step_is_zero_and_the_last_near_the_least(tmp_path
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
+@pytest.mark.slow
 @pytest.mark.parametrize("absent", ["ordinary", "left_out"])
 def test_two_processes_train_like_one(tmp_path: Path, data: Path, absent: str) -> None:
     words = [
