@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parent
 FAULTS = ("kill", "file_limit", "two_writers")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork, signals and limits are POSIX")
 def test_a_few_faults(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"

@@ -24,6 +24,8 @@ from skeltools.runs import checkpoint as checkpoints
 from skeltools.runs.folder import Run
 from skeltools.training.distributed import World
 
+pytestmark = pytest.mark.slow  # starts torchrun
+
 SETTINGS = [
     word
     for setting in (

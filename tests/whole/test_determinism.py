@@ -21,6 +21,8 @@ from clipfiles import TINY
 from skeltools.convert import pipeline as conversion
 from skeltools.runs import checkpoint as checkpoints
 
+pytestmark = pytest.mark.slow  # runs the main job twice
+
 TRAIN = [word for setting in (*TINY, "train.deterministic=true") for word in ("--set", setting)]
 
 COMMANDS = (
