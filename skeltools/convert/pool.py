@@ -5,15 +5,16 @@ Each worker has a pipe of its own, so it ends by itself when the main process is
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import SkeltoolsError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 _AHEAD = 2
 """Batches a worker holds at a time: the one it works on and the next."""
@@ -65,6 +66,8 @@ def run(
                 raise halted.fault from None
             yield found
         return
+    import multiprocessing  # only here: one process, the usual way of a small source, starts sooner
+
     context = multiprocessing.get_context("spawn")
     lines: dict[Connection, Any] = {}
     try:
@@ -84,6 +87,8 @@ def run(
 
 
 def _share_out(batches: Iterator[Any], lines: dict[Connection, Any]) -> Iterator[Any]:
+    from multiprocessing.connection import Connection, wait
+
     under_way: dict[Connection, deque[int]] = {line: deque() for line in lines}
     failure: tuple[int, BaseException] | None = None
     number = 0
