@@ -27,6 +27,7 @@ def _run(folder: Path, kind: str) -> tuple[Path, Path, Path]:
     run = folder / "run"
     sets = [word for setting in TINY for word in ("--set", setting)]
     _ok("convert", toml, raw, folder / "mine.h5", "--frames", 8)
+    assert "no faults" in _ok("verify", folder / "mine.h5").stdout
     _ok("pretrain", folder / "mine.h5", "--split", "xsub", "--stream", "joint", "--out", run, "--epochs", 1,
         "--batch-size", 8, *sets)  # fmt: skip
     _ok("eval", run, "--protocol", "linear", "--epochs", 2, "--set", "linear.lr=0.1", "--quiet")
@@ -35,6 +36,7 @@ def _run(folder: Path, kind: str) -> tuple[Path, Path, Path]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_are_those_of_the_recorded_evaluation_and_a_window_is_shown(kind: str, tmp_path: Path) -> None:
+    """From files to predictions and the page: every kind of source, every packaged skeleton."""
     pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
     toml, raw, run = _run(tmp_path, kind)
     (record,) = [one for one in results.read_all(run / "results") if one.subject == results.PRETRAINED]
@@ -59,6 +61,10 @@ def test_scores_are_those_of_the_recorded_evaluation_and_a_window_is_shown(kind:
     assert clip["flat"] == (KINDS[kind].unit == "pixel")
     assert clip["unit"] * 32767 < 50  # metres, whatever the file is in
     assert plot.read_bytes().startswith(b"\x89PNG")
+    _ok("page", run, "--points", 0, "--clips", 4, "--out", tmp_path / "run.html")
+    values = json.loads((tmp_path / "run.html").read_text().split('id="values">')[1].split("</script>")[0])
+    assert values["skeletons"][0]["name"] == KINDS[kind].skeleton
+    assert len(values["clips"]) == 4
 
 
 def test_what_does_not_suit_the_run_is_one_line(tmp_path: Path) -> None:
