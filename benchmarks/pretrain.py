@@ -9,6 +9,7 @@ other programs take from them. Example:
     python benchmarks/pretrain.py --device cuda --batch 128 --variants plain,float32,bf16,bf16+compile+graph
     python benchmarks/pretrain.py --device cuda --batch 128 --variants bf16 --profile
     python benchmarks/pretrain.py --width 8 --memory 1000
+    python benchmarks/pretrain.py mamp --threads 1     (the same as benchmarks/mamp.py, whose --help says its options)
 
 Clips are random walks of two bodies; nothing is read from disk. A GPU works behind the program: there clips/s
 is of stretches of steps without waiting in between, the parts are of steps that wait after each part, and
@@ -29,6 +30,7 @@ import multiprocessing as mp
 import re
 import resource
 import statistics
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -486,6 +488,11 @@ def watch_memory(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["mamp"]:
+        import mamp
+
+        del sys.argv[1]
+        return mamp.main()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
