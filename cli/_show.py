@@ -71,7 +71,8 @@ def records(
         made = [layouts.grid(rows, more)]
         if form == "csv":
             columns = [name for name, _ in made[0].columns]
-            click.echo(printable(tables.to_csv(columns, made[0].rows)), file=sys.stdout, nl=False)
+            cells = [[None if cell == "-" else cell for cell in row] for row in made[0].rows]
+            click.echo(printable(tables.to_csv(columns, cells)), file=sys.stdout, nl=False)
             return
         grids(made, form)
         return

@@ -459,7 +459,8 @@ def read_folders(paths: Iterable[Path]) -> list[Record]:
     found: list[Record] = []
     for path in paths:
         if not path.is_dir():
-            raise RunError(f"{path} does not exist or is not a folder. Give a run folder.")
+            what = "is a file" if path.is_file() else "does not exist or is not a folder"
+            raise RunError(f"{path} {what}. Give a run folder.")
         homes = [path] if (path / "results").is_dir() else sorted(at.parent for at in path.glob("*/results"))
         records = [record for home in homes for record in read_all(home / "results")]
         if not records:

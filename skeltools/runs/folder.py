@@ -131,7 +131,8 @@ class Run:
         path = take_path(path, "path")
         file = path / "run.json"
         if not path.is_dir():
-            raise RunError(f"{path} does not exist or is not a folder. Make a run with 'skeltools pretrain'.")
+            what = "is a file, not a run folder" if path.is_file() else "does not exist or is not a folder"
+            raise RunError(f"{path} {what}. Make a run with 'skeltools pretrain'.")
         try:
             content = read_json(file)
         except FileNotFoundError:

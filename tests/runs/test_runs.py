@@ -87,6 +87,9 @@ def test_untrained_encoders_depend_on_the_seed_alone(trained: Path) -> None:
 def test_what_is_no_run_is_named(tmp_path: Path, trained: Path) -> None:
     with pytest.raises(RunError, match=r"none does not exist or is not a folder. Make a run with"):
         Run.open(tmp_path / "none")
+    (tmp_path / "clips.h5").write_bytes(b"")
+    with pytest.raises(RunError, match=r"clips\.h5 is a file, not a run folder\. Make a run with"):
+        Run.open(tmp_path / "clips.h5")
     with pytest.raises(RunError, match=r"is not a run folder: it has no run.json"):
         Run.open(tmp_path)
     (tmp_path / "run.json").write_text("{")
