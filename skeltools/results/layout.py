@@ -142,7 +142,13 @@ def grid(rows: Sequence[Row], more: Sequence[Published] = ()) -> Grid:
     Raises:
         SettingError: No row is of a trained encoder.
     """
-    own = [row for row in rows if row.subject in (PRETRAINED, SUPERVISED) and not row.first.partial]
+    own = [
+        row
+        for row in rows
+        if row.subject in (PRETRAINED, SUPERVISED)
+        and not row.first.partial
+        and not kind_of(row.first).grids  # whose accuracy is another protocol's
+    ]
     columns = columns_of(own)
     for row in own:  # a transfer's published numbers are of several pretrainings, a column each
         name = _protocol(row.first)

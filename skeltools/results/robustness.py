@@ -138,13 +138,15 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
 
 
 def grids(rows: Sequence[Row]) -> list[Grid]:
-    """Return the ranking of encoders, and their accuracy by corruption.
+    """Return the ranking of encoders, and their accuracy by corruption; tables of their own for other corruptions.
 
     Args:
         rows: Rows of ``robust`` on the same clips.
     """
+    alike = _alike(rows)
+    if len(alike) > 1:
+        return [grid for same in alike for grid in grids(same)]
     rows = ranked(rows)
-    alike = {tuple(row.metrics) for row in rows}
     head = Grid(
         report.title(rows),
         [(word, place > 1) for place, word in enumerate(
@@ -165,8 +167,6 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         "95 %: bootstrap over test clips, of clean and of corrupted accuracy",
         "mCE: mean corruption error in % of that of raw coordinates on the same stream; below 100 breaks less",
     ]
-    if len(alike) > 1:
-        head.notes.append("Warning: rows were run with other corruptions than those beside them")
     found = dict.fromkeys(family for row in rows for family in families(row))
     body = Grid(
         [*report.title(rows)[:1], "top-1 in % by corruption, mean over severities"],
@@ -182,11 +182,19 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
     return [head.without({"seeds"} if len({row[-1] for row in head.rows}) == 1 else set()), body]
 
 
+def _alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the rows by what their clips were corrupted with: means over other corruptions cannot be compared."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row.metrics), []).append(row)
+    return list(found.values())
+
+
 def severities(rows: Sequence[Row]) -> list[Grid]:
     """Return accuracies at every severity, one grid a table; rows of other protocols are passed over."""
     made = []
     mine = [row for row in rows if CLEAN in row.metrics and len(row.metrics) > 1]
-    for part in report.by_table(mine, kinds=True):
+    for part in (same for table in report.by_table(mine, kinds=True) for same in _alike(table)):
         part = ranked(part)
         grid = Grid(
             [*report.title(part)[:1], "top-1 in % by corruption and severity"],

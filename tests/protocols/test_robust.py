@@ -20,7 +20,7 @@ from skeltools.cli.main import main
 from skeltools.errors import RunError
 from skeltools.protocols import evaluate
 from skeltools.results import record as results
-from skeltools.results import report, robustness
+from skeltools.results import layout, report, robustness
 from skeltools.results.record import Side
 from skeltools.runs.folder import Run
 from skeltools.settings import packaged_recipes
@@ -218,6 +218,22 @@ def test_the_mean_corruption_error_by_hand() -> None:
     assert second.rows == [
         ["clean", "90.0", "80.0"], ["noise", "75.0", "50.0"], ["turn", "25.0", "50.0"],
     ]  # fmt: skip
+
+
+def test_other_corruptions_are_not_ranked_together() -> None:
+    raw = {"clean": 0.8, "noise(0.1)": 0.6}
+    own = {"clean": 0.9, "noise(0.1)": 0.8, "turn(30)": 0.1}
+    tables = robustness.grids(_rows(raw=raw, own=own))
+    assert [[row[0] for row in table.rows] for table in tables] == [
+        ["1"], ["clean", "noise", "turn"], ["1"], ["clean", "noise"],
+    ]  # fmt: skip
+    assert len(robustness.severities(_rows(raw=raw, own=own))) == 2
+
+
+def test_the_papers_layout_has_no_column_of_clean_accuracy_twice() -> None:
+    linear = replace(BASE, subject=results.PRETRAINED, key="own")
+    made = layout.grid(report.rows([linear, replace(ROBUST, subject=results.PRETRAINED, key="own")]))
+    assert not any("robust" in name for name, _ in made.columns)
 
 
 @pytest.mark.parametrize(
