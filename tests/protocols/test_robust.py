@@ -19,8 +19,8 @@ from skeltools.analysis.corrupted import Corruptor
 from skeltools.cli.main import main
 from skeltools.errors import RunError
 from skeltools.protocols import evaluate
-from skeltools.results import record as results
 from skeltools.results import layout, report, robustness
+from skeltools.results import record as results
 from skeltools.results.record import Side
 from skeltools.runs.folder import Run
 from skeltools.settings import packaged_recipes
