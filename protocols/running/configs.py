@@ -98,7 +98,7 @@ def find(
     """
     overrides, told = tuple(overrides), {key: value for key, value in (context or {}).items() if value}
     asked = BASE_RECIPE if name is None else name
-    if name is not None and Path(name).is_dir() and kind in (None, "pretraining"):
+    if name is not None and kind in (None, "pretraining") and _means_run(name):
         if overrides or told:
             raise SettingError(f"{name} is a run, whose settings are fixed: leave --set and the options out.")
         return _of_run(name)
@@ -140,6 +140,19 @@ def _names() -> dict[str, list[str]]:
         "protocol": list(dict.fromkeys([*protocols, *packaged_recipes(RECIPES)])),
         "preparation": packaged_recipes(preparation.PACKAGE),
     }
+
+
+def _means_run(name: str) -> bool:
+    """Return whether a name means a run folder: one is there, or another folder of a name that means nothing else."""
+    if not Path(name).is_dir():
+        return False
+    if (Path(name) / "run.json").exists():
+        return True
+    try:
+        _kind_of(name, None)
+    except SettingError:
+        return True  # and what it lacks is told
+    return False  # such as demo, the folder that 'skeltools demo' writes, and the recipe
 
 
 def _kind_of(name: str, kind: str | None) -> str:

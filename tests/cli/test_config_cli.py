@@ -76,6 +76,15 @@ def test_a_recipe_is_shown_for_a_dataset_and_with_settings_as_pretrain_would_tak
     assert (given["value"], given["origin"]) == (0.25, "--set")
 
 
+def test_a_folder_of_a_recipes_name_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo writes such a folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo", "other"):
+        (tmp_path / name).mkdir()
+    assert shown("demo")["settings"]["train.epochs"]["value"] == 10
+    assert config("other").stderr.startswith("Error: other is not a run folder: it has no run.json.")
+
+
 @pytest.mark.parametrize("name", [*packaged_recipes(), *(name for name in PROTOCOLS if ":" not in name)])
 def test_every_recipe_and_protocol_is_shown_whole(name: str) -> None:
     found = configs.find(name)
