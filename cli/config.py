@@ -83,7 +83,7 @@ def command(
     a, b = (
         # A run has dataset, split, stream and settings of its own; the options are for the other side.
         configs.find(name)
-        if Path(name).is_dir()
+        if (Path(name) / "run.json").is_file()
         else configs.find(name, kind=kind, context=context, overrides=overrides)
         for name in diff
     )
