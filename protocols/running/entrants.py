@@ -10,6 +10,7 @@ from torch import nn
 
 from skeltools.datasets.registry import STREAMS
 from skeltools.errors import OutputError, RunError
+from skeltools.files.folders import having
 from skeltools.files.writing import check_writable
 from skeltools.protocols.running import encoder as encoders
 from skeltools.protocols.running import subjects
@@ -82,16 +83,12 @@ def from_runs(paths: Iterable[Path], streams: Sequence[str] | None) -> list[Entr
 
 
 def open_runs(path: Path) -> list[Run]:
-    """Return the run at `path`, or the runs in the folders directly inside it, by name.
+    """Return the run at `path`, or the runs in the folders inside it, by path.
 
     Raises:
         RunError: There is none.
     """
-    if path.is_dir() and not (path / "run.json").exists():
-        inside = sorted(child.parent for child in path.glob("*/run.json"))
-        if inside:
-            return [Run.open(child) for child in inside]
-    return [Run.open(path)]
+    return [Run.open(at) for at in having(path, "run.json")] or [Run.open(path)]
 
 
 def _from_run(run: Run) -> Entrant:

@@ -11,6 +11,7 @@ import numpy as np
 
 from skeltools.analysis import embedding, features, salience
 from skeltools.errors import DataError, RunError
+from skeltools.files.folders import having
 from skeltools.page import clips as packing
 from skeltools.page.view import sampled, thinned
 from skeltools.plots.skeletons import salience_range
@@ -45,11 +46,7 @@ def find(paths: Sequence[Path]) -> list[Run]:
     """
     found = []
     for path in paths:
-        inside = sorted(at.parent for at in path.glob("*/run.json"))
-        if (path / "run.json").exists() or not inside:
-            found.append(Run.open(path))
-        else:
-            found += [Run.open(at) for at in inside]
+        found += [Run.open(at) for at in having(path, "run.json")] or [Run.open(path)]
     return found
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError, counted
+from skeltools.files.folders import having
 from skeltools.files.texts import read_json
 from skeltools.files.writing import replacing, write_text
 
@@ -451,7 +452,7 @@ def read_all(folder: Path) -> list[Record]:
 
 
 def read_folders(paths: Iterable[Path]) -> list[Record]:
-    """Read the records of run folders, of folders of them, and of other folders with a ``results`` folder.
+    """Read the records of run folders, of folders of them at any depth, and of others with a ``results`` folder.
 
     Raises:
         RunError: A folder does not exist or holds no record.
@@ -461,8 +462,7 @@ def read_folders(paths: Iterable[Path]) -> list[Record]:
         if not path.is_dir():
             what = "is a file" if path.is_file() else "does not exist or is not a folder"
             raise RunError(f"{path} {what}. Give a run folder.")
-        homes = [path] if (path / "results").is_dir() else sorted(at.parent for at in path.glob("*/results"))
-        records = [record for home in homes for record in read_all(home / "results")]
+        records = [record for home in having(path, "results") for record in read_all(home / "results")]
         if not records:
             raise RunError(f"{path} holds no results yet. Make some: skeltools eval {path} --protocol linear")
         found += records
