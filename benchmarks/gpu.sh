@@ -148,7 +148,7 @@ report["status"] = [json.loads(line) for line in path.read_text().splitlines()] 
 lines = ["| " + " | ".join(f"{k} {v}" for k, v in report["machine"].items() if v) + " |", ""]
 for name in ("pretrain", "mamp"):
     if report[name]:
-        lines += [f"{name}, batch {report[name]['batch']}", "", "| variant | ms a step | clips/s | peak MiB |"]
+        lines += [f"{name}, batch {report[name]['batch']}", "", "| variant | ms per step | clips/s | peak MiB |"]
         lines += ["| --- | ---: | ---: | ---: |"]
         lines += [
             f"| {r['variant']} | {r['step_ms']:.1f} | {r['clips_per_second']:.0f} | {r['peak_mib'] or 0:.0f} |"

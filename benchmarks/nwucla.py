@@ -5,7 +5,7 @@
     python benchmarks/nwucla.py all_sqe.zip --out card --plan benchmarks/nwucla-card.toml --device cuda --jobs 12
     python benchmarks/nwucla.py all_sqe.zip --out smoke --smoke
 
-1. Conversion: one file a preparation of ``nwucla.toml``.
+1. Conversion: one file per preparation of ``nwucla.toml``.
 2. Choice. Every setting of ``nwucla.toml`` trains on the clips of view 1 and is scored on view 2 (split
    ``xview-dev``); the best few of each method once more with other seeds. The highest mean linear top-1 of the last
    epoch wins, the linear protocol (with batch norm or without) with it.
@@ -126,7 +126,7 @@ class Table:
 
 
 def convert(archive: Path, out: Path, preps: dict[str, dict[str, Any]], jobs: int) -> None:
-    """Convert the archive once a preparation; what is there is kept."""
+    """Convert the archive once per preparation; what is there is kept."""
     from skeltools.cli.main import main as skeltools
 
     for name, sets in preps.items():
@@ -373,7 +373,7 @@ def main() -> None:
         "--share", type=float, default=0.55, help="of the time for the test, what training takes"
     )
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the test")
-    parser.add_argument("--finalists", type=int, default=2, help="settings a method that get more seeds")
+    parser.add_argument("--finalists", type=int, default=2, help="settings per method that get more seeds")
     parser.add_argument("--smoke", action="store_true", help="two epochs each, to see that it runs")
     options = parser.parse_args()
     from skeltools.errors import SkeltoolsError

@@ -90,7 +90,7 @@ def preparation(function: F) -> F:
         "skeattnclr; of other skeletons than Kinect v2 anyskeleton, of 2-D key points keypoints2d]",
     )
     frames = click.option(
-        "--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the preparation's]"
+        "--frames", type=click.IntRange(min=1), help="Frames per clip.  [default: the preparation's]"
     )
     dtype = click.option(
         "--dtype",

@@ -75,7 +75,7 @@ class Bars:
                 return Text("\N{FULL BLOCK}" * full + "\N{LIGHT SHADE}" * (WIDTH - full))
 
         class Rate(ProgressColumn):
-            """Units a second."""
+            """Units per second."""
 
             def render(self, task: Task) -> Text:
                 speed = task.finished_speed or task.speed

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skeltools.store import ClipFile
 
 _RATE = click.option(
-    "--rate", type=options.FiniteRange(1, 50), default=15.0, show_default=True, help="Frames a second."
+    "--rate", type=options.FiniteRange(1, 50), default=15.0, show_default=True, help="Frames per second."
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,7 +40,7 @@ def _looks(function: F) -> F:
     """Add ``--width``, ``--dpi`` and ``--font-size``, which `_look` reads where the picture is drawn."""
     for name, kind, words in (
         ("font-size", options.FiniteRange(3, 40), "Points of the text.  [default: 9]"),
-        ("dpi", click.IntRange(30, 600), "Dots an inch of .png.  [default: 150; 100 where clips move]"),
+        ("dpi", click.IntRange(30, 600), "Dots per inch of .png.  [default: 150; 100 where clips move]"),
         (
             "width",
             options.FiniteRange(1, 20),
@@ -307,7 +307,7 @@ def compare(
 @_out("robust.png")
 @options.replace
 def robust(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
-    """Draw accuracy against severity, one panel a corruption, one line an encoder.
+    """Draw accuracy against severity, one panel per corruption, one line per encoder.
 
     RUN is a run folder, a folder of runs, or the --out of an evaluation; their results of robust are drawn.
 
@@ -338,7 +338,7 @@ def robust(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
 )
 @options.replace
 def reliability(runs: tuple[Path, ...], out: Path | None, protocol: str, replace: bool) -> None:
-    """Draw reliability diagrams and risk-coverage curves, one line an encoder.
+    """Draw reliability diagrams and risk-coverage curves, one line per encoder.
 
     RUN is a run folder, a folder of runs, or the --out of an evaluation. Points are bins of confidence, their size the
     share of test clips in them.

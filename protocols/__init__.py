@@ -1,4 +1,4 @@
-"""Evaluation protocols, one module a protocol; `evaluate` runs them from Python.
+"""Evaluation protocols, one module per protocol; `evaluate` runs them from Python.
 
 Importing this package loads neither torch nor any protocol.
 """

@@ -51,7 +51,7 @@ class Semi(Protocol):
         outcome = tune(task, rows, settings, f"{settings.percent:g} % of the labels")
         note = (
             f"{settings.percent:g} % of the labels: {len(rows)} clips, {int(present.min())} to "
-            f"{int(present.max())} a class."
+            f"{int(present.max())} per class."
         )
         if plain:
             every = len(set(task.train_labels.tolist()))

@@ -34,7 +34,7 @@ class DivergedError(RunError):
 
 @dataclass(frozen=True)
 class Best:
-    """The best test top-1 a protocol met on its way, in [0, 1], and the epoch it was met at."""
+    """The best test top-1 that a protocol met on its way, in [0, 1], and the epoch it was met at."""
 
     epoch: int
     top1: float
@@ -99,7 +99,7 @@ class TrainingSettings:
     """Settings of every protocol that trains a classifier."""
 
     epochs: int = setting("Passes over the training clips.", low=1)
-    batch_size: int = setting("Clips a step; the last partial batch is kept.", low=1)
+    batch_size: int = setting("Clips per step; the last partial batch is kept.", low=1)
     view: str = setting(
         "Augmentations of a clip while the classifier is trained, such as crop_resize(0.5,1,64); none for none."
     )

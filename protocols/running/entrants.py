@@ -1,4 +1,4 @@
-"""What is given to evaluate: run folders, or an encoder from elsewhere, one entrant a stream."""
+"""What is given to evaluate: run folders, or an encoder from elsewhere, one entrant per stream."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def from_factory(
     streams: Sequence[str] | None,
     home: Path | None,
 ) -> list[Entrant]:
-    """Return somebody else's encoder, once a stream."""
+    """Return somebody else's encoder, once per stream."""
     return [
         Entrant(
             name=name,
@@ -149,7 +149,7 @@ def from_factory(
 def from_name(
     spec: str, weights: Path | None, streams: Sequence[str] | None, home: Path | None
 ) -> list[Entrant]:
-    """Return the encoder that ``package.module:factory`` names, once a stream.
+    """Return the encoder that ``package.module:factory`` names, once per stream.
 
     Raises:
         RunError: There is no such factory.
@@ -161,7 +161,7 @@ def from_name(
 
 
 def from_module(encoder: nn.Module, streams: Sequence[str] | None, home: Path | None) -> list[Entrant]:
-    """Return an encoder in memory, once a stream."""
+    """Return an encoder in memory, once per stream."""
     name = f"{type(encoder).__module__}:{type(encoder).__qualname__}"
     return [
         Entrant(

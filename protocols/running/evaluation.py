@@ -58,7 +58,7 @@ class Request:
         recipe: Protocol recipe; the one named like the protocol when None.
         overrides: ``key=value`` strings.
         epochs: Value for every ``epochs`` of the protocols.
-        batch_size: Clips a forward pass where nothing is trained.
+        batch_size: Clips per forward pass where nothing is trained.
         limit: Most clips of each side of a split.
         again: Whether `ALL` also runs what is recorded already.
         skip_recorded: Whether one protocol too leaves out what is recorded already.
@@ -425,8 +425,8 @@ class _Work:
             if double is not None and (len(group) > 1 or not self.whole):
                 (one, seed), (two, _) = double[:2]
                 problems.append(
-                    f"{one.name} and {two.name} are both of stream {one.stream} and seed {seed}. Name one run a stream "
-                    f"for an ensemble: skeltools eval {' '.join(['RUN'] * len(group))} --protocol ensemble"
+                    f"{one.name} and {two.name} are both of stream {one.stream} and seed {seed}. Name one run per "
+                    f"stream for an ensemble: skeltools eval {' '.join(['RUN'] * len(group))} --protocol ensemble"
                 )
             elif len(group) > 1:
                 found.append({stream: members[0] for stream, members in group.items()})

@@ -10,7 +10,7 @@ from skeltools.protocols.running.task import Task
 from skeltools.settings import Resolved
 
 BACKWARD = 3.0
-"""A training step takes about so many times a forward pass: one forward, two backward."""
+"""A training step takes about as long as this many forward passes: one forward, two backward."""
 
 
 @dataclass(frozen=True)

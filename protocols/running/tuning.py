@@ -60,7 +60,9 @@ class TuneSettings(TrainingSettings):
     token_dropout: float = setting("Dropout of the tokens before the head joints.", low=0, high=0.99)
     precision: str = setting("Arithmetic of the training.", choices=("float32", "bf16", "float64"))
     compile: bool = setting("Whether to try torch.compile; without it where that fails.")
-    accumulate: int = setting("Parts a batch is computed in, one after the other, to save memory.", low=1)
+    accumulate: int = setting(
+        "Parts in which a batch is computed, one after the other, to save memory.", low=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -46,7 +46,7 @@ def extract(
         file: An open clip file.
         rows: Rows of the clips, int64 (n,), in the order wanted.
         stream: ``joint``, ``motion`` or ``bone``.
-        batch_size: Clips a forward pass.
+        batch_size: Clips per forward pass.
         device: Where the encoder lies.
         progress: Receiver of progress.
         label: What the progress display calls this pass.

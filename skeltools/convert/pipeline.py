@@ -184,7 +184,7 @@ def convert(
         prep: How to prepare the clips, from `skeltools.preparation.chain.choose` with the dataset's name; the
             default chain when None.
         prep_name: Name of that preparation, stored with the data.
-        frames: T, frames a prepared clip, where `prep` is None.
+        frames: T, frames per prepared clip, where `prep` is None.
         workers: Processes. More than one need the caller's ``if __name__ == "__main__"`` guard.
         replace: Rebuild `out` if it exists, and forget an interrupted conversion.
         resume: Continue an interrupted conversion; does nothing when `out` is finished.

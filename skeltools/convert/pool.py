@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _AHEAD = 2
-"""Batches a worker holds at a time: the one it works on and the next."""
+"""Batches that a worker holds at a time: the one it works on and the next."""
 
 
 class WorkerError(SkeltoolsError):

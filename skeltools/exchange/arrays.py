@@ -352,7 +352,7 @@ def export(
         file: An open file.
         to: ``aimclr``: a folder ``<split>/{train,val}_position.npy`` and ``_label.pkl``; ``agcn``: a folder
             ``<split>/{train,val}_data_joint.npy``, ``_label.pkl`` and ``_num_frame.npy``; ``ctrgcn``: a folder with
-            ``NTU60_CS.npz`` and so on, one a split; ``pyskl``: a pickle with float16 keypoints; ``npz``: a NumPy
+            ``NTU60_CS.npz`` and so on, one per split; ``pyskl``: a pickle with float16 keypoints; ``npz``: a NumPy
             archive with clips, labels, names and rows of the splits.
         out: The folder or file to write; it appears when it is complete.
         replace: Rebuild `out` if it exists. A folder is replaced only when it holds nothing but an export.

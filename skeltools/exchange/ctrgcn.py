@@ -1,4 +1,4 @@
-"""CTR-GCN's layout, and that of MAMP and STARS: one archive a split, without names."""
+"""CTR-GCN's layout, and that of MAMP and STARS: one archive per split, without names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pyskl's layout: a pickle of splits and annotations, one a clip, with keypoints in 3-D or in pixels."""
+"""pyskl's layout: a pickle of splits and annotations, one per clip, with keypoints in 3-D or in pixels."""
 
 from __future__ import annotations
 

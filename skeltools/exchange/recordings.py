@@ -29,7 +29,7 @@ from skeltools.formats.sources import list_entries
 from skeltools.skeletons import Form, Skeleton, load, plausible
 
 AXES = ("TVC", "TMVC", "MTVC", "CTV", "CTVM", "TF")
-"""Orders of axes of one recording: T frames, M bodies, V joints, C coordinates; F is M * V * 3 numbers a frame,
+"""Orders of axes of one recording: T frames, M bodies, V joints, C coordinates; F is M * V * 3 numbers per frame,
 body slowest."""
 
 MOST_BODIES = 8

@@ -189,7 +189,7 @@ def clip_label(label: Any) -> int:
     return int(label)
 
 
-# --- Folders with two arrays a split, of AimCLR and 2s-AGCN
+# --- Folders with two arrays per split, of AimCLR and 2s-AGCN
 
 
 @dataclass

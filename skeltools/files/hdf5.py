@@ -72,7 +72,7 @@ def check(file: h5py.File, path: Path) -> None:
 
 
 def _fields(kind: np.dtype[Any]) -> int:
-    """Return how many texts a value of a type holds."""
+    """Return how many texts one value of a type holds."""
     if kind.names:
         return sum(_fields(kind[name]) for name in kind.names)
     text = h5py.check_string_dtype(kind)

@@ -1,6 +1,6 @@
 """Reading checkpoint files: what a file claims is compared with what it holds before torch reserves anything.
 
-A checkpoint is a zip archive with one pickle and one member a storage, or, from torch before 1.6, a row of
+A checkpoint is a zip archive with one pickle and one member per storage, or, from torch before 1.6, a row of
 pickles followed by the storages. The pickle is read here first, by a machine that builds nothing: it notes
 which storages and tensors the file speaks of. Only when each of them is covered by bytes of the file does
 `torch.load`, weights only, read it. An ``argparse.Namespace``, as training scripts keep their options in, is

@@ -1,6 +1,6 @@
 """IntelliRehabDS raw text files (docs/method.md#intellirehabds): bytes in, recordings out.
 
-The first line holds a version. Then a line a frame: three time numbers and 25 groups
+The first line holds a version. Then a line per frame: three time numbers and 25 groups
 ``(JointName,TrackingState,x,y,z,u,v)``; a line with fewer groups is no frame, which is counted.
 """
 

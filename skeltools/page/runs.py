@@ -35,7 +35,7 @@ _POINTS = 1000
 """Most points of a curve."""
 
 TOP = 3
-"""Classes a clip is shown with."""
+"""Classes that a clip is shown with."""
 
 
 def find(paths: Sequence[Path]) -> list[Run]:
@@ -69,7 +69,7 @@ def gather(
         runs: The runs.
         data: A converted file to use instead of each run's own.
         clips: Most test clips of all files together.
-        points: Most test clips a run in the embedding; 0 for none.
+        points: Most test clips per run in the embedding; 0 for none.
         method: ``tsne`` or ``pca``.
         device: Where encoders run.
         allow_mismatch: Whether clips of another length or preparation than a run's are taken.
@@ -318,7 +318,7 @@ def _has_checkpoint(run: Run, notes: list[str]) -> bool:
 
 
 def shares(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return class scores (n, classes) as shares that add up to 1 a clip.
+    """Return class scores (n, classes) as shares that add up to 1 per clip.
 
     Votes (nothing below 0) are divided by their sum; logits pass through a softmax.
     """

@@ -50,7 +50,7 @@ def write(made: Figure, draw: Callable[[int], None], frames: int, path: Path, ra
         draw: Called with 0 to frames-1 before each frame is taken.
         frames: Frames.
         path: A path that ends in one of `ANIMATIONS`.
-        rate: Frames a second.
+        rate: Frames per second.
 
     Raises:
         SettingError: There is no ffmpeg.

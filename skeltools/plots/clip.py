@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from skeltools.store import ClipFile
 
 RATE = 15.0
-"""Frames a second of a moving picture: a clip of 64 frames lasts some four seconds."""
+"""Frames per second of a moving picture: a clip of 64 frames lasts some four seconds."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +185,13 @@ def _scenes(shown: Sequence[Panel], camera: Camera) -> list[Scene]:
 
 
 def strip(shown: Sequence[Panel], title: str, camera: Camera, frames: int = 6) -> Figure:
-    """Draw frames evenly spread over time, a row a panel.
+    """Draw frames evenly spread over time, a row per panel.
 
     Args:
         shown: Panels.
         title: Title of the figure; lines.
         camera: The camera.
-        frames: Frames a panel.
+        frames: Frames per panel.
     """
     scenes = _scenes(shown, camera)
     ratio = float(scenes[0].half[0] / scenes[0].half[1])
@@ -219,7 +219,7 @@ def write_moving(shown: Sequence[Panel], title: str, camera: Camera, path: Path,
         title: Title; lines.
         camera: The camera.
         path: ``.gif`` or ``.mp4``.
-        rate: Frames a second.
+        rate: Frames per second.
     """
     scenes = _scenes(shown, camera)
     frames = scenes[-1].frames

@@ -95,9 +95,9 @@ class Chain:
         "floor(k (L - 1) / (T - 1)), k from 0 to T - 1.",
         choices=("linear", "sample", "floor"),
     )
-    frames: int = setting("T, frames a clip.", low=1, high=1000)
+    frames: int = setting("T, frames per clip.", low=1, high=1000)
     rotation: str = setting(
-        "About y frame by frame with one sign a body; spine and shoulders of person 1's first frame to z and "
+        "About y frame by frame with one sign per body; spine and shoulders of person 1's first frame to z and "
         "x; none.",
         choices=("yaw", "axes", "none"),
     )

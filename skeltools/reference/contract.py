@@ -20,7 +20,7 @@ AIMCLR_FRAMES = 50
 """Frames per clip of AimCLR, and of those that take its data."""
 
 WIDEST = 4096
-"""Most channels an encoder is read with; the projects use 16 to 2,048."""
+"""Most channels that an encoder is read with; the projects use 16 to 2,048."""
 
 _MOST = 100
 """Most layers or blocks that an encoder is read with."""
@@ -178,7 +178,7 @@ class Project:
     Attributes:
         name: As ``--from`` takes it.
         title: As its authors write it.
-        encoders: Architectures that its files hold, one a file.
+        encoders: Architectures that its files hold, one per file.
         prefixes: What stands before an encoder's names -> the stream it is for where a file holds several.
         frames: Frames of its clips, unless the file tells.
         preparation: Name of the packaged preparation of its clips.

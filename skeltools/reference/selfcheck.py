@@ -225,7 +225,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def _built(make: Callable[[], M], want: Mapping[str, Any]) -> M:
-    """Build a model whose initial weights a file holds; sizes that the file only names reserve no memory.
+    """Build a model whose initial weights stand in a file; sizes that the file only names reserve no memory.
 
     Raises:
         DataError: The model would have many more weights than there are numbers in the file.

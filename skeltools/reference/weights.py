@@ -301,7 +301,7 @@ def make_run(
         out: Run folder to make.
         project: Name of the project the file is of; None tells it from the file.
         stream: Stream the encoder is for; needed where the file holds three.
-        frames: Frames a clip must have; None for what the file tells, or else the project used.
+        frames: Frames that a clip must have; None for what the file tells, or else the project used.
         heads: As in `read`.
         prep: Preparation its clips had; None for the project's own.
         data: Converted file that evaluation uses unless told otherwise, or None.

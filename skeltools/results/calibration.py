@@ -146,7 +146,7 @@ def ace(clips: Judged, bins: int = BINS) -> float:
 
 
 def nll(clips: Judged) -> float:
-    """Return the negative log-likelihood of the true classes, nats a clip."""
+    """Return the negative log-likelihood of the true classes, nats per clip."""
     return float(clips.loss.mean())
 
 
@@ -278,14 +278,14 @@ def of_row(row: Row) -> tuple[list[Measured], list[Measured]]:
 
 NOTES = (
     "ECE, ACE, AURC in %; ECE: gap of confidence and accuracy, 15 bins of equal width; ACE: of equal numbers of clips",
-    "NLL: nats a clip; Brier: summed over classes, 0 to 2; AURC: area under the risk-coverage curve",
+    "NLL: nats per clip; Brier: summed over classes, 0 to 2; AURC: area under the risk-coverage curve",
     "T: temperature, fitted on training clips held out from a classifier of the same settings; guesses stay",
     "95 %: bootstrap over test clips, of the first seed",
 )
 
 
 def grids(rows: Sequence[Row]) -> list[Grid]:
-    """Return one grid a table: calibration as it is and, where held-out scores are recorded, after temperature.
+    """Return one grid per table: calibration as it is and, where held-out scores are recorded, after temperature.
 
     Rows whose scores are no logits are passed over.
     """

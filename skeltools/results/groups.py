@@ -161,7 +161,7 @@ def shares(row: Row, groups: Mapping[str, str]) -> dict[str, NDArray[np.float64]
 
 
 def grids(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> list[Grid]:
-    """Return one grid a table: accuracy of each row by group with intervals, the mean over groups and the worst one.
+    """Return one grid per table: accuracy of each row by group with intervals, the mean over groups and the worst one.
 
     Args:
         rows: Rows whose scores lie beside them.

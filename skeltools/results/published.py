@@ -310,10 +310,10 @@ def _points(share: float) -> str:
 
 
 def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
-    """Return one grid a table of the report: one's own rows beside every published number that fits.
+    """Return one grid per table of the report: one's own rows beside every published number that fits.
 
     A row without a published number on file shows a dash. What is not the same behind the numbers stands
-    below, a line a method.
+    below, a line per method.
 
     Args:
         rows: The rows; those of untrained subjects have nothing to stand beside.

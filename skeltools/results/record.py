@@ -80,7 +80,7 @@ class Record:
         pretrain_settings: Every setting of the pretraining; its model settings for an untrained encoder.
         data: The converted file.
         data_digest: Content digest of the converted file.
-        frames: Frames a clip has, T.
+        frames: T, frames per clip.
         preparation: How its clips were prepared, from the file's root attributes.
         pretrain_data_digest: Content digest of the file the encoder was pretrained on.
         checkpoint_digest: Digest of the encoder's state.
@@ -183,7 +183,7 @@ class Record:
     def caveat(self) -> str:
         """What stands before every title that the result is under: part of the data, or test clips that were seen."""
         words = [f"LEAK, pretraining saw {counted(self.leak, 'test clip')}"] if self.leak else []
-        words += [f"PARTIAL, at most {self.limit} clips a side"] if self.partial else []
+        words += [f"PARTIAL, at most {self.limit} clips per side"] if self.partial else []
         return "".join(f"{word}: " for word in words)
 
     @property

@@ -22,7 +22,7 @@ class Grid:
     Attributes:
         title: What stands above it; lines.
         columns: Heading and whether the column is right-aligned.
-        rows: Cells, one text a column.
+        rows: Cells, one text per column.
         breaks: Indices of rows that begin a new section.
         notes: What stands below it, a sentence each.
     """

@@ -67,14 +67,14 @@ class Run:
         split: Name of the split; empty for an import.
         stream: Name of the stream.
         seed: Seed of every draw and of the initial weights.
-        frames: Frames a clip had, T.
+        frames: T, frames per clip.
         preparation: Root attributes of the file that say how its clips were prepared.
         command: The command line that started it.
         versions: Versions of skeltools and the libraries.
         created: When it started, ISO 8601, UTC.
         note: What a reader of results of it should know, which each record holds; empty for nothing.
         skeleton: Definition of the clips' skeleton, as `Skeleton.to_dict` gives it; empty for Kinect v2.
-        bodies: M, the bodies a clip had room for.
+        bodies: M, the bodies that a clip has room for.
         source: Of an import, what its file was: project, name, digest, how a clip's feature is made, what was
             left out.
         dimensions: 3, or 2 for clips of key points.

@@ -57,7 +57,7 @@ _BLOCK = 256
 """Clips read at a time."""
 
 _MOST_FRAMES = 1_000_000
-"""A recording of more frames (nine hours at 30 a second) is damaged."""
+"""A recording of more frames (nine hours at 30 per second) is damaged."""
 
 
 class ClipFile:

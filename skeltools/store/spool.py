@@ -77,7 +77,7 @@ class UnitResult(NamedTuple):
 
 
 class Results:
-    """What is finished, in arrays: a tuple a clip would take a quarter of a gigabyte for a whole dataset.
+    """What is finished, in arrays: a tuple per clip would take a quarter of a gigabyte for a whole dataset.
 
     Args:
         units: How many raw files there are.

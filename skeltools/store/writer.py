@@ -258,11 +258,11 @@ def room_in_front(clips: int) -> int:
 
 _PAGE = 4096
 _AROUND = 320
-"""Bytes a clip that everything beside the clips takes at most. A change needs another `SPOOL_LAYOUT`."""
+"""Bytes per clip that everything beside the clips takes at most. A change needs another `SPOOL_LAYOUT`."""
 
 
 def write_around(path: Path, contents: Contents, clips: Path, room: int) -> bool:
-    """Make a file of clips a converted file without copying them: all else goes into the room in front.
+    """Turn a file of clips into a converted file without copying them: all else goes into the room in front.
 
     `clips` then has a second name, `path`; remove the first. Whatever happens, the clips themselves stay.
 

@@ -94,7 +94,7 @@ def write(
         seed: Seed of every random draw.
         workers: Number of processes.
         progress: Receiver of progress.
-        frames: Least and greatest length of an NTU clip, frames at 30 a second.
+        frames: Least and greatest length of an NTU clip, frames at 30 per second.
         replace: Rewrite a folder that an earlier call has written. What that call wrote and this one does
             not is removed; files that no call wrote are left alone.
 

@@ -212,7 +212,7 @@ def test_all_goes_on_after_a_loss_that_is_not_finite(place: Path) -> None:
 def test_a_partial_run_says_so_everywhere(place: Path) -> None:
     home = place / "partial"
     words = ("eval", place / "runs" / "joint", "--protocol", "knn", "--set", "knn.k=[1]", "--out", home)
-    assert "PARTIAL, at most 9 clips a side" in _ok(*words, "--limit", 9)
+    assert "PARTIAL, at most 9 clips per side" in _ok(*words, "--limit", 9)
     (record,) = _records(_ok("report", home, "--json"))
     assert (record["partial"], record["limit"], record["train_clips"], record["test_clips"]) == (
         True,

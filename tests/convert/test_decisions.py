@@ -126,7 +126,7 @@ def test_texts_in_utf16_are_named_and_byte_order_marks_passed_over(tmp_path: Pat
     done("convert", "ntu60", f"@{listed}", out, "--replace")
     listed.write_bytes(str(ntu60).encode(encoding))
     assert refused("convert", "ntu60", f"@{listed}", out, "--replace").startswith(
-        f"{listed}: this is no text file with one path a line: a text file in UTF-16 or UTF-32. Save it"
+        f"{listed}: this is no text file with one path per line: a text file in UTF-16 or UTF-32. Save it"
     )
 
 

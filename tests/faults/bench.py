@@ -223,7 +223,7 @@ class Bench:
 
 
 class Command:
-    """One command under test, in a folder a trial.
+    """One command under test, in a folder per trial.
 
     Attributes:
         name: What it is called in the table.

@@ -330,7 +330,7 @@ def test_clips_of_one_body_take_half_the_work_of_clips_of_two(name: str) -> None
         torch.manual_seed(0)
         model, x = BODY_BY_BODY[name](form), torch.randn(3, 3, 16, 25, bodies)
         work.append(operations(lambda model=model, x=x: model(x).sum().backward()))
-    assert work[1] == pytest.approx(2 * work[0], rel=5e-2)  # some work is done once a step
+    assert work[1] == pytest.approx(2 * work[0], rel=5e-2)  # some work is done once per step
 
 
 def test_weights_start_as_the_method_says() -> None:

@@ -163,7 +163,7 @@ def test_encoders_without_settings_are_told_apart_by_name_and_weights() -> None:
 
 def test_a_partial_result_says_so_in_the_title() -> None:
     (grid,) = report.grids(report.rows([replace(BASE, partial=True, limit=7)]))
-    assert grid.title[0] == "PARTIAL, at most 7 clips a side: ntu60 xsub: knn"
+    assert grid.title[0] == "PARTIAL, at most 7 clips per side: ntu60 xsub: knn"
 
 
 def test_kinds_of_protocols_stand_in_tables_of_their_own_with_one_legend() -> None:

@@ -1,6 +1,6 @@
 // The player: clips as 3-D skeletons that turn, play and can be stepped through.
 
-const RATE = 20; // frames a second at speed 1
+const RATE = 20; // frames per second at speed 1
 const VIEWS = { front: [0, 0], side: [90, 0], back: [180, 0], top: [0, 89] };
 
 function bytes(text) {
@@ -279,7 +279,7 @@ function clipPlayer(run) {
     canvas.dataset.clip = clip().name;
     for (const button of views) button.hidden = clip().flat;
     if (clip().flat) look(...VIEWS.front);
-    const keysText = `${clip().flat ? "Space" : "Drag or arrow keys turn, space"} plays, comma and full stop step a frame, n and p change the clip, + and - zoom.`;
+    const keysText = `${clip().flat ? "Space" : "Drag or arrow keys turn, space"} plays, comma and full stop step by one frame, n and p change the clip, + and - zoom.`;
     hint.textContent = (hasSalience ? "Salience is the share of a joint's activation that the attention mask keeps. " : "") + keysText;
     describe();
     legend();
