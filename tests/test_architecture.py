@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"skeltools": "skeltools", "protocols": "skeltools.protocols", "cli": "skeltools.cli"}
 FLOORS = (
     ("errors", "progress"),
-    ("files",),
+    ("files", "processes"),
     ("skeletons",),
     ("datasets", "settings", "environment", "plugins"),
     ("formats", "models", "results"),

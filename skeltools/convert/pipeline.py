@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.convert import pool
+from skeltools import processes
 from skeltools.convert.plan import (
     METRES,
     Excluded,
@@ -402,7 +402,7 @@ def _work_off(job: Job, plan: Plan, spool: Spool, workers: int, progress: Progre
     size = sum(units[index].size for index in map(int, left))
     workers = min(workers, len(left), max(1, size // _WORKER_BYTES))
     try:
-        for results in pool.run(_batches(units, left), make_worker, (job,), workers):
+        for results in processes.run(_batches(units, left), make_worker, (job,), workers):
             spool.add(results)
             progress.advance(sum(len(units[result.unit].spans) for result in results))
     finally:
@@ -459,7 +459,7 @@ class _Worker:
             try:
                 done.append(self._unit(work))
             except SkeltoolsError as fault:
-                raise pool.Halted(done, fault) from None
+                raise processes.Halted(done, fault) from None
         return done
 
     def _unit(self, work: Work) -> UnitResult:
