@@ -122,7 +122,7 @@ def data(function: F) -> F:
 
 
 def check_order(first: str, one: object, second: str, two: object, *, swapped: bool) -> None:
-    """Say so where two arguments stand in each other's place.
+    """Say so where two arguments are in each other's place.
 
     Args:
         first: What the first argument is called.
@@ -141,7 +141,7 @@ def check_order(first: str, one: object, second: str, two: object, *, swapped: b
 
 
 def check_run_first(run: Path, file: Path) -> None:
-    """Say so where a converted file stands in the place of a run, and the run in its place.
+    """Say so where a converted file is in the place of a run, and the run in its place.
 
     Raises:
         SettingError: They are swapped.

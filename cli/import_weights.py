@@ -19,7 +19,7 @@ from skeltools.cli import _options as options
     "project",
     metavar="NAME",
     help="Project: skeattnclr, aimclr, crossclr, skelemixclr, hiclr, actclr, pstl, hysp, cmd, pcm3, mamp or stars.  "
-    "[default: told from the file]",
+    "[default: found in the file]",
 )
 @click.option(
     "--stream",
@@ -134,7 +134,7 @@ def command(
         known = (
             ""
             if name not in unknown
-            else f", {unknown[name]} not known to stand in files of {found.project.title}"
+            else f", {unknown[name]} not known to be in files of {found.project.title}"
         )
         lines.append(f"left out: {name} ({count} {'entry' if count == 1 else 'entries'}{known})")
     if found.note:

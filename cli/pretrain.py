@@ -24,7 +24,7 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
     """Check that --resume names a run, where DATA is none: by DATA alone, or by the whole first command.
 
     Raises:
-        RunError: DATA stands alone and is no run folder.
+        RunError: DATA is given alone and is no run folder.
         SettingError: The run is at --out, but the rest of its first command is not there.
     """
     from skeltools.errors import RunError, SettingError

@@ -191,7 +191,7 @@ def fit_layer(
 
     Args:
         train: Features of the training clips (n, D) on the labels' device, or what gives those of some clips,
-            (b, D), by their index (b,); `Views` are told the epoch.
+            (b, D), by their index (b,); `Views` get the epoch.
         test: Gives the features of the test clips (m, D).
         train_labels: int64 (n,).
         test_labels: int64 (m,).

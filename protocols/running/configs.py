@@ -151,7 +151,7 @@ def _means_run(name: str) -> bool:
     try:
         _kind_of(name, None)
     except SettingError:
-        return True  # and what it lacks is told
+        return True  # and the fault is reported
     return False  # such as demo, the folder that 'skeltools demo' writes, and the recipe
 
 

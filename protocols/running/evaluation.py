@@ -96,7 +96,7 @@ class Finished:
     Attributes:
         records: Every record, those found already recorded among them, in the order of work.
         skipped: Names of the protocols that did not apply, and of runs that cannot be evaluated, by the reason.
-        told: Those of the reasons that were known, and told to the receiver of progress, before any work.
+        told: Those of the reasons that were known, and sent to the receiver of progress, before any work.
         reused: Evaluations that were recorded already.
         foreseen: Of a dry request, the evaluations that would be run.
         is_main: Whether this process is the one that reports; the others have no records.
@@ -408,7 +408,7 @@ class _Work:
     def _groups(self) -> list[dict[str, tuple[Entrant, int]]]:
         """Return the entrants by stream that differ in nothing else: same data, split and seed.
 
-        Of all protocols, a group of which two runs are of one stream is skipped, and so are streams that stand alone.
+        Of all protocols, a group of which two runs are of one stream is skipped, and so are streams that are alone.
 
         Raises:
             RunError: Of a protocol that joins streams alone: there is such a group, or none of two streams.

@@ -53,7 +53,7 @@ def of(
         protocol: The protocol.
         task: The task; some of its clips pass through the encoder.
         settings: The protocol's settings.
-        speeds: Seconds per clip that were measured, by encoder; features counted for one protocol stand there too.
+        speeds: Seconds per clip that were measured, by encoder; features counted for one protocol are there too.
             None measures nothing, for a protocol that passes no clip through an encoder.
     """
     seconds, how = (

@@ -90,7 +90,7 @@ def misfit(task: Task, settings: TuneSettings, section: str) -> str | None:
     Args:
         task: The task; its subject is an encoder.
         settings: The settings.
-        section: What stands before their keys.
+        section: The word before their keys.
     """
     if settings.head == "linear" and settings.layer_decay == 1 and settings.drop_path == 0:
         return None

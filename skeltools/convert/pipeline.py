@@ -271,11 +271,11 @@ def check_reading(dataset: Dataset, reading: Reading) -> None:
     """Check that raw files of a dataset can be read so.
 
     Raises:
-        SettingError: There is no such unit, or the dataset's stands in its descriptor.
+        SettingError: There is no such unit, or the dataset's is in its descriptor.
     """
     plausible.check_unit(reading.unit)
     if dataset.own is not None and reading.unit != "m":
-        raise SettingError(f"The unit of {dataset.name} stands in its descriptor. Leave --unit out.")
+        raise SettingError(f"The unit of {dataset.name} is in its descriptor. Leave --unit out.")
 
 
 def planned(

@@ -155,7 +155,7 @@ _COPY = re.compile(r"( \(\d+\)| ?- ?[Cc]opy.*|~)$")
 
 
 def damage(entry: Entry, error: FormatError) -> str:
-    """Return the reason for leaving out what stands in a damaged file."""
+    """Return the reason for leaving out the clips of a damaged file."""
     where = entry.inside if error.line is None else f"{entry.inside}, line {error.line}"
     return f"damaged: {where}: {error.problem}"
 
@@ -528,7 +528,7 @@ def _training_videos(
     rest = sorted(known - train.keys() - test.keys())
     if rest:
         told = (
-            f"{len(rest)} videos, {rest[0]} first, stand in neither list of {entry.inside}; they go to the "
+            f"{len(rest)} videos, {rest[0]} first, are in neither list of {entry.inside}; they go to the "
             f"test side of '{split}'."
         )
         notes.append(Note(f"split-rest.{split}", len(rest), told))

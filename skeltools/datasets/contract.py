@@ -74,7 +74,7 @@ class Dataset:
         splits: Names of the official splits, the customary one first.
         licence: The terms under which the recordings are given out.
         namings: How its raw files are called where each holds one clip, the customary way first.
-        train: A rule per split, for clips told by their names.
+        train: A rule per split, for clips that are known by their names.
         other_train: Further rules by value of ``chain.splits``.
         partial: Splits that leave some of the clips out, on neither side.
         outside: Why a clip is none of the dataset, from what its name says; empty where it is one.

@@ -405,7 +405,7 @@ def _rows(path: Path, name: str) -> dict[str, dict[str, str]]:
         raise FormatError(path, f"no column 'name' or 'file' in the header ({', '.join(header)[:200]}).", 1)
     if len(set(header)) < len(header):
         twice = next(word for word in header if header.count(word) > 1)
-        raise FormatError(path, f"column '{twice}' stands twice in the header.", 1)
+        raise FormatError(path, f"column '{twice}' occurs twice in the header.", 1)
     for column in header:
         try:
             _check_column(column, name, "a column of a table of names", ("name", "file", "label"))
@@ -422,7 +422,7 @@ def _rows(path: Path, name: str) -> dict[str, dict[str, str]]:
         if not clip:
             raise FormatError(path, f"the {key} is empty.", number)
         if clip in found:
-            raise FormatError(path, f"clip '{clip:.60}' stands twice.", number)
+            raise FormatError(path, f"clip '{clip:.60}' occurs twice.", number)
         empty = next((column for column, cell in row.items() if not cell), None)
         if empty is not None:
             raise FormatError(path, f"the {empty} of clip '{clip:.60}' is empty.", number)
@@ -522,7 +522,7 @@ def sides(split: Split, clips: Sequence[Values], where: str) -> dict[str, list[b
         where: The descriptor, for messages.
 
     Raises:
-        SettingError: A rule names an unknown column, a side is empty, or a clip or subject stands on both.
+        SettingError: A rule names an unknown column, a side is empty, or a clip or subject is on both.
     """
     here = f"{where}: splits.{split.name}"
     columns = list(clips[0]) if clips else ["name"]

@@ -1,4 +1,4 @@
-"""Files other projects use, in and out: the layout is told from the file, or named. Each has a module of its own."""
+"""Files other projects use, in and out: the layout is found in the file, or named. Each has a module of its own."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def import_arrays(
 
     How the clips were prepared is not in their files, so the result records only T, the type and
     ``prep = imported`` (unless `chain` prepares them here). `skeltools identify` can find out more. What
-    was left out or made up stands in its exclusions and notes.
+    was left out or made up is in its exclusions and notes.
 
     Args:
         dataset: What the clips are from.
@@ -179,7 +179,7 @@ def read_arrays(
             equal lengths. The others take none: their clips are prepared.
         unequal: What to do about a pickle with sequences of several lengths, for the message.
         unit: Unit of the coordinates: m, cm or mm. Clips that `chain` prepares come out in metres, others as
-            they stand, for `checked`.
+            they are, for `checked`.
         labels: For a folder with ``_label.npy``, a folder with the ``_label.pkl`` that hold the names; for
             CTR-GCN's file, a text file with one clip name per line.
         dataset: What the clips are from; CTR-GCN's order of names depends on it.

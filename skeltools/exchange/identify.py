@@ -38,7 +38,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "resize": ("linear", "sample"),
     "rotation": ("yaw", "axes", "none"),
 }
-"""The settings that are tried, each with the values known to be in use; the reference's stand first."""
+"""The settings that are tried, each with the values known to be in use; the reference's are first."""
 
 MORE_CHOICES: dict[str, tuple[str, ...]] = {
     "motion": ("clip", "source"),
@@ -77,7 +77,7 @@ class Verdict:
         error: Largest coordinate difference of the best combination, metres.
         nearest: The best combination of all, whether it fits or not.
         others: The same as `values` for settings that show in which clips there are and on which side of a
-            split they stand (`MORE_CHOICES`); a setting is absent where the data say nothing about it.
+            split they are (`MORE_CHOICES`); a setting is absent where the data say nothing about it.
         preparations: Packaged preparations that give the clips, number of frames apart.
         stored: Packaged preparations whose scripts' arrays the clips are: padded to 300 frames, neither
             cropped nor resized.
@@ -251,7 +251,7 @@ def _splits(
 
 
 def _same_sides(plan: Plan, theirs: _Theirs) -> bool | None:
-    """Return whether the common clips stand on the same sides in every split; None without a common clip."""
+    """Return whether the common clips are on the same sides in every split; None without a common clip."""
     found = None
     for split, train in theirs.train.items():
         either = train | theirs.test[split]

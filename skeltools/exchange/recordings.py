@@ -82,7 +82,7 @@ def read(
 
     Raises:
         FormatError: The file is damaged, has another skeleton or unit, holds prepared clips, or its axes cannot
-            be told.
+            be found.
         SourceError: It is of no kind that holds a recording, or `clip` is needed or unknown.
     """
     path = Path(path)
@@ -240,7 +240,7 @@ def _pickled(
 
 
 def _pick(path: Path, items: Sequence[tuple[str, Any]], clip: str | None) -> tuple[str, Any]:
-    """Return the one of several recordings that is called `clip` or stands in that place."""
+    """Return the one of several recordings that is called `clip` or is at that place."""
     if not items:
         raise SourceError(f"{path} holds no recording. {WANTED}")
     names = [name for name, _ in items]

@@ -23,7 +23,7 @@ _BLOCK = 1 << 22
 _HEAP = b"GCOL\x01\0\0\0"
 _OBJECT = struct.Struct("<HHIQ")
 _REFERENCE = np.dtype([("bytes", "<u4"), ("heap", "<u8"), ("object", "<u4")])
-"""What stands in a dataset in place of a text: its length, and where it lies in the heaps."""
+"""The entry of a dataset in place of a text: its length, and where it is in the heaps."""
 
 _TEXTS = 1 << 28
 """Most bytes of texts that attributes could hold, were each the longest text of the file (256 MiB)."""
@@ -80,7 +80,7 @@ def _fields(kind: np.dtype[Any]) -> int:
 
 
 def _texts(attributes: h5py.AttributeManager) -> int:
-    """Return how many texts attributes hold, whose lengths stand elsewhere."""
+    """Return how many texts attributes hold, whose lengths are elsewhere."""
     found = (attributes.get_id(key) for key in attributes)
     return sum(_fields(one.dtype) * math.prod(one.shape or ()) for one in found)
 

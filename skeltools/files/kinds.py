@@ -1,4 +1,4 @@
-"""Kinds of files, told from their first bytes, so that a reader can say what to do with the wrong one."""
+"""Kinds of files, found by their first bytes, so that a reader can say what to do with the wrong one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from skeltools.files.reading import open_regular
 
 HEAD = 4096
-"""Bytes from which a kind is told."""
+"""Bytes by which a kind is found."""
 
 
 class Kind(Enum):

@@ -81,7 +81,7 @@ class _Type:
 
 
 class _Array:
-    """A NumPy array under way; it is filled once, and replaced by the array wherever it stands."""
+    """A NumPy array under way; it is filled once, and replaced by the array wherever it is."""
 
     __slots__ = ("made",)
 

@@ -33,7 +33,7 @@ from skeltools.files.reading import open_regular
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MEMBERS = 100_000
 _PICKLE = 1 << 28
-"""Most bytes of the pickle inside a checkpoint; the storages stand outside it."""
+"""Most bytes of the pickle inside a checkpoint; the storages are outside it."""
 
 _SIZES = {
     **dict.fromkeys(("DoubleStorage", "LongStorage", "ComplexFloatStorage"), 8),

@@ -130,7 +130,7 @@ def read_text(path: Path, largest: int) -> str:
 
 _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.){0,64}+"|'[^'\n]{0,64}+')"""
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_PART}[ \t]*+\.[ \t]*+){{{DEEPEST}}}")
-"""A key of more than `DEEPEST` parts, wherever it stands; of long parts there can be few."""
+"""A key of more than `DEEPEST` parts, wherever it is; of long parts there can be few."""
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ JOINTS = (
     "HipRight", "KneeRight", "AnkleRight", "FootRight", "SpineShoulder", "HandTipLeft", "ThumbLeft",
     "HandTipRight", "ThumbRight",
 )  # fmt: skip
-"""Kinect's joint names in the order of the skeleton kinect2, in which they stand in a line."""
+"""Kinect's joint names in the order of the skeleton kinect2, in which they are in a line."""
 
 _NAMES = tuple(name.encode() for name in JOINTS)
 
@@ -36,7 +36,7 @@ _COMMAS = re.compile(rb"\([^(),]*,[^(),]*(,\s*-?[0-9]+,[0-9]+){2}")
 """A group whose numbers have decimal commas."""
 
 _TIMES = re.compile(rb"[0-9.,;:+\-eE\s]*")
-"""What stands beside the groups of a line."""
+"""Words beside the groups of a line."""
 
 
 def parse(data: bytes, path: str) -> NDArray[np.float32]:
@@ -82,7 +82,7 @@ def read(data: bytes, path: str) -> tuple[NDArray[np.float32], int]:
             raise FormatError(path, f"{len(groups)} joints in a frame; expected {NUM_JOINTS}.", number)
         for group, name in zip(groups, _NAMES, strict=True):
             if group[0].strip() != name:
-                problem = f"joint {shown(group[0])} stands where {name.decode()} was expected."
+                problem = f"joint {shown(group[0])} is where {name.decode()} was expected."
                 raise FormatError(path, problem, number)
             tokens += group[2:5]
         numbers.append(number)

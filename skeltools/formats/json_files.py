@@ -32,7 +32,7 @@ OPENPOSE = re.compile(r"(.*?)_?([0-9]{1,12})_keypoints\.json", re.IGNORECASE)
 WORLD = ("pose_world_landmarks", "poseWorldLandmarks", "world_landmarks", "worldLandmarks")
 IMAGE = ("pose_landmarks", "poseLandmarks", "landmarks", "keypoints")
 _LISTS = ("frames", "data", "keypoints", "joints", "skeletons", "poses")
-"""Keys under which a recording's frames may stand."""
+"""Keys under which a recording's frames may be."""
 
 _ORDER = ("frame_id", "frame", "frame_index", "timestamp_usec", "timestamp_ms", "timestamp")
 """Keys of a frame that grow from one to the next."""

@@ -75,7 +75,7 @@ def _load(data: bytes, path: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise FormatError(path, f"this JSON is not read: {str(error) or 'it nests too deep'}.") from None
     if twice or not isinstance(content, dict):
-        what = "a key stands twice in an object" if twice else "this is no JSON object"
+        what = "a key occurs twice in an object" if twice else "this is no JSON object"
         raise FormatError(path, f"{what}; expected one object of {', '.join(_KEYS)}.")
     return content
 

@@ -148,7 +148,7 @@ def parse_split(data: bytes, path: str) -> tuple[dict[str, int], dict[str, int]]
     Trailing commas, spaces and blank lines are passed over.
 
     Returns:
-        The training videos and the test videos, each name with the line it stands in.
+        The training videos and the test videos, each name with its line.
 
     Raises:
         FormatError: There are not four lines, a name is not a video's, or one is on both sides.

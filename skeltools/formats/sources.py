@@ -175,7 +175,7 @@ class SevenZipEntry(Entry):
         return True
 
     def read(self) -> bytes:
-        """Return its content; this decompresses all that stands before it."""
+        """Return its content; this decompresses all that comes before it."""
         return dict(stream([self]))[self]
 
 

@@ -26,7 +26,7 @@ _FRAME = ("frame", "frameid", "frameindex", "framenumber")
 _BODY = ("body", "person", "bodyid", "personid", "track", "trackid")
 _SCORE = ("score", "confidence", "visibility", "conf", "c")
 _PASSED = ("time", "timestamp", "timestampusec", "timestampms", "seconds", "ms")
-"""Columns of time, which nothing is read from: frames stand in order."""
+"""Columns of time, which nothing is read from: frames are in order."""
 
 _AXES = ("x", "y", "z")
 _LONGEST = 1 << 20
@@ -43,7 +43,7 @@ def read(data: bytes, path: str, how: Descriptor) -> Recording:
     rows = cells(data, path)
     header = rows[0][1]
     if len(rows) == 1 and not all(_is_number(cell) for cell in header):
-        raise FormatError(path, "there are no frames: a header stands alone.")
+        raise FormatError(path, "there are no frames, only a header.")
     if all(_is_number(cell) for cell in header):
         found = _plain(rows, path, how)
     elif any(_key(cell) == "joint" for cell in header):
@@ -148,7 +148,7 @@ def _columns(header: Sequence[str], path: str) -> dict[str, int]:
         if not _key(name):
             raise FormatError(path, f"column {place + 1} has no name in the header.", 1)
         if _key(name) in found:
-            raise FormatError(path, f"column '{name:.60}' stands twice in the header.", 1)
+            raise FormatError(path, f"column '{name:.60}' occurs twice in the header.", 1)
         found[_key(name)] = place
     return found
 
@@ -245,7 +245,7 @@ def _in_frames(
         if body in here:
             told = f" for body {body}" if body_at is not None else ""
             line, row = rows[place]
-            raise FormatError(path, f"frame {row[frame_at or 0]} stands twice{told}.", line)
+            raise FormatError(path, f"frame {row[frame_at or 0]} occurs twice{told}.", line)
         if coords[place, :, : how.dimensions].any():
             frame.append(number)
             slot.append(len(here))
@@ -267,7 +267,7 @@ def _frames(numbered: list[tuple[int, str]], path: str) -> list[int]:
         number = _whole(cell, path, line, "'frame'")
         if found and number < found[-1]:
             raise FormatError(
-                path, f"frame {number} stands after frame {found[-1]}: frames are out of order.", line
+                path, f"frame {number} comes after frame {found[-1]}: frames are out of order.", line
             )
         found.append(number)
     if found and found[-1] - found[0] >= points.MOST_FRAMES:
@@ -308,7 +308,7 @@ def _long(header: Sequence[str], rows: list[tuple[int, list[str]]], path: str, h
         lines.setdefault((number, body), line)
         if joint in joints:
             raise FormatError(
-                path, f"joint '{row[joint_at]:.60}' stands twice in frame {row[frame_at or 0]}.", line
+                path, f"joint '{row[joint_at]:.60}' occurs twice in frame {row[frame_at or 0]}.", line
             )
         joints[joint] = [_number(row[place], path, line, f"'{header[place]}'") for place in places]
     return _whole_bodies(found, lines, numbers, path, how)

@@ -61,7 +61,7 @@ class Backbone(nn.Module):
         )
 
     def layers(self) -> list[list[nn.Parameter]]:
-        """Return the weights in layers from input to output, for rates that differ by depth; none where not told.
+        """Return the weights in layers from input to output, for rates that differ by depth; none if unknown.
 
         What is in no layer is trained like the head that follows.
         """
@@ -80,9 +80,9 @@ class Backbone(nn.Module):
 
 
 class ExtentBackbone(Backbone):
-    """A backbone that can be told how much of each clip is real; the others take `x` alone.
+    """A backbone that also takes how much of each clip is real; the others take `x` alone.
 
-    What is not told counts as real, but for a body that is all zeros, which is absent.
+    What is not given counts as real, but for a body that is all zeros, which is absent.
     """
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, bodies: Tensor | None = None) -> Tensor:

@@ -200,7 +200,7 @@ def _epochs(run: Run) -> str:
         return "imported"
     try:
         far = run.unfinished
-    except RunError:  # told as the lack of a checkpoint
+    except RunError:  # reported as the lack of a checkpoint
         far = None
     return str(run.settings.train.epochs) if far is None else f"not finished: {far}"
 
@@ -311,7 +311,7 @@ def _has_checkpoint(run: Run, notes: list[str]) -> bool:
     except RunError as error:
         notes.append(str(error))
         return False
-    with suppress(RunError):  # a damaged one is told where it is used
+    with suppress(RunError):  # a damaged one is reported where it is used
         if run.unfinished is not None:
             notes.append(f"{run.path.name} is not finished: {run.unfinished}. It is shown as it is.")
     return True

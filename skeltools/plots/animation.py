@@ -66,7 +66,7 @@ def write(made: Figure, draw: Callable[[int], None], frames: int, path: Path, ra
             draw(frame)
             canvas.draw()  # type: ignore[no-untyped-call]
             if frame == 0:
-                made.set_layout_engine("none")  # what stands still is laid out once
+                made.set_layout_engine("none")  # what does not move is laid out once
             yield np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
 
     if path.suffix.lower() == ".gif":

@@ -38,7 +38,7 @@ RATE = 15.0
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the clips that stand side by side.
+    """One of the clips that are side by side.
 
     Attributes:
         title: What it shows.
@@ -93,7 +93,7 @@ def panels(
     Args:
         file: An open clip file.
         row: The row.
-        raw: Whether the recording stands beside, bodies as the file's preparation chose them.
+        raw: Whether the recording is drawn beside, bodies as the file's preparation chose them.
         augment: Augmentations such as ``crop(6)|shear(0.5)``, or None.
         seed: Seed of the draws of either.
         corruptions: Corruptions such as ``noise(0.05)``, a panel each.

@@ -5,7 +5,7 @@ Its steps, in order: range, bodies (with gaps), most_frames and cut, pad, absent
 points the score comes first; scaled by the torso, centre and scale are one step.
 
 The default is the chain behind the published numbers. Every step where other projects
-differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparation.recipes`.
+differ is a setting of `Chain`; values are in the recipes of `skeltools.preparation.recipes`.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ def apply(recording: Recording, chain: Chain, form: Form, labelled: bool = False
     """
     if backend.compiled() and _is_reference(chain):  # which no chain of 2-D key points is
         return _finite(_apply_compiled(recording, chain, form))
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is told below
+    with np.errstate(over="ignore", invalid="ignore"):  # too large values are reported below
         chosen = choose_frames(recording, chain, form, labelled)
         if isinstance(chosen, str):
             return chosen

@@ -1,6 +1,6 @@
 """What is said of a project whose weights are read: how its encoders are named, and what its files hold.
 
-An `Encoder` maps names and shapes of an architecture to a backbone's here; a `Project` says which encoders stand
+An `Encoder` maps names and shapes of an architecture to a backbone's here; a `Project` says which encoders are
 under which prefix of its files, what its clips look like, and what may be left out.
 """
 
@@ -39,7 +39,7 @@ class Weights:
         entries: By name, without the prefixes that DataParallel, Lightning and torch.compile put before all.
         original: Name in the file by name in `entries`.
         beside: What the file holds beside its state dict, such as an optimiser's state.
-        options: Options of the training script that stand in the file, by name.
+        options: Options of the training script that are in the file, by name.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class Part:
 
     Attributes:
         weights: The file.
-        prefix: What stands before the encoder's names.
+        prefix: The text before the encoder's names.
         title: Of the architecture, for messages.
     """
 
@@ -101,7 +101,7 @@ class Part:
         return size
 
     def count(self, pattern: str) -> int:
-        """Return how many numbers, from 0 on and fewer than 100, stand in place of ``#`` in a name."""
+        """Return how many numbers, from 0 on and fewer than 100, are in place of ``#`` in a name."""
         number = 0
         while number < _MOST and self.has(pattern.replace("#", str(number))):
             number += 1
@@ -179,7 +179,7 @@ class Project:
         name: As ``--from`` takes it.
         title: As its authors write it.
         encoders: Architectures that its files hold, one per file.
-        prefixes: What stands before an encoder's names -> the stream it is for where a file holds several.
+        prefixes: The text before an encoder's names -> the stream it is for where a file holds several.
         frames: Frames of its clips, unless the file tells.
         preparation: Name of the packaged preparation of its clips.
         left: Pattern of names that its files hold beside the encoder's weights and that are left out.

@@ -225,7 +225,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def _built(make: Callable[[], M], want: Mapping[str, Any]) -> M:
-    """Build a model whose initial weights stand in a file; sizes that the file only names reserve no memory.
+    """Build a model whose initial weights are in a file; sizes that the file only names reserve no memory.
 
     Raises:
         DataError: The model would have many more weights than there are numbers in the file.
@@ -235,7 +235,7 @@ def _built(make: Callable[[], M], want: Mapping[str, Any]) -> M:
         sum(value.numel() for value in state.values()),
         sum(np.size(value) for value in want.values()),
     )
-    if need > 4 * held + _OF_ITS_OWN:  # a momentum encoder and a queue need not stand there
+    if need > 4 * held + _OF_ITS_OWN:  # a momentum encoder and a queue need not be there
         raise DataError(f"its hparams ask for a model of {need:,} numbers, {held:,} are there.")
     return make()
 

@@ -59,10 +59,10 @@ class Found:
         model: ``model.*`` settings without their prefix, by stream.
         state: Weights by our names, by stream.
         frames: Frames of its clips: as the file tells, else the project's.
-        left: Names of entries that are not taken over, and of what stands beside the state dict.
-        unknown: Those among them that are not known to stand in files of the project.
+        left: Names of entries that are not taken over, and of what is beside the state dict.
+        unknown: Those among them that are not known to be in files of the project.
         note: What a reader of results of these weights should know, or empty.
-        guessed: Those of `model` that neither the file nor the caller told: the project's own.
+        guessed: Those of `model` that neither the file nor the caller gave: the project's own.
     """
 
     project: Project
@@ -95,7 +95,7 @@ def read(path: Path, project: str | None = None, heads: int | None = None) -> Fo
 
 
 def unwrap(path: Path) -> Weights:
-    """Read the state dict of a file: the whole content, or what stands under a key of `WRAPPERS`.
+    """Read the state dict of a file: the whole content, or what is under a key of `WRAPPERS`.
 
     Raises:
         RunError: The file is missing or holds none.

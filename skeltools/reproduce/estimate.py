@@ -304,7 +304,7 @@ def _evaluation(step: Step, model: Model, held: Sizes, seen: set[tuple[str, ...]
 
 
 def _tuned(values: Any) -> Iterator[TuneSettings]:
-    """Yield the settings by which an encoder is trained, wherever they stand in a protocol's settings."""
+    """Yield the settings by which an encoder is trained, wherever they are in a protocol's settings."""
     if isinstance(values, TuneSettings):
         yield values
     elif is_dataclass(values):

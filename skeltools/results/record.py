@@ -181,7 +181,7 @@ class Record:
 
     @property
     def caveat(self) -> str:
-        """What stands before every title that the result is under: part of the data, or test clips that were seen."""
+        """Words before every title that the result is under: part of the data, or test clips that were seen."""
         words = [f"LEAK, pretraining saw {counted(self.leak, 'test clip')}"] if self.leak else []
         words += [f"PARTIAL, at most {self.limit} clips per side"] if self.partial else []
         return "".join(f"{word}: " for word in words)

@@ -327,7 +327,7 @@ def by_table(rows: Sequence[Row], *, kinds: bool = False) -> list[list[Row]]:
 
     Args:
         rows: Rows.
-        kinds: Whether protocols of different kinds stand in tables of their own.
+        kinds: Whether protocols of different kinds are in tables of their own.
     """
     made: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
@@ -395,8 +395,8 @@ _ENCODERS = {
 def grids(rows: Sequence[Row], *, ids: bool = False) -> list[Grid]:
     """Return one grid per dataset, split, file, set of test clips and kind of protocol.
 
-    Partial results stand apart and say so. A column that says the same in every row is said once in the title
-    instead. The legend stands below the last grid.
+    Partial results are apart and say so. A column that says the same in every row is said once in the title
+    instead. The legend is below the last grid.
 
     Args:
         rows: Rows.

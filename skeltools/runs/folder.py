@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 IMPORTED = "query.backbone."
-"""What stands before the names of an imported encoder's weights in its checkpoint."""
+"""The prefix of the names of an imported encoder's weights in its checkpoint."""
 
 _OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard", "wandb", "ended.json", seen.NAME)
 
@@ -148,7 +148,7 @@ class Run:
         except SettingError as error:
             raise RunError(f"{file}: {error}") from None
         except (AttributeError, KeyError, TypeError):
-            pass  # no table: told below
+            pass  # no table: reported below
         try:
             settings, flat, origin = _stored_settings(content)
             return Run(

@@ -1,6 +1,6 @@
 """The settings of pretraining: those of the engine, and how a method's and a backbone's join them.
 
-Values stand in ``skeltools/methods/recipes/*.toml``.
+Values are in ``skeltools/methods/recipes/*.toml``.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class Skeleton:
         for joint, parent in self.bones:
             children.setdefault(parent, []).append(joint)
         lines = []
-        left = [(self.root, "", "")]  # joint, what stands before it, and before its children
+        left = [(self.root, "", "")]  # joint, what is before it, and before its children
         while left:
             joint, before, below = left.pop()
             told = [part[joint], *(role for role in roles.get(joint, []) if role != self.joints[joint])]

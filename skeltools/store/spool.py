@@ -31,7 +31,7 @@ from skeltools.store.layout import sha256
 HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"
 
 SPOOL_LAYOUT = 5
-"""Where things stand in the folder; a conversion interrupted under another layout has to start over."""
+"""Where things are in the folder; a conversion interrupted under another layout has to start over."""
 
 _SYNC_SECONDS = 5.0
 """Work of this many seconds is lost at most where the machine itself stops."""
@@ -43,7 +43,7 @@ DAMAGED = "handling of damaged files"
 class Done(NamedTuple):
     """A prepared clip: its index in the plan, what was found in it, and the digest of its values (hex).
 
-    `raw` is where its raw recording stands: (file number, offset, bodies observed,
+    `raw` is where its raw recording is: (file number, offset, bodies observed,
     CRC, frames), or None. `notes` is what was decided about it, (kind, count) each. `motion` is the CRC of its
     motion stream where that is kept.
     """
@@ -239,7 +239,7 @@ class Spool:
         return cls(folder, results, stamps, journal)
 
     def add(self, batch: list[UnitResult]) -> None:
-        """Record a finished batch, whose clips stand in the spool already."""
+        """Record a finished batch, whose clips are in the spool already."""
         stamped = [(*result, self.stamps[result.unit]) for result in batch]
         self._journal.write(json.dumps(stamped, separators=(",", ":")).encode() + b"\n")
         self._journal.flush()

@@ -437,7 +437,7 @@ class Family:
 
     Attributes:
         name: The string without its severities, such as ``noise`` or ``dropout(hold)``.
-        severities: What stands in their place, one a level.
+        severities: The numbers in their place, one per level.
         texts: The strings, one a level.
     """
 

@@ -25,7 +25,7 @@ const skeletonOf = (clip) => values.skeletons[clip.skeleton];
 /** Dashes of a body's bones: none for the first, short for the second, then a long one with short ones between. */
 const dashes = (body) => (body === 0 ? [] : body === 1 ? [1.6, 1.7] : [4, 1.8, ...Array(body - 1).fill([1.2, 1.8]).flat()]);
 
-/** How the bodies of a clip are told from each other. */
+/** How one sees the bodies of a clip apart. */
 function bodiesText({ bodies, apart }) {
   const lines = ["second body dashed"];
   for (let body = 2; body < bodies; body++) lines.push(`${{ 2: "third", 3: "fourth" }[body] ?? `body ${body + 1}`} with ${body - 1} short ${body > 2 ? "dashes" : "dash"} between long ones`);
