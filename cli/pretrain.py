@@ -24,7 +24,7 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
     """Check that --resume names a run, where DATA is none: by DATA alone, or by the whole first command.
 
     Raises:
-        RunError: DATA is given alone and is no run folder.
+        RunError: DATA is given alone and is not a run folder.
         SettingError: The run is at --out, but the rest of its first command is not there.
     """
     from skeltools.errors import RunError, SettingError
@@ -33,7 +33,7 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
         if not data.exists():
             raise RunError(f"{data} does not exist. {_RESUMING.format(run='RUN')}")
         what = "it has no run.json" if data.is_dir() else "it is a file"
-        raise RunError(f"{data} is no run folder: {what}. {_RESUMING.format(run='RUN')}")
+        raise RunError(f"{data} is not a run folder: {what}. {_RESUMING.format(run='RUN')}")
     if out is not None and (out / "run.json").exists() and None in (split, stream):
         missing = "--split" if split is None else "--stream"
         raise SettingError(f"{missing} is missing. {_RESUMING.format(run=out)}")

@@ -327,7 +327,7 @@ def _read(recipe: str, package: str, by: str | None = None) -> dict[str, Any]:
         if recipe not in known:
             problem = f"Unknown recipe '{recipe}'."
             if by is not None:
-                problem = f"{by}: extends names '{recipe}', which is no recipe that fits here."
+                problem = f"{by}: extends names '{recipe}', which is not a recipe that fits here."
             raise SettingError(
                 f"{problem} Choose one of: {', '.join(known)}, or give the path of a "
                 f".toml file.{did_you_mean(recipe, known)}"

@@ -166,7 +166,7 @@ def _kind_of(name: str, kind: str | None) -> str:
         return "protocol"
     every = {each: of for of in KINDS if kind in (None, of) for each in known[of]}
     raise SettingError(
-        f"'{name}' is no run folder, recipe or protocol{'' if kind is None else f' of kind {kind}'}. Choose one of: "
+        f"'{name}' is not a run folder, recipe or protocol{'' if kind is None else f' of kind {kind}'}. Choose one of: "
         f"{', '.join(every)}, or give a run folder or the path of a .toml file.{did_you_mean(name, every)}"
     )
 

@@ -302,4 +302,4 @@ def _fits(match: Mapping[str, str | list[str]], context: Mapping[str, str]) -> b
 
 def obstacle(task: Task) -> str | None:
     """Return why a task's subject cannot be trained, or None."""
-    return None if task.subject.trainable else f"'{task.subject.kind}' is no encoder to train"
+    return None if task.subject.trainable else f"'{task.subject.kind}' is not an encoder to train"

@@ -48,7 +48,7 @@ class Naming:
         suffix: Their extension in lower case.
         called: How such a file is called, for messages.
         wrong: What is said of a name that begins as they do and is none.
-        parse: What a name without extension says, or None where it is no clip's: an object with `label`, the
+        parse: What a name without extension says, or None where it is not a clip's: an object with `label`, the
             0-based class, and the columns.
         columns: Attributes of that object that are stored as columns.
         like: Whether a name that `parse` does not take is a faulty clip's; other files are passed over.

@@ -290,7 +290,7 @@ def _check_finite(path: Path, values: NDArray[np.float32]) -> None:
         more = f" (and {counted(len(bad) - 1, 'number')} more)" if len(bad) > 1 else ""
         raise FormatError(
             path,
-            f"{'xyz'[axis]} of joint {joint} of body {body} in frame {frame}, counted from 0, is no finite "
+            f"{'xyz'[axis]} of joint {joint} of body {body} in frame {frame}, counted from 0, is not a finite "
             f"number{more}. Fill in what is missing; an absent body is zeros in all its joints.",
         )
 
@@ -317,7 +317,7 @@ def _order(path: Path, shape: tuple[int, ...], form: Form) -> str:
         raise FormatError(path, f"{_shape(shape)} can be read in several ways. Choose: {choices}")
     raise FormatError(
         path,
-        f"{_shape(shape)} is no recording of {form.skeleton.name}: expected {_told('TVC', form)}, or with bodies "
+        f"{_shape(shape)} is not a recording of {form.skeleton.name}: expected {_told('TVC', form)}, or with bodies "
         f"{_told('TMVC', form)}, in another order of axes too (--axes).",
     )
 

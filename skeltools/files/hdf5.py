@@ -46,7 +46,7 @@ def check(file: h5py.File, path: Path) -> None:
         where, group, depth = stack.pop()
         for key in group:
             if not isinstance(key, str):
-                raise ValueError("a name is no text")
+                raise ValueError("a name is not text")
             name = f"{where}/{key}"
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 raise ValueError(f"{name} is a soft or external link, which is not followed")
@@ -200,7 +200,7 @@ def _attributes(found: h5py.AttributeManager, length: int, name: str) -> None:
         raise ValueError(f"{name} has {len(found):,} attributes")
     for key in found:
         if not isinstance(key, str):
-            raise ValueError(f"an attribute's name of {name} is no text")
+            raise ValueError(f"an attribute's name of {name} is not text")
         _attribute(found, key, length, name)
 
 

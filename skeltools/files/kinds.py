@@ -163,7 +163,7 @@ def _text(head: bytes) -> Kind:
 
 
 def _is_foreign(head: bytes) -> bool:
-    """Tell whether these are no text in UTF-8 and mostly no plain characters, as a text in Latin-1 has."""
+    """Tell whether these are not text in UTF-8 and mostly not plain characters, as a text in Latin-1 has."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

@@ -90,7 +90,7 @@ def metadata(path: Path) -> dict[str, str]:
         header, _ = _header(file, path.stat().st_size)
     found = header.get("__metadata__", {})
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        _refuse("metadata that are no texts by name")
+        _refuse("metadata that are not texts by name")
     return found
 
 
@@ -129,7 +129,7 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         _refuse(f"a header of {length:,} bytes in a file of {size:,}")
     header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_once)
     if not isinstance(header, dict):
-        _refuse("a header that is no table of names")
+        _refuse("a header that is not a table of names")
     return header, length
 
 

@@ -85,7 +85,7 @@ def read_json(path: Path, largest: int = LARGEST) -> Any:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no file, too large, no JSON, nested too deeply, or holds a number that JSON does not
+        ValueError: It is not a file, too large, not JSON, nested too deeply, or holds a number that JSON does not
             have.
     """
     if path.exists() and not path.is_file():
@@ -97,7 +97,7 @@ def parse_json(text: str) -> Any:
     """Read JSON text.
 
     Raises:
-        ValueError: It is no JSON, nested too deeply, or holds a number that JSON does not have.
+        ValueError: It is not JSON, nested too deeply, or holds a number that JSON does not have.
     """
     try:
         found = json.loads(text, parse_constant=_no_number)
@@ -108,7 +108,7 @@ def parse_json(text: str) -> Any:
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(f"it holds {word}, which is no number of JSON")
+    raise ValueError(f"it holds {word}, which is not a number of JSON")
 
 
 def read_text(path: Path, largest: int) -> str:
@@ -137,7 +137,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Read TOML text.
 
     Raises:
-        ValueError: It is no TOML or nested too deeply.
+        ValueError: It is not TOML or nested too deeply.
     """
     if _LONG_KEY.search(
         text

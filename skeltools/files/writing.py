@@ -20,7 +20,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_replaceable(path: Path, *sources: Path) -> None:
-    """Refuse an output that is no file or folder, or is one of the inputs.
+    """Refuse an output that is not a file or folder, or is one of the inputs.
 
     Raises:
         OutputError: `path` is a device, a pipe or a socket, or the same file as one of `sources`.

@@ -1,7 +1,7 @@
 """IntelliRehabDS raw text files (docs/method.md#intellirehabds): bytes in, recordings out.
 
 The first line holds a version. Then a line per frame: three time numbers and 25 groups
-``(JointName,TrackingState,x,y,z,u,v)``; a line with fewer groups is no frame, which is counted.
+``(JointName,TrackingState,x,y,z,u,v)``; a line with fewer groups is not a frame, which is counted.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def read(data: bytes, path: str) -> tuple[NDArray[np.float32], int]:
 
 
 def _line_fault(line: bytes, groups: list[bytes], cut: bool) -> str | None:
-    """Say what is wrong with a line that is no whole frame; None where it just has fewer joints, or more.
+    """Say what is wrong with a line that is not a whole frame; None where it just has fewer joints, or more.
 
     `cut`: no line end follows, so the file may have been cut off within it.
     """
@@ -114,4 +114,4 @@ def _line_fault(line: bytes, groups: list[bytes], cut: bool) -> str | None:
     if _TIMES.fullmatch(rest):
         return None
     wrong = rest[rest.find(b"(") :] if b"(" in rest else rest
-    return f"{shown(wrong)} is no group (JointName,TrackingState,x,y,z,u,v)."
+    return f"{shown(wrong)} is not a group (JointName,TrackingState,x,y,z,u,v)."

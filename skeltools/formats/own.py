@@ -137,7 +137,7 @@ def read(
         parts: Contents and places of further files, of a file per frame.
 
     Raises:
-        FormatError: The file is no file of its format, or its only clip is faulty.
+        FormatError: The file is not a file of its format, or its only clip is faulty.
     """
     suffix = "".join(re.findall(r"\.[A-Za-z0-9]+$", path)).lower()
     if suffix in (".pkl", ".pickle"):

@@ -114,7 +114,7 @@ def sort_labels(data: bytes, path: str, classes: int) -> tuple[list[Action], lis
     """Read a label file; return its actions, and the rows that are none with what is wrong in each.
 
     Raises:
-        FormatError: The file holds no row, or is no text.
+        FormatError: The file holds no row, or is not text.
     """
     data = text.plain(data, path)
     actions: list[Action] = []

@@ -102,7 +102,7 @@ class Entry:
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}.") from None
         except MemoryError:
-            raise FormatError(self.path, "the file does not fit into memory; it is no raw file.") from None
+            raise FormatError(self.path, "the file does not fit into memory; it is not a raw file.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ def _listed(source: Path) -> list[Entry]:
             f"{path} does not exist. Give a text file with one path per line after @."
         ) from None
     except ValueError as error:
-        raise SourceError(f"{path}: this is no text file with one path per line: {error}") from None
+        raise SourceError(f"{path}: this is not a text file with one path per line: {error}") from None
     except OSError:
         raise SourceError(f"{path} cannot be read as a text file with one path per line.") from None
     entries = []

@@ -37,7 +37,7 @@ def read(data: bytes, path: str, how: Descriptor) -> Recording:
     """Read a CSV file, its cells separated by commas, semicolons or tabs.
 
     Raises:
-        FormatError: It is none, a row is ragged, a column is missing or unknown, a cell is no number, frames are out
+        FormatError: It is none, a row is ragged, a column is missing or unknown, a cell is not a number, frames are out
             of order, or it does not hold what the descriptor says.
     """
     rows = cells(data, path)
@@ -57,13 +57,13 @@ def cells(data: bytes, path: str) -> list[tuple[int, list[str]]]:
     """Return (line, cells) of each row of a CSV file that is not empty.
 
     Raises:
-        FormatError: It is no text, empty, or its quotes are faulty.
+        FormatError: It is not text, empty, or its quotes are faulty.
     """
     text.check_kind(data, path)
     try:
         content = kinds.decode(data)
     except ValueError as error:
-        raise FormatError(path, f"this is no CSV file: {str(error).rstrip('.')}.") from None
+        raise FormatError(path, f"this is not a CSV file: {str(error).rstrip('.')}.") from None
     first = next((line for line in content.splitlines() if line.strip()), "")
     if not first:
         raise FormatError(path, "this is an empty file; expected a CSV file.")
@@ -75,7 +75,7 @@ def cells(data: bytes, path: str) -> list[tuple[int, list[str]]]:
             if any(map(str.strip, row)):
                 found.append((reader.line_num, [cell.strip() for cell in row]))
     except csv.Error as error:
-        raise FormatError(path, f"this is no CSV row: {error}.", reader.line_num) from None
+        raise FormatError(path, f"this is not a CSV row: {error}.", reader.line_num) from None
     width = len(found[0][1])
     for line, row in found:
         if len(row) != width:
@@ -105,7 +105,7 @@ def _number(cell: str, path: str, line: int, column: str) -> float:
     elif re.fullmatch(r"-?[0-9]+,[0-9]+", cell):
         told = f"is '{cell:.40}', with a decimal comma; write a decimal point"
     else:
-        told = f"is '{cell:.40}', which is no number"
+        told = f"is '{cell:.40}', which is not a number"
     raise FormatError(path, f"column {column} {told}.", line)
 
 
@@ -225,7 +225,7 @@ def _in_frames(
     path: str,
     how: Descriptor,
 ) -> Observed:
-    """Give each row its frame, by number or in order, and its place there; rows of zeros are no bodies."""
+    """Give each row its frame, by number or in order, and its place there; rows of zeros are not bodies."""
     if body_at is not None and frame_at is None:
         raise FormatError(path, "there is a column of bodies but none of frames. Add a column 'frame'.", 1)
     numbers = (
@@ -301,7 +301,7 @@ def _long(header: Sequence[str], rows: list[tuple[int, list[str]]], path: str, h
         if joint is None:
             hint = did_you_mean(row[joint_at].lower(), how.skeleton.joints)
             raise FormatError(
-                path, f"'{row[joint_at]:.60}' is no joint of the skeleton {how.skeleton.name}.{hint}", line
+                path, f"'{row[joint_at]:.60}' is not a joint of the skeleton {how.skeleton.name}.{hint}", line
             )
         body = _whole(row[body_at], path, line, "'body'") if body_at is not None else 0
         joints = found.setdefault((number, body), {})

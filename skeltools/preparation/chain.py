@@ -135,7 +135,7 @@ class Chain:
             )
         if self.centre_joint >= skeleton.num_joints:
             raise SettingError(
-                f"chain.centre_joint {self.centre_joint} is no joint of the skeleton {skeleton.name}, which has "
+                f"chain.centre_joint {self.centre_joint} is not a joint of the skeleton {skeleton.name}, which has "
                 f"{skeleton.num_joints}: 0 to {skeleton.num_joints - 1}, or -1 for its own centre."
             )
         if self.rotation == "axes" and skeleton != load("kinect2"):

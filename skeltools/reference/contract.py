@@ -82,7 +82,7 @@ class Part:
             problem = "lacks" if value is None else f"has {value.dim()} instead of {dimensions} dimensions in"
             raise RunError(
                 f"{self.weights.path} {problem} '{self.weights.called(self.prefix + rest)}', from which channels are "
-                f"read; it is no {self.title}."
+                f"read; it is not a {self.title}."
             )
         return tuple(value.shape)
 
@@ -132,7 +132,7 @@ class Encoder:
         names: Each of its entries.
         sizes: Reads what the shapes tell.
         feature: How one vector is made of a clip.
-        recomputed: Pattern of its entries that are no weights and are made anew here.
+        recomputed: Pattern of its entries that are not weights and are made anew here.
         fixed_frames: Whether weights belong to so many frames.
         untold: ``model.*`` settings of which no shape tells, with what the projects use.
     """

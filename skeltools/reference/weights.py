@@ -87,7 +87,7 @@ def read(path: Path, project: str | None = None, heads: int | None = None) -> Fo
             else the project used.
 
     Raises:
-        RunError: The file is missing, is no state dict, holds no encoder that is known, or an entry of the
+        RunError: The file is missing, is not a state dict, holds no encoder that is known, or an entry of the
             encoder is missing, unknown, of another shape or not finite.
     """
     chosen = None if project is None else find_project(project)
@@ -122,7 +122,7 @@ def unwrap(path: Path) -> Weights:
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise RunError(
-                f"{path}: '{name}' is no tensor ({type(value).__name__}); a state dict holds tensors alone."
+                f"{path}: '{name}' is not a tensor ({type(value).__name__}); a state dict holds tensors alone."
             )
         bare = _BEFORE_ALL.sub("", str(name), count=1) if _BEFORE_ALL.match(str(name)) else str(name)
         if bare in entries:

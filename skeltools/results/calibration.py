@@ -25,7 +25,7 @@ BINS = 15
 """Bins of confidence (Guo et al., ICML 2017)."""
 
 RESAMPLES = 1000
-"""Resamples of a bootstrap; these measures are no means, so each is computed anew."""
+"""Resamples of a bootstrap; these measures are not means, so each is computed anew."""
 
 _LOG_T = 5.0
 """Logarithms of the temperature are looked for within this."""
@@ -287,7 +287,7 @@ NOTES = (
 def grids(rows: Sequence[Row]) -> list[Grid]:
     """Return one grid per table: calibration as it is and, where held-out scores are recorded, after temperature.
 
-    Rows whose scores are no logits are passed over.
+    Rows whose scores are not logits are passed over.
     """
     made = []
     for part in report.by_table([row for row in rows if has_logits(row)], kinds=True):

@@ -337,7 +337,7 @@ def by_table(rows: Sequence[Row], *, kinds: bool = False) -> list[list[Row]]:
 
 
 def title(rows: Sequence[Row]) -> list[str]:
-    """Return the title of a table: data, counts, what all rows share, settings that are no recipe's."""
+    """Return the title of a table: data, counts, what all rows share, settings that are not a recipe's."""
     first = rows[0].first
     train = max(row.first.train_clips for row in rows)
     protocols = ", ".join(dict.fromkeys(row.first.protocol for row in rows))

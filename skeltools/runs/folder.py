@@ -193,7 +193,7 @@ class Run:
             replace: Whether to delete a run that is there.
 
         Raises:
-            OutputError: The folder exists and `replace` is False, or it is no run folder.
+            OutputError: The folder exists and `replace` is False, or it is not a run folder.
         """
         from skeltools.results.record import library_versions
         from skeltools.store.overlap import Clips
@@ -627,7 +627,7 @@ def check_free(path: str | Path, replace: bool) -> None:
     """Check that a new run may go to `path`.
 
     Raises:
-        OutputError: It exists and `replace` is False, or it is a file or a folder that is no run.
+        OutputError: It exists and `replace` is False, or it is a file or a folder that is not a run.
     """
     path = Path(path)
     if not path.exists():

@@ -103,7 +103,7 @@ def find(folder: Path) -> list[Listed]:
     Folders inside it are searched, down to `DEPTH` levels; hidden ones, and what lies inside a run, are not.
 
     Raises:
-        RunError: It is no folder, or holds no run.
+        RunError: It is not a folder, or holds no run.
     """
     if not folder.is_dir():
         raise RunError(f"{folder} does not exist or is not a folder. Give a folder of runs.")
@@ -121,7 +121,7 @@ def of(path: Path) -> Listed:
     try:
         content = read_json(path / "run.json")
         if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
-            raise ValueError("it is no run's")
+            raise ValueError("it is not a run's")
     except (OSError, ValueError) as error:
         return Listed(path, UNREADABLE, f"{path / 'run.json'} cannot be read: {error}")
     records, unreadable = _records(path / "results")

@@ -194,7 +194,8 @@ def _number(name: Any, skeleton: Skeleton, where: str) -> int:
     if isinstance(name, str) and name in skeleton.joints:
         return skeleton.joints.index(name)
     raise SettingError(
-        f"{where} names {name!r:.60}, which is no joint of {skeleton.name}.{did_you_mean(str(name), skeleton.joints)}"
+        f"{where} names {name!r:.60}, which is not a joint of {skeleton.name}."
+        f"{did_you_mean(str(name), skeleton.joints)}"
     )
 
 

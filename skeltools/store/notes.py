@@ -1,4 +1,4 @@
-"""Counted notes: what was decided while a file was made and is no clip left out, each kind once.
+"""Counted notes: what was decided while a file was made and is not a clip left out, each kind once.
 
 They are in the root attributes, ``note.<kind>`` with the sentence and ``count.note.<kind>`` with the count.
 """

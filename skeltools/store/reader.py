@@ -160,11 +160,11 @@ class ClipFile:
         try:
             definition = self.attrs.get("definition")
             if definition is not None and not isinstance(definition, str):
-                raise KeyError("definition is no text")
+                raise KeyError("definition is not text")
             self.dataset = datasets.of_file(str(self.attrs["dataset"]), definition)
             names = self.attrs["class_names"]
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise KeyError("class_names is no list of texts")
+                raise KeyError("class_names is not a list of texts")
             self.classes: tuple[str, ...] = tuple(names)
             self.digest = str(self.attrs["content_digest"])
             self._clips: h5py.Dataset = self._file["clips"]
@@ -217,13 +217,13 @@ class ClipFile:
             return self.dataset.skeleton, self.dataset.bodies
         text, bodies = self.attrs["skeleton"], self.attrs["bodies"]
         if not isinstance(text, str) or not isinstance(bodies, int) or bodies < 1:
-            raise KeyError("skeleton and bodies are no text and number")
+            raise KeyError("skeleton and bodies are not text and number")
         return Skeleton.from_json(text, "its skeleton"), bodies
 
     def _check_clips(self, name: str, joints: int, bodies: int) -> None:
         values = self._file[name]
         if not isinstance(values, h5py.Dataset) or values.dtype not in (np.float32, np.float16):
-            raise KeyError(f"{name} is no dataset of float32 or float16")
+            raise KeyError(f"{name} is not a dataset of float32 or float16")
         shape = values.shape
         if len(shape) != 5 or shape[1] != 3 or shape[3:] != (joints, bodies) or shape[2] < 1:
             raise KeyError(f"{name} has shape {shape}, not (N, 3, T, {joints}, {bodies})")
@@ -345,7 +345,7 @@ class ClipFile:
 
     @cached_property
     def notes(self) -> list[notes.Note]:
-        """What was decided when the file was made and is no clip left out, by kind."""
+        """What was decided when the file was made and is not a clip left out, by kind."""
         try:
             return notes.stored(self.attrs)
         except _FAULTS as error:

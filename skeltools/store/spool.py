@@ -202,7 +202,7 @@ class Spool:
         except (OSError, ValueError):
             return cls.begin(folder, header, results, stamps)  # killed before anything was done
         if not isinstance(found, dict):
-            raise _foreign(folder, f"its {HEADER} is no table")
+            raise _foreign(folder, f"its {HEADER} is not a table")
         wanted = json.loads(json.dumps(header))
         differs = sorted(
             key
@@ -297,7 +297,7 @@ def check_ours(folder: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(about.st_mode):
-        raise _foreign(folder, "it is a link" if stat.S_ISLNK(about.st_mode) else "it is no folder")
+        raise _foreign(folder, "it is a link" if stat.S_ISLNK(about.st_mode) else "it is not a folder")
     if hasattr(os, "geteuid") and about.st_uid != os.geteuid():
         raise _foreign(folder, "it is another user's")
     with os.scandir(folder) as found:

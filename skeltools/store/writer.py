@@ -77,7 +77,7 @@ class Contents:
         dtype: ``float32`` or ``float16``.
         source_digest: SHA-256 over the raw files, hex.
         raw: Raw recordings to keep, or None.
-        notes: What was decided that is no clip left out.
+        notes: What was decided that is not a clip left out.
         stated: What the clips look like, where the dataset's own do not.
         attributes: Further root attributes.
     """

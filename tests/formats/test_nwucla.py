@@ -90,7 +90,7 @@ WHOLE = json.dumps(content()).encode()
         (WHOLE[:20], "x.json, line 1: damaged JSON at column 15: Unterminated string starting at. Fetch it again."),
         (b'{\n"file_name": "\xff"}', "x.json, line 2: byte 16 is not UTF-8. Fetch it again."),
         (b"[" * 200_000, None),
-        (b"[1]", "x.json: this is no JSON object; expected one object of file_name, label, skeletons."),
+        (b"[1]", "x.json: this is not a JSON object; expected one object of file_name, label, skeletons."),
         (b'{"label": 1, "label": 2}', "x.json: a key occurs twice in an object; expected one object of file_name, label, skeletons."),
         ({"label": 7}, "x.json: there is no 'file_name'. Its keys must be file_name, label, skeletons."),
         (content(label=8), "x.json: its label is '8', but the name says action 8, which is label 7."),

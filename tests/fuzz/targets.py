@@ -359,7 +359,7 @@ def _json_seeds() -> list[bytes]:
 _ODD: tuple[Any, ...] = (
     None, True, 0, -1, 1e39, -3.4e38, 1e-40, 10**18, 2**64, 5e-324, 1e999, "", "x", [], {}, [[]], [0.5], "1,5", 1e6
 )  # fmt: skip
-"""Values that stand in for others; `json` writes the infinite one as a word that is no JSON."""
+"""Values that stand in for others; `json` writes the infinite one as a word that is not JSON."""
 
 
 def _otherwise(rng: Random, value: Any) -> Any:

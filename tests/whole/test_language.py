@@ -36,6 +36,23 @@ RELATIVE = re.compile(r"\b(?:how many|which)\b[^.;:]{0,40}$")
 """What makes of such words a clause of their own: how many clips a subset takes."""
 
 
+DIALECT = {
+    "say that things are, not that they stand": re.compile(
+        r"(?<![-`\"'_])\bstands?\b(?! for\b| in for\b| still\b| out\b| up\b|[-`\"'_(])"
+    ),
+    "say what finds or prints it, not that it is told": re.compile(
+        r"\b(?:is|are|be|was|were|been) told\b(?! apart| otherwise| to\b)"
+    ),
+    "write 'is not a', not 'is no'": re.compile(
+        r"(?<![Tt]here )\b(?:is|are|was|were) no (?!longer|more|other|further|such|one\b|substitute|proof|claim|news|"
+        r"gain|opponent|less|room|reason|difference)\w"
+    ),
+}
+"""Words that plain English says otherwise."""
+
+IDIOMS = re.compile("as (?:it|they) stands?|choices stand|pictures that stand")
+
+
 def texts() -> list[Path]:
     """The files with sentences in them, but for cli.md, which is made of the help texts, and this one."""
     found = [path for path in ROOT.iterdir() if path.suffix == ".md" or path.name == "Makefile"]
@@ -84,3 +101,22 @@ def test_rates_are_per() -> None:
     ]
     assert not found, "write 'per': " + "; ".join(found)
     assert len(texts()) > 500
+
+
+@pytest.mark.parametrize("rule", DIALECT)
+def test_no_private_dialect(rule: str) -> None:
+    """In the product and its documents; people stand in the synthetic motion and in names of actions."""
+    apart = [
+        ROOT / "skeltools" / "synth",
+        ROOT / "skeltools" / "datasets",
+        ROOT / "tests",
+        ROOT / "CHANGELOG.md",
+    ]
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in texts()
+        if not any(path.is_relative_to(one) for one in apart)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if DIALECT[rule].search(line) and not IDIOMS.search(line)
+    ]
+    assert not found, f"{rule}: " + "; ".join(found)
