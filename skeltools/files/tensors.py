@@ -3,8 +3,9 @@
 A checkpoint is a zip archive with one pickle and one member per storage, or, from torch before 1.6, a row of
 pickles followed by the storages. The pickle is read here first, by a machine that builds nothing: it notes
 which storages and tensors the file speaks of. Only when each of them is covered by bytes of the file does
-`torch.load`, weights only, read it. An ``argparse.Namespace``, as training scripts keep their options in, is
-data like a dictionary. Files of safetensors are read too.
+`torch.load`, weights only, read it. That runs no code by itself, but reserves what a file asks for: torch 2.13
+took 3 GiB for a file of 1,249 bytes and 1 GiB for a deflated one of 1 MB. An ``argparse.Namespace``, as training
+scripts keep their options in, is data like a dictionary. Files of safetensors are read too.
 """
 
 from __future__ import annotations
