@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.files.texts import parse_toml, read_text
+from skeltools.files.texts import parse_toml, read_named
 
 T = TypeVar("T")
 
@@ -34,8 +34,6 @@ Context = Mapping[str, str]
 """What ``[[when]]`` tables match against, such as dataset, split and stream."""
 
 _HEADER = {"title", "source", "note", "extends", "when"}
-LARGEST = 1 << 20
-"""Most bytes of a recipe (1 MiB)."""
 
 MOST_SEED = 2**32 - 1
 """Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
@@ -313,15 +311,9 @@ def _chain(recipe: str, package: str) -> list[_Layer]:
 def _read(recipe: str, package: str, by: str | None = None) -> dict[str, Any]:
     """Return the content of a recipe that the recipe `by` extends, or that was asked for where it is None."""
     if recipe.endswith(".toml"):
-        path = Path(recipe)
-        try:
-            text = read_text(path, LARGEST)
-        except FileNotFoundError:
-            if by is not None:
-                raise SettingError(f"{by}: extends names {recipe}, which does not exist.") from None
-            raise SettingError(f"Recipe file {recipe} does not exist.") from None
-        except (OSError, ValueError) as error:
-            raise SettingError(f"Recipe file {recipe} cannot be read: {error}.") from None
+        if by is not None and not Path(recipe).exists():
+            raise SettingError(f"{by}: extends names {recipe}, which does not exist.")
+        text = read_named(recipe, "Recipe file")
     else:
         known = packaged_recipes(package)
         if recipe not in known:

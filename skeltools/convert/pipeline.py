@@ -32,6 +32,7 @@ from skeltools.convert.plan import (
 from skeltools.datasets import registry as datasets
 from skeltools.datasets.contract import NEITHER, TEST, TRAIN, Dataset
 from skeltools.errors import FormatError, OutputError, SettingError, SkeltoolsError, SourceError
+from skeltools.files.writing import check_output
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, list_entries, stream
@@ -63,7 +64,6 @@ from skeltools.store.writer import (
     Contents,
     Raw,
     RawBodies,
-    check_output,
     read_clips,
     room_in_front,
     write_around,

@@ -22,13 +22,13 @@ from skeltools.files import kinds
 from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
 from skeltools.files.reading import open_regular
-from skeltools.files.writing import check_writable, replacing
+from skeltools.files.writing import check_output, check_writable, replacing
 from skeltools.preparation.chain import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import Form, plausible
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
-from skeltools.store.writer import Contents, check_output, write_file
+from skeltools.store.writer import Contents, write_file
 
 LAYOUTS: dict[str, Any] = {"aimclr": aimclr, "ctrgcn": ctrgcn, "agcn": agcn, "pyskl": pyskl, "npz": npz}
 """The layouts by name, each a module that reads and writes."""

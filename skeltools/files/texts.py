@@ -11,12 +11,16 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+from skeltools.errors import SettingError
 from skeltools.files import kinds
 from skeltools.files.kinds import Kind
 from skeltools.files.reading import open_regular
 
 LARGEST = 1 << 26
 """Most bytes of a JSON record (64 MiB)."""
+
+LARGEST_TOML = 1 << 20
+"""Most bytes of a TOML file that a user names (1 MiB)."""
 
 DEEPEST = 64
 """Most levels that the values of a record or recipe are nested."""
@@ -126,6 +130,20 @@ def read_text(path: Path, largest: int) -> str:
     if len(data) > largest:
         raise ValueError(f"it is larger than {largest:,} bytes")
     return kinds.decode(data)
+
+
+def read_named(name: str | Path, what: str) -> str:
+    """Read a TOML file that a user names.
+
+    Raises:
+        SettingError: It does not exist, or cannot be read as text; the message begins with `what`, such as ``Plan``.
+    """
+    try:
+        return read_text(Path(name), LARGEST_TOML)
+    except FileNotFoundError:
+        raise SettingError(f"{what} {name} does not exist.") from None
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{what} {name} cannot be read: {error}.") from None
 
 
 _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.){0,64}+"|'[^'\n]{0,64}+')"""

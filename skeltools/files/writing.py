@@ -53,6 +53,23 @@ def check_writable(path: Path) -> None:
         _remove(made)
 
 
+def check_output(path: Path, replace: bool, *sources: Path) -> None:
+    """Refuse an output that exists, is one of the inputs `sources`, or has no folder to lie in.
+
+    Raises:
+        OutputError: `path` exists and `replace` is not set, is a folder, a device or an input, or its folder
+            does not exist or takes no file.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder. Give the name of the file to write.")
+    check_replaceable(path, *sources)
+    if path.exists() and not replace:
+        raise OutputError(f"{path} already exists. Use --replace to write it again.")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
+    check_writable(path)
+
+
 @contextmanager
 def replacing(path: Path, tidy: bool = True) -> Iterator[Path]:
     """Yield a temporary name on the disk of `path`; on success flush what lies there and rename it to `path`.

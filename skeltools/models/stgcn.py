@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.models.absent import pooled_once
-from skeltools.models.contract import Backbone
+from skeltools.models.absent import BodyByBody
 from skeltools.models.fast.dropout import dropout
 from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
@@ -180,7 +179,7 @@ class STGCNSettings:
     dropout: float = setting("Dropout in ST-GCN blocks 2 to 10.", low=0, high=0.99)
 
 
-class STGCN(Backbone):
+class STGCN(BodyByBody):
     """ST-GCN: batch norm over joints x channels, then ten blocks.
 
     Args:
@@ -230,25 +229,9 @@ class STGCN(Backbone):
         for block in self.blocks:
             nn.init.ones_(cast(Block, block).spatial.edge)
 
-    def _bodies(self, x: Tensor) -> Tensor:
-        """Return clips (N, 3, T, V, M) as bodies (N * M, T, V, 3)."""
-        return x.permute(0, 4, 2, 3, 1).reshape(-1, x.shape[2], x.shape[3], x.shape[1])
-
     def _tokens(self, bodies: Tensor) -> Tensor:
         """Return tokens (B, L, D) of bodies (B, T, V, 3)."""
         h: Tensor = self.input_norm(bodies.flatten(2)).view(bodies.shape)
         for block in self.blocks:
             h = block(h, self.graph)
         return h.flatten(1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._tokens(self._bodies(x))
-
-    def pool(self, tokens: Tensor) -> Tensor:
-        return tokens.mean(dim=1).view(-1, self.bodies, tokens.shape[2]).mean(dim=1)
-
-    def features(self, x: Tensor) -> Tensor:
-        if self.training:
-            return super().features(x)
-        pooled = pooled_once(self._bodies(x), lambda bodies: self._tokens(bodies).mean(dim=1))
-        return pooled.view(-1, self.bodies, pooled.shape[1]).mean(dim=1)

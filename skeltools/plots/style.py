@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeltools.errors import OutputError, SettingError
-from skeltools.files.writing import check_replaceable, check_writable, replacing
+from skeltools.files.writing import check_output, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,14 +150,7 @@ def check_target(path: Path, suffixes: Sequence[str], *, replace: bool) -> None:
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(f"{path}: give a name that ends in {', '.join(suffixes)}.")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder. Give the name of the file to write.")
-    check_replaceable(path)
-    if path.exists() and not replace:
-        raise OutputError(f"{path} already exists. Use --replace to write it again.")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
-    check_writable(path)
+    check_output(path, replace)
 
 
 def save(made: Figure, path: Path) -> None:
