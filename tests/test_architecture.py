@@ -136,7 +136,7 @@ EXCUSED = {
     "skeltools/reference/contract.py": "frames per clip of AimCLR",
     "protocols/calibration.py": "per cent",
     "protocols/ensemble.py": "per cent",
-    "cli/plot.py": "frames per second",
+    "cli/_pictures.py": "frames per second",
 }
 """Where such a number is another thing."""
 
