@@ -143,11 +143,13 @@ def kill(command: Command, trial: int) -> Outcome:
 
 
 def left(command: Command, folder: Path) -> int:
-    """Return how many steps the run that goes on would take, from one in a copy of the folder."""
-    copy = folder.with_name(f"{folder.name}-copy")
-    shutil.copytree(folder, copy)
-    steps = command.must(command.again(copy), step=0).steps()
-    shutil.rmtree(copy)
+    """Return how many steps the run that goes on would take, from one in a copy of the folder of its name."""
+    aside = folder.with_name(f"{folder.name}-aside")
+    folder.rename(aside)
+    shutil.copytree(aside, folder)
+    steps = command.must(command.again(folder), step=0).steps()
+    shutil.rmtree(folder)
+    aside.rename(folder)
     return steps
 
 
