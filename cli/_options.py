@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from skeltools.cli import _complete as complete
+from skeltools.files.cores import cores
 from skeltools.settings import MOST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,18 +30,13 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-def _cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def workers(function: F) -> F:
     """Add ``--workers``: number of processes, all cores unless given."""
     return click.option(
         "--workers",
         type=click.IntRange(min=1),
         default=None,
-        callback=lambda context, parameter, value: value or _cores(),
+        callback=lambda context, parameter, value: value or cores(),
         help="Worker processes.  [default: all cores]",
     )(function)
 

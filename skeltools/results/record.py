@@ -354,18 +354,60 @@ def read_side(record: Record) -> Side:
     return side
 
 
+def accuracies(scores: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> dict[str, Any]:
+    """Return ``top1``, ``top5``, ``mean_class`` and ``per_class`` of a record by its scores.
+
+    They are what `skeltools.analysis.metrics` counts, without torch.
+
+    Args:
+        scores: (n, classes), n at least 1.
+        labels: (n,), from 0 to classes - 1.
+    """
+    import numpy as np
+
+    own = np.take_along_axis(scores, labels[:, None], 1)
+    ahead = ~((scores < own) | ((scores == own) & (np.arange(scores.shape[1]) >= labels[:, None])))
+    ranks = np.where(own[:, 0] == -np.inf, scores.shape[1], ahead.sum(axis=1))
+    many = np.bincount(labels, minlength=scores.shape[1]).tolist()
+    right = np.bincount(labels, weights=ranks == 0, minlength=scores.shape[1]).tolist()
+    by_class = [good / count if count else None for good, count in zip(right, many, strict=True)]
+    present = [value for value in by_class if value is not None]
+    return {
+        "top1": float((ranks == 0).mean()),
+        "top5": float((ranks < 5).mean()),
+        "mean_class": sum(present) / len(present),
+        "per_class": by_class,
+    }
+
+
 def _compare(record: Record, side: Side, path: Path) -> None:
-    """Compare a record's top-1 accuracy with that of its scores.
+    """Compare a record's accuracies with those of its scores.
 
     Raises:
-        RunError: They differ.
+        RunError: They differ; the message names the first that does.
     """
-    found = float((side.scores.argmax(axis=1) == side.labels).mean()) if len(side.labels) else record.top1
-    if abs(found - record.top1) > ROUNDING:
-        raise RunError(
-            f"{record.folder}/{record.stem}.json has top1 {record.top1:.6g}, its scores give {found:.6g}. "
-            "One of them was changed: run the protocol again."
-        )
+    labels = side.labels
+    if not len(labels):
+        return
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= record.num_classes:
+        raise RunError(f"{path} does not fit its record. Run the protocol again.")
+    pairs: list[tuple[str, float | None, float | None]] = []
+    for key, found in accuracies(side.scores, labels).items():
+        mine = getattr(record, key)
+        if not isinstance(found, list):
+            pairs.append((key, mine, found))
+        elif len(found) != len(mine):
+            raise RunError(f"{path} does not fit its record. Run the protocol again.")
+        else:
+            pairs += [(f"{key}[{place}]", *both) for place, both in enumerate(zip(mine, found, strict=True))]
+    for key, *both in pairs:
+        stored, given = (float("nan") if value is None else value for value in both)
+        if not (both == [None, None] or abs(stored - given) <= ROUNDING):
+            told = ["none" if value is None else f"{value:.6g}" for value in both]
+            raise RunError(
+                f"{record.folder}/{record.stem}.json has {key} {told[0]}, its scores give {told[1]}. "
+                "One of them was changed: run the protocol again."
+            )
 
 
 def read(path: Path) -> Record:

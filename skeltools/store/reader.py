@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, wraps
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, SettingError, counted, take_path
 from skeltools.files import hdf5 as guard
 from skeltools.files import kinds
+from skeltools.files.cores import cores
 from skeltools.files.hdf5 import FORMAT, decode
 from skeltools.files.kinds import Kind
 from skeltools.formats.recording import Recording
@@ -55,6 +57,9 @@ def _named(read: Callable[Concatenate[ClipFile, P], R]) -> Callable[Concatenate[
 
 _BLOCK = 256
 """Clips read at a time."""
+
+_THREADS, _SHARED = 8, 8 << 20
+"""Threads that compare clips with their digests, and from how many bytes on there is more than one."""
 
 _MOST_FRAMES = 1_000_000
 """A recording of more frames (nine hours at 30 per second) is damaged."""
@@ -578,9 +583,25 @@ class ClipFile:
         digests: NDArray[np.uint8],
         name: str,
     ) -> None:
-        """Refuse rows that are not those that were written."""
-        for row, clip in zip(index.tolist(), found, strict=True):
-            if hashlib.sha256(clip).digest() != digests[row].tobytes():
+        """Refuse rows that are not those that were written; the first of them is named."""
+
+        def wrong(start: int) -> int | None:
+            part = slice(start, start + share)
+            for row, clip in zip(index[part].tolist(), found[part], strict=True):
+                if hashlib.sha256(clip).digest() != digests[row].tobytes():
+                    return int(row)
+            return None
+
+        threads = min(_THREADS, cores()) if found.nbytes >= _SHARED else 1
+        share = -(-len(index) // threads) or 1
+        starts = range(0, len(index), share)
+        if threads == 1:
+            rows = [wrong(start) for start in starts]
+        else:  # hashlib lets other threads run meanwhile
+            with ThreadPoolExecutor(threads) as pool:
+                rows = list(pool.map(wrong, starts))
+        for row in rows:
+            if row is not None:
                 raise self._changed(f"{name} of {self.names[row]} does not match its digest")
 
     def _read_at(

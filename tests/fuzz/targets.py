@@ -759,7 +759,8 @@ def _a_record() -> Any:
 
     content = json.loads(_record_seeds()[0])
     content["set_by"] = content.pop("origin")
-    return replace(results.Record(**content), scores="x.npz", test_clips=1, num_classes=2, top1=1.0)
+    measured = results.accuracies(np.ones((1, 2), np.float32), np.zeros(1, np.int64))
+    return replace(results.Record(**content), scores="x.npz", test_clips=1, num_classes=2, **measured)
 
 
 def _side(data: bytes, folder: Path) -> None:

@@ -33,7 +33,7 @@ def _write(folder: Path, seed: int, guesses: list[int], **changes: object) -> Re
     )
     record = replace(
         BASE, seed=seed, pretrain_seed=seed, test_clips=6, protocol="linear", variant="",
-        top1=float(np.mean(np.array(guesses) == LABELS)), **({"key": f"{seed}" * 8} | changes),
+        **({"key": f"{seed}" * 8} | results.accuracies(side.scores, side.labels) | changes),
     )  # type: ignore[arg-type]  # fmt: skip
     return results.write(results.named(record), folder / "results", side)
 
