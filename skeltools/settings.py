@@ -16,6 +16,7 @@ key and the nearest known one.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import types
 import typing
@@ -120,9 +121,15 @@ class Resolved(Generic[T]):
     idle: tuple[str, ...] = ()
 
 
+@functools.lru_cache(maxsize=1024)  # some schemas are made as they are needed
+def _hints(schema: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields."""
+    return typing.get_type_hints(schema)
+
+
 def schema_fields(schema: type, prefix: str = "") -> dict[str, tuple[Any, Mapping[str, Any]]]:
     """Return (type, metadata) of every setting of `schema` by dotted key."""
-    hints = typing.get_type_hints(schema)
+    hints = _hints(schema)
     found: dict[str, tuple[Any, Mapping[str, Any]]] = {}
     for item in fields(schema):
         kind, key = hints[item.name], prefix + item.name
@@ -238,7 +245,7 @@ def checked(schema: Schema[Any], key: str, value: Any, where: str) -> Any:
 
 def _assemble(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
     """Return a schema instance of checked values."""
-    hints = typing.get_type_hints(schema)
+    hints = _hints(schema)
     kwargs = {}
     for item in fields(typing.cast(Any, schema)):
         kind, key = hints[item.name], prefix + item.name
@@ -271,9 +278,13 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def packaged_recipes(package: str = "skeltools.methods.recipes") -> list[str]:
     """Return the names of the recipes that ship in `package`, sorted."""
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in files(package).iterdir() if entry.name.endswith(".toml")
-    )
+    return list(_names(package))
+
+
+@functools.cache
+def _names(package: str) -> tuple[str, ...]:
+    found = (entry.name for entry in files(package).iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
 
 
 @dataclass(frozen=True)
@@ -324,11 +335,17 @@ def _read(recipe: str, package: str, by: str | None = None) -> dict[str, Any]:
                 f"{problem} Choose one of: {', '.join(known)}, or give the path of a "
                 f".toml file.{did_you_mean(recipe, known)}"
             )
-        text = (files(package) / f"{recipe}.toml").read_text(encoding="utf-8")
+        return _packaged(recipe, package)
     try:
         return parse_toml(text)
     except ValueError as error:  # tomllib.TOMLDecodeError, or a number with too many digits
         raise SettingError(f"Recipe '{recipe}' is not valid TOML: {error}.") from None
+
+
+@functools.cache
+def _packaged(recipe: str, package: str) -> dict[str, Any]:
+    """Return the content of a packaged recipe, which is only read."""
+    return parse_toml((files(package) / f"{recipe}.toml").read_text(encoding="utf-8"))
 
 
 def _sections(layer: _Layer, context: Context) -> list[tuple[str, dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
@@ -139,6 +140,12 @@ class NoSettings:
     """Nothing to set."""
 
 
+@functools.lru_cache(maxsize=1024)
+def _schema(section: str, settings: type) -> type:
+    """Return a schema of one section."""
+    return make_dataclass("Settings", [(section, settings)], frozen=True)
+
+
 class Protocol:
     """Base of the protocols: a task goes in, outcomes come out.
 
@@ -224,7 +231,7 @@ class Protocol:
     @property
     def schema(self) -> type:
         """The schema of its settings: one section."""
-        return make_dataclass("Settings", [(self.section, self.settings)], frozen=True)
+        return _schema(self.section, self.settings)
 
     @property
     def epoch_keys(self) -> tuple[str, ...]:

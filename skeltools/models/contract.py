@@ -104,9 +104,12 @@ def initialise(module: nn.Module) -> None:
     """Start the weights of a whole model.
 
     Convolutions and linear layers N(0, 0.02) with zero bias; batch norm weight N(1, 0.02) with zero bias.
-    Uses torch's global generator. Backbones then `reset` what they start differently.
+    Uses torch's global generator. Backbones then `reset` what they start differently. Weights on the meta device
+    have no values to start.
     """
     for part in module.modules():
+        if any(weight.is_meta for weight in part.parameters(recurse=False)):
+            continue  # torch would draw nothing, and slowly
         if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Linear)) or getattr(part, "is_convolution", False):
             nn.init.normal_(cast(Tensor, part.weight), 0.0, 0.02)
             if part.bias is not None:

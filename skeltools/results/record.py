@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -261,10 +262,16 @@ def named(record: Record) -> Record:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries results depend on."""
+    return {"python": platform.python_version()} | {
+        name: _version(name) for name in ("torch", "numpy", "h5py")
+    }
+
+
+@functools.cache
+def _version(package: str) -> str:
     from importlib.metadata import version
 
-    names = ("torch", "numpy", "h5py")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
+    return version(package)
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -428,7 +435,7 @@ def read(path: Path) -> Record:
             f"{path}: result version {found!r:.40}, expected {RECORD_VERSION}. "
             "Remove it and run the protocol again."
         )
-    hints = typing.get_type_hints(Record)
+    hints = _hints()
     names = {_stored(item.name): item.name for item in fields(Record) if item.name != "folder"}
     content = _LATER | content
     wrong = sorted(names.keys() ^ content.keys())
@@ -468,13 +475,23 @@ def _shares(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield f"metrics.{name}", value
 
 
+@functools.cache
+def _hints() -> dict[str, Any]:
+    """Return the types of a record's attributes."""
+    return typing.get_type_hints(Record)
+
+
+@functools.cache
+def _parts(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return an annotated type without what it holds, and what it holds."""
+    return typing.get_origin(kind) or kind, typing.get_args(kind)
+
+
 def _fits(value: Any, kind: Any) -> bool:
     """Tell whether a JSON value is of the annotated type, its members included; floats are finite."""
-    if type(None) in typing.get_args(kind):
-        return value is None or any(
-            _fits(value, one) for one in typing.get_args(kind) if one is not type(None)
-        )
-    plain, inside = typing.get_origin(kind) or kind, typing.get_args(kind)
+    plain, inside = _parts(kind)
+    if type(None) in inside:
+        return value is None or any(_fits(value, one) for one in inside if one is not type(None))
     if plain is Any:
         return True
     if plain is float:
