@@ -18,7 +18,7 @@ Small networks leave most of a GPU idle, so ``--jobs`` runs are trained at a tim
 With ``--test`` the runs of the third part train for longer than those of the second where the time allows it.
 
 A plan may name the recipes of linear evaluation that count (``linear``), and the runs of the test (``[[test]]``:
-``method``, ``streams``, and ``as``, the method whose chosen settings it takes, or ``name``, a setting that stands in
+``method``, ``streams``, and ``as``, the method whose chosen settings it takes, or ``name``, a setting that is in
 ``[[try]]`` and is taken as it is, whether or not it was chosen).
 """
 

@@ -138,7 +138,7 @@ class _Work:
             raise SettingError("--recipe fits one protocol; with all, use --set PROTOCOL.KEY=VALUE.")
         if request.target is not None and not any(item.needs_target for item in self.protocols):
             raise SettingError(
-                f"Protocol '{self.protocols[0].name}' goes to no other file, so it takes no --target; "
+                f"Protocol '{self.protocols[0].name}' evaluates on the file of the run alone, so it takes no --target; "
                 f"{registry.having('needs_target')} does. Give the file to evaluate on as --data."
             )
         for entrant in request.entrants:

@@ -70,10 +70,10 @@ class TuneSettings(TrainingSettings):
             raise SettingError(f"betas must be two numbers, not {list(self.betas)}.")
         if self.token_dropout and self.head != "joints":
             raise SettingError(
-                f"token_dropout = {self.token_dropout:g} is of the head joints, and head is {self.head}."
+                f"token_dropout = {self.token_dropout:g} has an effect only where head is joints, not {self.head}."
             )
         if self.drop_path and self.mode != "train":
-            raise SettingError(f"drop_path = {self.drop_path:g} has an effect in mode train alone.")
+            raise SettingError(f"drop_path = {self.drop_path:g} has an effect only in mode train.")
         if self.head == "joints" and self.batch_size < 2:
             raise SettingError("The head joints has a batch norm, which needs a batch_size of 2 or more.")
 

@@ -79,7 +79,9 @@ class Corruptor:
         for row, angle in zip(rows.tolist(), degrees, strict=True):
             found = preparation.apply(_turned(file.recording(row), angle), use, file.form)
             if isinstance(found, str):
-                raise DataError(f"{file.path}: of {file.names[row]}, turned, no clip can be made ({found}).")
+                raise DataError(
+                    f"{file.path}: no clip can be made of {file.names[row]} once it is turned ({found})."
+                )
             made.append(np.asarray(found.clip, np.float32))
         return torch.from_numpy(np.stack(made))
 

@@ -84,8 +84,8 @@ def derive(
     lost = sum(reason.partition(":")[0] in OF_CHAIN for _, reason in file.excluded)
     if lost:
         progress.message(
-            f"{counted(lost, 'clip')} left out by the preparation of {file.path}, without a recording there: "
-            "left out here too."
+            f"The preparation of {file.path} left out {counted(lost, 'clip')} and kept no recording of what it left "
+            "out; so that is left out here too."
         )
     with _room(out, 2) as (clips, motion):
         found: list[Prepared] = []

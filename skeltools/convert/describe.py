@@ -60,7 +60,7 @@ def describe(source: Sequence[Path]) -> str:
         if found.damaged:
             raise found.damaged[0][1]
         raise SourceError(
-            f"{', '.join(map(str, source))} holds no file that is read as data of one's own: "
+            f"{', '.join(map(str, source))} holds no file of a format in which your own data are read: "
             f"{', '.join(files.SUFFIXES)}."
         )
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", source[0].stem).strip("-._") or "mine"

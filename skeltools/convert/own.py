@@ -81,7 +81,7 @@ def _clips(task: Task, how: Descriptor) -> dict[str, Clip]:
         if found.damaged:
             raise found.damaged[0][1]
         raise SourceError(
-            f"{task.source} holds no file that is read as data of one's own: {', '.join(files.SUFFIXES)}."
+            f"{task.source} holds no file of a format in which your own data are read: {', '.join(files.SUFFIXES)}."
         )
     clips: dict[str, Clip] = {}
     for clip in found.clips:

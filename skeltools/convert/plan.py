@@ -387,7 +387,7 @@ def _sort_pku(task: Task) -> tuple[_Files, _Files, _Files]:
         if not kind:
             raise SourceError(
                 f"{task.source} holds no {what} file; {task.dataset.name} needs a folder 'skeleton' and a "
-                "folder 'label' with one .txt file a video in each."
+                "folder 'label' with one .txt file per video in each."
             )
     return skeletons, labels, split_files
 

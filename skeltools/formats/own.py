@@ -152,7 +152,7 @@ def read(
     if parts or json_files.OPENPOSE.fullmatch(re.split(r"[/\\]", path)[-1]):
         return iter([json_files.read_frames([(data, path), *parts], path, how)])
     if suffix not in _ONE:
-        raise FormatError(path, f"files of this kind are not read, but {', '.join(SUFFIXES)}.")
+        raise FormatError(path, f"files of this kind are not read. Give one of: {', '.join(SUFFIXES)}.")
     return iter([_ONE[suffix](data, path, how)])
 
 

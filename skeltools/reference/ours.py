@@ -46,12 +46,14 @@ def read(path: Path) -> dict[str, Any] | None:
     try:
         told = parse_json(text)
     except ValueError as error:
-        raise RunError(f"{path}: what it says of its model cannot be read: {error}.") from None
+        raise RunError(f"{path}: its description of the model cannot be read: {error}.") from None
     if not isinstance(told, dict) or told.get("version") != 1:
         raise RunError(f"{path} was written by another version of skeltools. Export the run again.")
     for key, kind in _KINDS.items():
         if not isinstance(told.get(key), kind) or isinstance(told.get(key), bool):
-            raise RunError(f"{path}: '{key}' of what it says of its model must be of type {kind.__name__}.")
+            raise RunError(
+                f"{path}: '{key}' of its description of the model must be of type {kind.__name__}."
+            )
     return told
 
 
@@ -127,11 +129,9 @@ def make_run(
     except SkeltoolsError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
-        raise RunError(
-            f"{path}: what it says of its model does not hold together ({error!s:.120})."
-        ) from None
+        raise RunError(f"{path}: its description of the model contradicts itself ({error!s:.120}).") from None
     if problem is not None:
-        raise RunError(f"{path}: its weights do not fit what it says of its model: {problem}.")
+        raise RunError(f"{path}: its weights do not fit its description of the model: {problem}.")
     tensors.check_finite(state, path)
     if data is not None:
         run = with_data(run, data, split)

@@ -90,7 +90,7 @@ def of_clips(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> tuple[st
     unknown = [name for name in classes if name not in side.classes]
     if unknown and by.endswith(".toml"):
         raise SettingError(
-            f"{by} groups a class '{unknown[0]}' that {first.dataset} has not."
+            f"{by} groups a class '{unknown[0]}' that {first.dataset} does not have."
             f"{did_you_mean(unknown[0], side.classes)}"
         )
     if len(unknown) == len(classes):
@@ -113,7 +113,9 @@ def _by_name(dataset: str, names: Sequence[str], by: str) -> dict[str, str]:
         if column is not None and all(clip is not None for clip in parsed):
             numbers = [getattr(clip, column) for clip in parsed]
             return {name: f"{by} {number:>3}" for name, number in zip(names, numbers, strict=True)}
-    raise SettingError(f"The names of {dataset}'s clips tell no {by}, so --groups {by} cannot be made.")
+    raise SettingError(
+        f"The names of {dataset}'s clips do not tell the {by}, so --groups {by} cannot be made."
+    )
 
 
 def _by_salience(rows: Sequence[Row]) -> dict[str, str]:

@@ -325,7 +325,7 @@ def read_side(record: Record) -> Side:
         raise RunError("The result was not kept in a folder, so its scores cannot be read.")
     if not record.scores:
         raise RunError(
-            f"{record.folder}: the results were imported, and their scores stayed with who made them."
+            f"{record.folder}: the results were imported, and their scores were not exported with them."
         )
     path = record.folder / record.scores
     try:

@@ -311,7 +311,7 @@ def check_ours(folder: Path) -> None:
 
 def _foreign(folder: Path, why: str) -> OutputError:
     return OutputError(
-        f"{folder} has the name of a conversion under way and is none ({why}). Nothing was changed: move it "
+        f"{folder} has the name of a conversion under way but is not one ({why}). Nothing was changed: move it "
         "away, or give the output another name."
     )
 

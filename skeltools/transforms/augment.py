@@ -559,7 +559,7 @@ def _parse_one(part: str, text: str, skeleton: Skeleton | None, flat: bool, know
     if flat and not kind.in_plane:
         able = ", ".join(other for other, found in known.operations.items() if found.in_plane)
         raise SettingError(
-            f"{told}: {name} needs depth, which 2-D clips do not have. Of them can be made: {able}."
+            f"{told}: {name} needs depth, which 2-D clips do not have. For 2-D clips there are: {able}."
         )
     made = kind(*values, skeleton=skeleton, flat=True) if flat else kind(*values, skeleton=skeleton)
     made.words = words

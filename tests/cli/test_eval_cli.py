@@ -481,7 +481,7 @@ def test_options_that_would_do_nothing_are_refused(place: Path) -> None:
     run = place / "runs" / "joint"
     for protocol in ("linear", "knn", "semi:5", "ensemble"):
         assert _error("eval", run, "--protocol", protocol, "--target", place / "pku2.h5") == (
-            f"Protocol '{protocol}' goes to no other file, so it takes no --target; transfer does. "
+            f"Protocol '{protocol}' evaluates on the file of the run alone, so it takes no --target; transfer does. "
             "Give the file to evaluate on as --data."
         )
     for protocol in ("linear", "all"):

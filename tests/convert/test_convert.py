@@ -255,7 +255,7 @@ def test_missing_and_empty_sources(tmp_path: Path) -> None:
     )
     assert refused(run("convert", "pku1", other, out)) == (
         f"Error: {other} holds no skeleton file; pku1 needs a folder 'skeleton' and a folder 'label' with one "
-        ".txt file a video in each."
+        ".txt file per video in each."
     )
     assert refused(run("convert", "ntu6", other, out)).startswith("Error: Unknown dataset 'ntu6'.")
     assert not out.exists()

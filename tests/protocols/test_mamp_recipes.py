@@ -473,9 +473,9 @@ def test_layer_decay_of_an_encoder_without_layers_is_refused() -> None:
         (
             "finetune",
             ("token_dropout=0.3",),
-            "token_dropout = 0.3 is of the head joints, and head is linear.",
+            "token_dropout = 0.3 has an effect only where head is joints, not linear.",
         ),
-        ("finetune", ("drop_path=0.3",), "drop_path = 0.3 has an effect in mode train alone."),
+        ("finetune", ("drop_path=0.3",), "drop_path = 0.3 has an effect only in mode train."),
         ("finetune", ("schedule=cosine", "lr_min=1"), "lr_min 1 is above lr 0.008. Lower it."),
         ("finetune", ("head=joints", "batch_size=1"), "which needs a batch_size of 2 or more."),
         ("finetune", ("view=shear",), "Augmentation 'shear': write shear(amplitude), not 'shear'."),
@@ -537,7 +537,7 @@ def test_the_plain_draw_takes_its_share_rounded_down_and_is_nested(share: int, c
     names, rows = [f"clip{i}" for i in range(2 * count)], np.arange(0, 2 * count, 2)
     fraction, size = share / 1000, share * count // 1000
     if size == 0:
-        with pytest.raises(SettingError, match="training clips is none"):
+        with pytest.raises(SettingError, match="training clips is less than one clip"):
             subsets.draw_plain(names, rows, fraction, seed)
         return
     drawn = subsets.draw_plain(names, rows, fraction, seed)

@@ -192,11 +192,11 @@ def test_wrong_uses_are_told(tmp_path: Path, runs: Path, monkeypatch: pytest.Mon
     )
     state, told = safetensors.read(file), json.loads(safetensors.metadata(file)[portable.KEY])
     for change, message in (
-        ({"frames": 8}, "its weights do not fit what it says of its model"),
+        ({"frames": 8}, "its weights do not fit its description of the model"),
         ({"model": told["model"] | {"model.backbone": "os:system"}}, "no code that a file names is run"),
         ({"skeleton": {"name": "x"}}, "a skeleton lacks"),
         ({"stream": "joints"}, "Unknown stream 'joints'"),
-        ({"bodies": "two"}, "'bodies' of what it says of its model must be of type int"),
+        ({"bodies": "two"}, "'bodies' of its description of the model must be of type int"),
         ({"version": 2}, "was written by another version of skeltools"),
     ):
         safetensors.write(tmp_path / "bad.safetensors", state, {portable.KEY: json.dumps(told | change)})

@@ -118,7 +118,7 @@ def test_what_there_is_not_is_told(tmp_path: Path, by: str, message: str) -> Non
         ("[classes]\n", r"must have a table \[classes\] of class to group"),
         ("classes = 3\n", r"must have a table \[classes\] of class to group"),
         ('[classes]\n"drink water" = 3\n', r"must have a table \[classes\] of class to group"),
-        ('[classes]\n"drink watr" = "a"\n', "a class 'drink watr' that ntu60 has not. Did you mean 'drink water'"),
+        ('[classes]\n"drink watr" = "a"\n', "a class 'drink watr' that ntu60 does not have. Did you mean"),
         ("[classes\n", "is not valid TOML"),
     ],
 )  # fmt: skip
@@ -130,5 +130,5 @@ def test_a_file_that_does_not_fit_is_told(tmp_path: Path, text: str, message: st
 
 
 def test_names_that_tell_nothing_are_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="The names of pku1's clips tell no performer"):
+    with pytest.raises(SettingError, match="The names of pku1's clips do not tell the performer"):
         groups.grids(_rows(tmp_path, dataset="pku1"), "performer")

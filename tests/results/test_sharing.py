@@ -44,7 +44,7 @@ def test_what_is_exported_comes_back_whole_and_tells_no_folder(tmp_path: Path) -
     assert found == [replace(one, **plain) for one in (OURS, other)]  # type: ignore[arg-type]
     assert run("report", tmp_path / "theirs").exit_code == 0
     assert report.rows(found, intervals=True)[0].clips is None
-    with pytest.raises(RunError, match="their scores stayed with who made them"):
+    with pytest.raises(RunError, match="their scores were not exported with them"):
         found[0].side()
 
 

@@ -56,7 +56,7 @@ def test_a_folder_that_only_has_the_name_is_left_alone(
     before = sorted((str(path), path.is_symlink()) for path in tmp_path.rglob("*"))
     result = convert(raw, tmp_path / "o.h5", flag)
     assert result.exit_code == 2, result.output
-    assert f"Error: {partial} has the name of a conversion under way and is none (" in result.stderr
+    assert f"Error: {partial} has the name of a conversion under way but is not one (" in result.stderr
     assert sorted((str(path), path.is_symlink()) for path in tmp_path.rglob("*")) == before
     assert (theirs / "thesis.tex").read_text() == "years"
 

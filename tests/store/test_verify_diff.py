@@ -204,8 +204,8 @@ def test_derive_says_which_clips_have_no_recording(tmp_path: Path) -> None:
     result = run("derive", tmp_path / "o.h5", tmp_path / "d.h5", "--prep", "cmd")
     assert result.exit_code == 0, result.output
     assert (
-        f"1 clip left out by the preparation of {tmp_path / 'o.h5'}, without a recording there: left out here "
-        "too."
+        f"The preparation of {tmp_path / 'o.h5'} left out 1 clip and kept no recording of what it left out; so that is "
+        "left out here too."
     ) in result.stderr
     with ClipFile(tmp_path / "d.h5") as file:
         assert [name for name, _ in file.excluded] == ["S001C001P001R002A001"]

@@ -71,7 +71,7 @@ def test_an_operation_that_does_not_say_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(augment.OPERATIONS, "tilt", Tilt)
     assert augment.parse("tilt()", SKELETON).text == "tilt()"
     with pytest.raises(
-        SettingError, match=r"tilt needs depth, which 2-D clips do not have. Of them can be made: crop, "
+        SettingError, match=r"tilt needs depth, which 2-D clips do not have. For 2-D clips there are: crop, "
     ):
         augment.parse("tilt()", SKELETON, 2)
 

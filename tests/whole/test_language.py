@@ -26,7 +26,7 @@ UNIT = (
 )
 _GAP = r"(?: |\s*\n\s*(?:# )?)"
 PER = re.compile(
-    rf"(?<![-\w])(?:{COUNTED}|times|(?:an?|one|two|\d+) (?:{UNIT})|one|\d+(?:\.\d+)?){_GAP}an?{_GAP}"
+    rf"(?<![-\w])(?:{COUNTED}|times|(?:an?|one|two|\d+) (?:\.txt )?(?:{UNIT})|one|\d+(?:\.\d+)?){_GAP}an?{_GAP}"
     rf"(?:{UNIT}|corruption|forward|prepared clip|global step|body part)\b",
     re.IGNORECASE,
 )
