@@ -447,6 +447,10 @@ class Run:
         theirs = {
             key: list(value) if isinstance(value, tuple) else value for key, value in saved.settings.items()
         }
+        if self.kind == "pretrain" and not theirs:
+            raise RunError(
+                f"{path} holds no settings, so nobody can say of which run it is. Use an earlier one."
+            )
         pairs = [(key, mine[key], theirs[key]) for key in mine if key in theirs]
         pairs += [(key, value, saved.identity.get(key, value)) for key, value in self.identity.items()]
         if saved.data_digest:

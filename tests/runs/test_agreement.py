@@ -115,7 +115,8 @@ WRONG: list[tuple[str, Any]] = [
     ("model", []), ("model", {"query": 3}), ("model", {1: torch.zeros(1)}), ("optimizer", 5),
     ("optimizer", {"state": 1}),
     ("optimizer", {"state": {}, "param_groups": [{}]}), ("rng", []), ("rng", {"cpu 0": torch.zeros(3)}),
-    ("rng", {"cpu 0": torch.zeros(3, dtype=torch.uint8)}), ("settings", None), ("settings", [1]), ("versions", 3),
+    ("rng", {"cpu 0": torch.zeros(3, dtype=torch.uint8)}), ("settings", None), ("settings", [1]),
+    ("settings", {}), ("versions", 3),
     ("data_digest", None), ("data_digest", 7), ("monitor", "high"), ("monitor", float("nan")), ("identity", 0),
 ]  # fmt: skip
 
