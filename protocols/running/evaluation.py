@@ -484,17 +484,9 @@ def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
-_USUAL = {"precision": "float32", "compile": False, "accumulate": 1}
-"""Settings of how things are computed that came later: as long as they are these, results are those of before."""
-
-
 def _deciding(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that results depend on, as JSON takes them."""
-    return {
-        key: value
-        for key, value in _plain(flat).items()
-        if _USUAL.get(key.rpartition(".")[2], _USUAL) != value
-    }
+    return results.deciding(_plain(flat))
 
 
 def _record(
@@ -542,6 +534,8 @@ def _record(
         metrics=outcome.metrics,
         best_top1=outcome.best.top1 if outcome.best else None,
         best_epoch=outcome.best.epoch if outcome.best else None,
+        held_top1=outcome.chosen.top1 if outcome.chosen else None,
+        held_epoch=outcome.chosen.epoch if outcome.chosen else None,
         train_clips=len(train_rows),
         train_per_class=torch.bincount(task.labels(train_rows), minlength=task.num_classes).tolist(),
         test_clips=len(test_rows),

@@ -288,8 +288,11 @@ def _evaluation(step: Step, model: Model, held: Sizes, seen: set[tuple[str, ...]
     tuned = list(_tuned(values))
     clips, flop, disk = 0, 0.0, 0
     for item in tuned:
-        shown = item.epochs * max(1, round(train * getattr(item, "percent", 100) / 100))
-        scored = len([epoch for epoch in range(1, item.epochs + 1) if item.evaluates(epoch)]) * test
+        some = max(1, round(train * getattr(item, "percent", 100) / 100))
+        held = round(some * item.held_out_people / 100)  # of a training on the others
+        times = len([epoch for epoch in range(1, item.epochs + 1) if item.evaluates(epoch)])
+        shown = item.epochs * (some + (some - held) * bool(item.held_out_people))
+        scored = times * (test + held)
         clips += shown + scored
         flop += model.forward * ((1 + BACKWARD) * shown + scored)
     if not isinstance(values, TuneSettings):  # features, which are kept for the protocols that follow
