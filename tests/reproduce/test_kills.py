@@ -127,18 +127,22 @@ def test_killed_at_a_random_moment(
 @pytest.mark.long
 def test_quick_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     """One after the other, in one folder: each kill comes on what the one before left."""
-    whole("quick", tmp_path / "whole")
-    seen = watch("worker", 0, "quick", tmp_path / "counted")
+    seen = watch("clock", 0, "quick", tmp_path / "whole")
     assert seen.process.wait() == 0, seen.log.read_text()
-    steps = int(seen.told.split()[1])
-    draw, out, kills = random.Random("quick"), tmp_path / "out", 0
+    draw, out, took = random.Random("quick"), tmp_path / "out", int(seen.told.split()[1])
     for _ in range(20):
-        seen = watch("worker", draw.randint(1, steps // 12), "quick", out)
-        if not seen.told.startswith("at "):
-            assert seen.process.wait() == 0, seen.log.read_text()
-            break
-        end(seen, draw.choice(["both", "starter"]))
-        kills += 1
+        if not killed(draw, "quick", out, took // 8):
+            assert records(out) == records(tmp_path / "whole")
+            shutil.rmtree(out)  # done already: from the beginning again
     whole("quick", out)
-    assert kills >= 15
     assert records(out) == records(tmp_path / "whole")
+
+
+def killed(draw: random.Random, plan: object, out: Path, most: int) -> bool:
+    """Go on with a plan and kill it after up to `most` milliseconds of work; False where it ended before."""
+    seen = watch("clock", draw.randint(1, most), plan, out)
+    if seen.told.startswith("at "):
+        end(seen, draw.choice(["both", "starter"]))
+        return True
+    assert seen.process.wait() == 0, seen.log.read_text()
+    return False
