@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,18 @@ def finetuning(options: argparse.Namespace, file: ClipFile, precision: str, reci
     return _Tuning(task, task.train_rows[: options.steps * options.batch], use, "finetune")
 
 
+def pretrain(trainer: Trainer, places: torch.Tensor, feed: Any) -> None:
+    """Do the steps of pretraining."""
+    for rows, x in feed.batches(places):
+        trainer._step(rows, x)
+
+
+def tune(tuning: _Tuning) -> None:
+    """Do an epoch of finetuning."""
+    tuning.done = 0
+    tuning._pass(Stop())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -149,14 +161,6 @@ def main() -> None:
                 for mode, recipe in (("eval", "finetune"), ("train", "supervised"))
             }
 
-            def pretrain(trainer: Trainer = trainer, places: torch.Tensor = places, feed: Any = feed) -> None:
-                for rows, x in feed.batches(places):
-                    trainer._step(rows, x)
-
-            def tune(one: _Tuning) -> None:
-                one.done = 0
-                one._pass(Stop())
-
             found: dict[str, list[dict[str, float]]] = {name: [] for name in ("pretraining", *tuned)}
             for number in range(options.rounds + 1):
                 for name in found:
@@ -167,17 +171,15 @@ def main() -> None:
                             "input": (trainer.model, "views"), "forward": (trainer, "_forward"),
                             "optimiser": (trainer.optimizer, "step"),
                         }  # fmt: skip
-                        work, scored = pretrain, 0.0
+                        work: Callable[[], None] = partial(pretrain, trainer, places, feed)
+                        scored = 0.0
                     else:
                         one = tuned[name]
                         owners = {
                             "input": (one.clips, "batch"), "forward": (one, "_forward"),
                             "optimiser": (one.optimiser, "step"),
                         }  # fmt: skip
-
-                        def work(one: _Tuning = one) -> None:
-                            tune(one)
-
+                        work = partial(tune, one)
                         began = clock.now()
                         one._scores()
                         each = (clock.now() - began) / len(one.tests)

@@ -105,7 +105,7 @@ class Linear(Protocol):
             progress=task.progress,
             label=f"{task.subject.kind}: linear",
         )
-        notes = [] if held is None or epoch is None else [held.note(epoch)]
+        notes = [] if held is None else [held.note]
         if settings.view != "none":
             task.check_frozen()
         if settings.views:

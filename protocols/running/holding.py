@@ -39,9 +39,12 @@ class Held:
         """Rows of the others."""
         return self.rows[~self.out]
 
-    def note(self, epoch: int) -> str:
-        """Return the sentence that a record has about the choice."""
-        return f"Epoch {epoch} was chosen on {self.words} ({counted(int(self.out.sum()), 'clip')}), held out for it."
+    @property
+    def note(self) -> str:
+        """The sentence that a record has about the choice."""
+        return (
+            f"An epoch was chosen on {self.words} ({counted(int(self.out.sum()), 'clip')}), held out for it."
+        )
 
 
 def hold_out(task: Task, rows: NDArray[np.int64], percent: float) -> Held | None:

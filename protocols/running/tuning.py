@@ -223,7 +223,7 @@ def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str)
         best=best_of(found.curve),
         chosen=None if epoch is None else Best(epoch, found.curve[epoch]),
         train_rows=rows,
-        notes=[] if held is None or epoch is None else [held.note(epoch)],
+        notes=[] if held is None else [held.note],
     )
 
 

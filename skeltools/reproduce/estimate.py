@@ -287,10 +287,10 @@ def _evaluation(step: Step, model: Model, held: Sizes, seen: set[tuple[str, ...]
     clips, flop, disk = 0, 0.0, 0
     for item in tuned:
         some = max(1, round(train * getattr(item, "percent", 100) / 100))
-        held = round(some * item.held_out_people / 100)  # of a training on the others
+        aside = round(some * item.held_out_people / 100)  # of which a training on the others chooses an epoch
         times = len([epoch for epoch in range(1, item.epochs + 1) if item.evaluates(epoch)])
-        shown = item.epochs * (some + (some - held) * bool(item.held_out_people))
-        scored = times * (test + held)
+        shown = item.epochs * (some + (some - aside) * bool(item.held_out_people))
+        scored = times * (test + aside)
         clips += shown + scored
         flop += model.forward * ((1 + BACKWARD) * shown + scored)
     if not isinstance(values, TuneSettings):  # features, which are kept for the protocols that follow

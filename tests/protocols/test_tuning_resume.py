@@ -134,11 +134,8 @@ def test_the_choice_of_an_epoch_goes_on_where_it_was_stopped_too(tmp_path: Path,
     place, words = tmp_path / "under-way" / "key", ("held_out_people=40",)
     whole = tuned(None, *words)
     assert whole.chosen is not None
-    for step in (
-        4,
-        12,
-        7,
-    ):  # while it chooses; in the training of all, after the 11 steps left; there once more
+    # While it chooses; in the training of all, after the 11 steps that were left of that; there once more.
+    for step in (4, 12, 7):
         stopping(step)
         with pytest.raises(KeyboardInterrupt):
             tuned(place, *words)
