@@ -14,6 +14,7 @@ from skeltools.results.published import (
     backbone_of,
     load,
     names_of,
+    other_clips,
     second_hand,
 )
 from skeltools.results.record import PRETRAINED, SUPERVISED, Record
@@ -186,6 +187,11 @@ def grid(rows: Sequence[Row], more: Sequence[Published] = ()) -> Grid:
     made.notes = [
         "ours: last epoch, mean over seeds; selected: best epoch by test accuracy, as published numbers are as a rule",
         *([] if all(row.held_top1 is None for row in own) else [HELD_OUT]),
+        *dict.fromkeys(
+            f"Warning, ours, {row.first.dataset} {row.first.split}, {row.first.family}: {phrase}"
+            for row in own
+            for phrase in other_clips(row.first)
+        ),
         *second_hand(shown),
         *dict.fromkeys(
             f"{item.method}, {_heading((item.protocol, item.dataset, item.split, item.pretrained_on), [])}: {item.note}"

@@ -177,23 +177,27 @@ def backbone_of(record: Record) -> str:
         return name
 
 
+def other_clips(record: Record) -> list[str]:
+    """Return a phrase if a record is of other numbers of clips than the dataset's split officially has."""
+    try:
+        official = datasets.get(record.dataset).counts.get(record.split)
+    except SettingError:
+        return []
+    if official is None:
+        return []
+    if any(name.startswith("semi") for name in names_of(record)):
+        official = (record.train_clips, official[1])
+    if not record.partial and (record.train_clips, record.test_clips) == official:
+        return []
+    return [f"clips {record.train_clips:,}/{record.test_clips:,}, official {official[0]:,}/{official[1]:,}"]
+
+
 def warnings(record: Record, item: Published) -> list[str]:
     """Return, a phrase each, what is not the same behind a record and a published number.
 
     Only what is on file can be compared; where a method's settings are not, that is said.
     """
-    found = []
-    try:
-        official = datasets.get(record.dataset).counts.get(record.split)
-    except SettingError:
-        official = None
-    if official is not None and (record.partial or (record.train_clips, record.test_clips) != official):
-        if item.protocol.startswith("semi"):
-            official = (record.train_clips, official[1])
-        if record.partial or (record.train_clips, record.test_clips) != official:
-            found.append(
-                f"clips {record.train_clips:,}/{record.test_clips:,}, official {official[0]:,}/{official[1]:,}"
-            )
+    found = other_clips(record)
     if item.pretrained_on:
         found.append(f"published after pretraining on {item.pretrained_on}")
     _, _, how = item.stream.partition(" ")

@@ -246,6 +246,12 @@ def test_the_layout_of_papers_has_one_s_own_rows_below() -> None:
     assert "SkeAttnCLR & IJCAI 2023 & joint &  & list & 80.3 & - & 86.1 \\\\" in latex
 
 
+def test_the_layout_of_papers_warns_of_one_s_own_clips_where_they_are_not_the_official_ones() -> None:
+    few = replace(OURS, train_clips=300, test_clips=290)
+    told = [note for note in layout.grid(report.rows([OURS, few])).notes if note.startswith("Warning")]
+    assert told == ["Warning, ours, ntu60 xsub, linear: clips 300/290, official 40,091/16,487"]
+
+
 def test_without_a_whole_result_the_layout_of_papers_has_nothing_to_show() -> None:
     with pytest.raises(SettingError, match="no whole result of a trained encoder"):
         layout.grid(report.rows([replace(OURS, partial=True, limit=10)]))
