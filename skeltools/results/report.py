@@ -408,7 +408,7 @@ _NOTES = {
     "95 %": "95 %: interval of the mean over seeds, bootstrap over test clips",
     "held-out": HELD_OUT,
     "selected": "selected: best epoch by test accuracy; published numbers are of this kind",
-    "gap": "gap: what choosing by test accuracy adds, selected less held-out, or less top-1 where none were held out",
+    "gap": "gap: selected less held-out (or less top-1), what choosing by test accuracy adds",
     "mAP": "mAP: mean average precision",
     "labels": "labels: clips trained on",
     "unfinished": "epoch 2/9: a run of 9 epochs that was not finished, after 2",

@@ -101,23 +101,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, d
     return plan, folder / "worker", steps
 
 
+KILLS = (("worker", "both"), ("starter", "both"), ("worker", "starter"), ("worker", "stopped"))
+"""Whose steps are counted, and who is killed; after the last one the starter goes on with all that is left."""
+
+
 @pytest.mark.parametrize(
-    "trial",
-    [pytest.param(trial, marks=pytest.mark.slow if trial < 3 else pytest.mark.long) for trial in range(20)],
+    "chain",
+    [pytest.param(chain, marks=pytest.mark.long if chain else pytest.mark.slow) for chain in range(5)],
 )
-def test_killed_at_a_random_moment(
-    trial: int, undisturbed: tuple[Path, Path, dict[str, int]], tmp_path: Path
+def test_killed_at_random_moments_and_gone_on_with_in_between(
+    chain: int, undisturbed: tuple[Path, Path, dict[str, int]], tmp_path: Path
 ) -> None:
+    """Five times four kills in one folder, each after up to a third of all steps from where the one before left it."""
     plan, made, steps = undisturbed
-    draw = random.Random(f"reproduce {trial}")
-    where = "starter" if trial % 4 == 3 else "worker"
-    whom = ("both", "starter", "stopped")[trial % 3]
-    out = tmp_path / "out"
-    number = draw.randint(1, steps[where])
-    seen = watch(where, number, plan, out)
-    assert seen.told.startswith("at "), f"ended before step {number}: {seen.log.read_text()}"
-    status = end(seen, whom)
-    assert status == (1 if (where, whom) == ("worker", "stopped") else -signal.SIGKILL)
+    draw, out = random.Random(f"reproduce {chain}"), tmp_path / "out"
+    for where, whom in KILLS:
+        seen = watch(where, draw.randint(1, steps[where] // 3), plan, out)
+        assert seen.told.startswith("at "), f"it ended before: {seen.log.read_text()}"
+        status = end(seen, whom)
+        assert status == (1 if (where, whom) == ("worker", "stopped") else -signal.SIGKILL)
     whole(plan, out)
     assert records(out) == records(made)
     assert not list(out.rglob("*.part"))

@@ -141,7 +141,7 @@ def test_how_results_were_selected_is_said_with_the_gap_between_the_two_selectio
         ("joint", "knn k=10"): ["-", "-", "-"],
     }
     assert "held-out: epoch chosen on clips of training people that were held out for it" in grid.notes
-    assert any(note.startswith("gap: what choosing by test accuracy adds") for note in grid.notes)
+    assert any(note.startswith("gap: selected less held-out (or less top-1)") for note in grid.notes)
     for face in (tables.to_markdown, tables.to_latex):
         assert "+18.8" in face(grid)
     cells = [dict(zip(report.HEADER, line, strict=True)) for line in report.flat(report.rows([held, more]))]
