@@ -81,7 +81,8 @@ def command(
 
     RUN is a run folder, a folder of runs, or the --out of an evaluation. Results that differ in their seed
     alone share a row, with mean and deviation over seeds and a bootstrap interval over test clips. The last
-    epoch counts; the best one on the test set is beside it as "selected".
+    epoch counts; beside it are, where they are recorded, the one chosen on held-out training people as
+    "held-out", the best one on the test set as "selected", and the "gap" between the two.
 
     \b
     Example:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skeltools.reproduce.plan import Plan
     from skeltools.reproduce.schedule import State
     from skeltools.reproduce.steps import Ledger, Place, Step
+    from skeltools.reproduce.together import Team
 
 
 @click.command()
@@ -64,7 +65,8 @@ def command(
     verified, pretrained, evaluated and reported, and the page is written. What is recorded is left out: give the
     same command again after any interruption. A step that fails does not stop the others; the next call tries it
     again. SOURCE is a folder, an archive or raw file, or a converted file (.h5); where a plan has one dataset,
-    its name may be left out. The sources are known from the first call on.
+    its name may be left out. The sources are known from the first call on. Under torchrun all processes, of one
+    machine or of several that share the folder, are at one run.
 
     \b
     Example:
@@ -72,55 +74,95 @@ def command(
       skeltools reproduce paper-ntu60 nturgbd_skeletons_s001_to_s017.zip --out ntu60/ --dry-run
       skeltools reproduce paper-ntu60 nturgbd_skeletons_s001_to_s017.zip --out ntu60/ --devices cuda:0,cuda:1
       skeltools reproduce paper-ntu60 --out ntu60/ --only stream=joint --only protocol=linear,knn
+      torchrun --nproc-per-node 4 -m skeltools reproduce paper-ntu60 --out ntu60/
       skeltools reproduce paper-pku2 ntu60=ntu60.h5 pku1=PKUMMD/ pku2=PKUMMDv2/ --out pku2/ --slurm jobs.sh
     """
-    from skeltools.cli._board import board
-    from skeltools.cli._console import err
-    from skeltools.cli._console import out as stdout
     from skeltools.environment import pick_device
     from skeltools.errors import SettingError
     from skeltools.reproduce import plan as plans
-    from skeltools.reproduce import schedule
-    from skeltools.reproduce import steps as planning
+    from skeltools.reproduce import together
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SettingError(
-            "reproduce starts its own processes, so torchrun is of no use to it. Use --devices, or --slurm for several "
-            "machines."
-        )
     found = plans.read(plan)
     words = [word.strip() for word in devices.split(",") if word.strip()]
     devices_found = [str(pick_device(word)) for word in words]
     if not words or (len(set(devices_found)) < len(words) and "cpu" not in devices_found):
         raise SettingError(f"--devices takes a list such as cuda:0,cuda:1, each once, not '{devices}'.")
-    place = planning.opened(out, found, _sources(found, sources), write=not dry_run)
-    every = planning.steps(found, place)
-    chosen = planning.only(every, only)
-    if part is not None:
-        chosen = _part(chosen, part)
-    ledger = planning.Ledger(every, place)
-    if dry_run:
-        _estimate(found, chosen, place, ledger, devices_found)
+    told = shlex.join(["skeltools", *sys.argv[1:]])
+    wish = _Wish(found, sources, out, only, devices_found, workers, dry_run, slurm, part, told)
+    if not together.asked():
+        _do(wish)
         return
-    if slurm is not None:
+    if len(words) > 1 or ":" in devices:
+        raise SettingError(
+            f"Under torchrun each process has a device of its own, so --devices takes cuda or cpu, not '{devices}'."
+        )
+    with together.gathered(devices_found[0], told) as team:
+        if team.is_main:
+            _do(wish, team)
+        else:
+            status = team.follow()
+            if status:
+                raise click.exceptions.Exit(status)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What was asked for; see `command`."""
+
+    plan: Plan
+    sources: tuple[str, ...]
+    out: Path
+    only: tuple[str, ...]
+    devices: list[str]
+    workers: int
+    dry_run: bool
+    slurm: Path | None
+    part: str | None
+    told: str
+
+
+def _do(wish: _Wish, team: Team | None = None) -> None:
+    """Do it, together with other processes where there are some."""
+    from skeltools.cli._board import board
+    from skeltools.cli._console import err
+    from skeltools.cli._console import out as stdout
+    from skeltools.reproduce import schedule, together
+    from skeltools.reproduce import steps as planning
+
+    found, out = wish.plan, wish.out
+    sources = _sources(found, wish.sources)
+    place = planning.opened(out, found, sources, write=False)
+    every = planning.steps(found, place)
+    chosen = planning.only(every, wish.only)
+    if wish.part is not None:
+        chosen = _part(chosen, wish.part)
+    if not wish.dry_run:
+        planning.opened(out, found, sources)
+    ledger = planning.Ledger(every, place)
+    if wish.dry_run:
+        _estimate(found, chosen, place, ledger, wish.devices)
+        return
+    if wish.slurm is not None:
         from skeltools.reproduce import slurm as cluster
 
-        cluster.write(slurm, found, chosen, out, only)
+        cluster.write(wish.slurm, found, chosen, out, wish.only)
         stdout().print(
-            f"{slurm}: submit it with: bash {shlex.quote(str(slurm))}", markup=False, soft_wrap=True
+            f"{wish.slurm}: submit it with: bash {shlex.quote(str(wish.slurm))}", markup=False, soft_wrap=True
         )
         return
-    told = shlex.join(["skeltools", *sys.argv[1:]])
-    with schedule.alone(out if part is None else None), board() as watcher:
-        scheduler = schedule.Scheduler(
-            chosen, ledger, devices=devices_found, workers=workers, command=told, watcher=watcher
+    with schedule.alone(out if wish.part is None else None), board() as watcher:
+        about: Any = {"devices": wish.devices, "workers": wish.workers, "watcher": watcher}
+        scheduler = (
+            schedule.Scheduler(chosen, ledger, command=wish.told, **about)
+            if team is None
+            else together.Together(chosen, team, ledger=ledger, **about)
         )
         watcher.begin(list(scheduler.states.values()))
         try:
             states = scheduler.run()
         except KeyboardInterrupt:
             watcher.end()
-            err().print(f"Interrupted. Go on with the same command: {told}", markup=False)
+            err().print(f"Interrupted. Go on with the same command: {wish.told}", markup=False)
             raise
     _end(out, states)
 

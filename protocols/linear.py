@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skeltools.analysis import metrics
@@ -25,7 +27,9 @@ from skeltools.protocols.running.contract import (
     Outcome,
     Protocol,
     TrainingSettings,
+    best_of,
 )
+from skeltools.protocols.running.holding import Held, hold_out
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
 
@@ -56,12 +60,12 @@ class Fit:
 
     Attributes:
         scores: Test scores after the last epoch, float32 (m, classes), on the device.
-        best: Best test top-1 among the evaluations.
+        curve: Test top-1 by the epochs after which it was evaluated.
         classifier: The layer, batch norm folded in.
     """
 
     scores: Tensor
-    best: Best
+    curve: dict[int, float]
     classifier: Classifier
 
 
@@ -75,17 +79,20 @@ class Linear(Protocol):
         """Train the layer for all epochs and return the scores of the last one.
 
         The test clips never influence training; their accuracy every `eval_every` epochs only gives the
-        "test-selected" value that published tables report.
+        "test-selected" value that published tables report, and that of the epoch chosen on held-out people.
 
         Raises:
             DivergedError: The classifier's loss stopped being finite.
+            SettingError: The training clips are too few to hold some out.
         """
+        held = hold_out(task, task.train_rows, settings.held_out_people)
+        epoch = None if held is None else self._choose(task, settings, held)
         train: Tensor | Views
         if settings.view == "none":
             train, test = (part.to(task.device) for part in task.features)
         else:
             test = task.compared(task.test_rows, "test").to(task.device)
-            train = Views(task, settings)
+            train = Views(task, settings, task.train_rows)
         fit = fit_layer(
             train,
             lambda: test,
@@ -98,7 +105,7 @@ class Linear(Protocol):
             progress=task.progress,
             label=f"{task.subject.kind}: linear",
         )
-        notes = []
+        notes = [] if held is None else [held.note]
         if settings.view != "none":
             task.check_frozen()
         if settings.views:
@@ -110,11 +117,35 @@ class Linear(Protocol):
             Outcome(
                 fit.scores.cpu(),
                 variant(settings),
-                best=fit.best,
+                best=best_of(fit.curve),
+                chosen=None if epoch is None else Best(epoch, fit.curve[epoch]),
                 classifier=task.on_plain_features(fit.classifier),
                 notes=notes,
             )
         ]
+
+    def _choose(self, task: Task, settings: LinearSettings, held: Held) -> int:
+        """Return the epoch that does best on held-out clips, by a layer that is trained on the others."""
+        train: Tensor | Views
+        if settings.view == "none":
+            features = task.features[0]
+            train, test = (features[part].to(task.device) for part in (~held.out, held.out))
+        else:
+            train = Views(task, settings, held.kept)
+            test = task.compared(held.held, "held-out").to(task.device)
+        found = fit_layer(
+            train,
+            lambda: test,
+            task.labels(held.kept).to(task.device),
+            task.labels(held.held).to(task.device),
+            dim=test.shape[1],
+            classes=task.num_classes,
+            settings=settings,
+            seed=task.seed,
+            progress=task.progress,
+            label=f"{task.subject.kind}: linear without {held.words}",
+        )
+        return best_of(found.curve).epoch
 
 
 def variant(settings: LinearSettings) -> str:
@@ -127,17 +158,22 @@ def variant(settings: LinearSettings) -> str:
 
 
 class Views:
-    """Features of the training clips, augmented anew for every epoch or ``settings.views`` times beforehand.
+    """Features of training clips, augmented anew for every epoch or ``settings.views`` times beforehand.
 
     Says what that costs when it is made.
+
+    Args:
+        task: The task.
+        settings: The settings.
+        rows: Rows of the clips, int64 (n,).
 
     Attributes:
         epoch: The epoch whose views are asked for, from 0.
     """
 
-    def __init__(self, task: Task, settings: LinearSettings) -> None:
+    def __init__(self, task: Task, settings: LinearSettings, rows: NDArray[np.int64]) -> None:
         self.task, self.epoch = task, 0
-        self.clips = task.clips(task.train_rows, settings.view)
+        self.clips = task.clips(rows, settings.view)
         self._announce(settings)
         every = torch.arange(len(self.clips))
         task.progress.start(f"{task.subject.kind}: augmented features", settings.views * len(every))
@@ -214,7 +250,7 @@ def fit_layer(
     norm = Norm(dim, settings.batch_norm_eps, device) if settings.batch_norm else None
     targets = torch.eye(classes, device=device)
 
-    best: Best | None = None
+    curve: dict[int, float] = {}
     scores = torch.empty(0)
     steps, step = math.ceil(len(train_labels) / settings.batch_size), 0
     progress.start(label, settings.epochs, "epochs")
@@ -233,13 +269,10 @@ def fit_layer(
         if settings.evaluates(epoch):
             fold_w, fold_b = (weight, bias) if norm is None else norm.fold(weight, bias)
             scores = torch.addmm(fold_b, test(), fold_w.T)
-            top1 = metrics.topk(scores, test_labels, 1)
-            if best is None or top1 > best.top1:
-                best = Best(epoch, top1)
+            curve[epoch] = metrics.topk(scores, test_labels, 1)
         progress.advance()
     progress.finish()
-    assert best is not None
-    return Fit(scores, best, Classifier(fold_w.cpu().clone(), fold_b.cpu().clone()))
+    return Fit(scores, curve, Classifier(fold_w.cpu().clone(), fold_b.cpu().clone()))
 
 
 def sgd_step(

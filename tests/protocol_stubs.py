@@ -22,6 +22,8 @@ from skeltools.skeletons import Form
 class MemoryFile:
     """Stands in for an open clip file: each class is shifted along an axis of its own."""
 
+    columns: tuple[str, ...] = ("frames",)
+
     def __init__(self, n: int = 60, classes: int = 3, seed: int = 0) -> None:
         draws = np.random.default_rng(seed)
         self.labels = np.arange(n) % classes

@@ -23,11 +23,14 @@ class FeatureCache:
 
     Args:
         folder: Where files go, made when needed; None keeps features in memory only.
+        tidy: Whether to remove what writing that was cut off left there.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, tidy: bool = True) -> None:
         self.folder = folder
-        if folder is not None:  # what is found is not written again, so nobody else would remove these
+        if (
+            folder is not None and tidy
+        ):  # what is found is not written again, so nobody else would remove these
             sweep(folder)
         self._memory: dict[str, Tensor] = {}
 

@@ -78,8 +78,9 @@ def _problem(one: Outcome, task: Task) -> str | None:
             return f"metrics['{name}'] must be a number from 0 to 1, not {value!r:.60}"
     if not isinstance(one.variant, str) or not all(isinstance(note, str) for note in one.notes):
         return "variant must be a text, and notes a list of texts"
-    if one.best is not None and not (isinstance(one.best, Best) and 0 <= one.best.top1 <= 1):
-        return f"best must be a Best with a top1 from 0 to 1, not {one.best!r:.60}"
+    for name, best in (("best", one.best), ("chosen", one.chosen)):
+        if best is not None and not (isinstance(best, Best) and 0 <= best.top1 <= 1):
+            return f"{name} must be a Best with a top1 from 0 to 1, not {best!r:.60}"
     for name, guess in one.guesses.items():
         if not (isinstance(guess, np.ndarray) and guess.shape == want[:1] and guess.dtype.kind in "iu"):
             return f"guesses['{name}'] must be whole numbers ({want[0]},)"

@@ -35,10 +35,16 @@ class DivergedError(RunError):
 
 @dataclass(frozen=True)
 class Best:
-    """The best test top-1 that a protocol met on its way, in [0, 1], and the epoch it was met at."""
+    """A test top-1 that a protocol met on its way, in [0, 1], and the epoch it was met at."""
 
     epoch: int
     top1: float
+
+
+def best_of(curve: Mapping[int, float]) -> Best:
+    """Return the best of accuracies by epoch; of equal ones the earliest."""
+    epoch = min(curve, key=lambda epoch: (-curve[epoch], epoch))
+    return Best(epoch, curve[epoch])
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Outcome:
         scores: Class scores of the test clips at the last epoch, float32 (n_test, classes), on the CPU.
         variant: What tells apart several outcomes of one protocol, such as ``k=10``; else empty.
         best: The test-selected best, where the protocol evaluates more than once.
+        chosen: Test top-1 at the epoch chosen on held-out training people, where that was asked for.
         metrics: Further measures by name, such as ``map``; shares in [0, 1].
         train_rows: Rows of the clips trained on, where they are not the split's training rows.
         test_rows: Rows of the clips tested on, where they are not the split's test rows.
@@ -85,6 +92,7 @@ class Outcome:
     scores: Tensor
     variant: str = ""
     best: Best | None = None
+    chosen: Best | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     train_rows: NDArray[np.int64] | None = None
     test_rows: NDArray[np.int64] | None = None
@@ -117,7 +125,15 @@ class TrainingSettings:
     init_std: float = setting(
         "Standard deviation of a linear layer's initial weights; the bias starts at 0.", low=0
     )
-    eval_every: int = setting("Epochs between test evaluations (for the test-selected value only).", low=1)
+    eval_every: int = setting(
+        "Epochs between test evaluations, among which the selected ones are found.", low=1
+    )
+    held_out_people: float = setting(
+        "Per cent of the training people on whose clips the epoch is chosen as well, by a training of its own on "
+        "the other people's clips; 0 for no such choice.",
+        low=0,
+        high=90,
+    )
 
     warmup_from_zero: ClassVar[bool] = True
 

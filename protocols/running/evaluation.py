@@ -21,7 +21,7 @@ import skeltools
 from skeltools.analysis import metrics
 from skeltools.datasets.registry import STREAMS
 from skeltools.environment import device_name, pick_device
-from skeltools.errors import DataError, RunError, SettingError, SkeltoolsError
+from skeltools.errors import DataError, OutputError, RunError, SettingError, SkeltoolsError
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.running import checking, foreseeing, leakage, registry
 from skeltools.protocols.running.cache import FeatureCache
@@ -141,8 +141,6 @@ class _Work:
                 f"Protocol '{self.protocols[0].name}' evaluates on the file of the run alone, so it takes no --target; "
                 f"{registry.having('needs_target')} does. Give the file to evaluate on as --data."
             )
-        for entrant in request.entrants:
-            check_home(entrant)
         self.overrides = self._by_section(request.overrides)
         self.device = pick_device(request.device)
         self.world = World()
@@ -169,8 +167,22 @@ class _Work:
             self.done.is_main = self.world.is_main
             if not self.world.is_main:
                 self.progress = SILENT
+            self._check_homes()
             self._all()
         return self.done
+
+    def _check_homes(self) -> None:
+        """Check where records and features go; the first process tries it, for all of them."""
+        problem = None
+        if self.world.is_main:
+            try:
+                for entrant in self.entrants:
+                    check_home(entrant)
+            except OutputError as error:
+                problem = str(error)
+        problem = self.world.share(problem)
+        if problem is not None:
+            raise OutputError(problem)
 
     def _all(self) -> None:
         self.entrants = self._usable()
@@ -272,7 +284,7 @@ class _Work:
             device=self.device,
             batch_size=self.request.batch_size,
             limit=self.request.limit,
-            cache=FeatureCache(entrant.cache_dir),
+            cache=FeatureCache(entrant.cache_dir, tidy=self.world.is_main),
             results_dir=entrant.results_dir,
             progress=self.progress,
             world=self.world,
@@ -295,7 +307,10 @@ class _Work:
         key = results.key_of(_identity(protocol, task, settings))
         if self.request.skip_recorded or (self.whole and not self.request.again):
             found = [record for record in self._recorded(task.results_dir) if record.key == key]
-            if self.world.share(bool(found) and len(found) == found[0].outcomes):
+            whole = bool(found) and len(found) == found[0].outcomes
+            if (
+                whole if protocol.joins_streams else self.world.share(whole)
+            ):  # the first process alone joins streams
                 self.done.records += found
                 self.done.reused += 1
                 return
@@ -484,17 +499,9 @@ def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
-_USUAL = {"precision": "float32", "compile": False, "accumulate": 1}
-"""Settings of how things are computed that came later: as long as they are these, results are those of before."""
-
-
 def _deciding(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that results depend on, as JSON takes them."""
-    return {
-        key: value
-        for key, value in _plain(flat).items()
-        if _USUAL.get(key.rpartition(".")[2], _USUAL) != value
-    }
+    return results.deciding(_plain(flat))
 
 
 def _record(
@@ -542,6 +549,8 @@ def _record(
         metrics=outcome.metrics,
         best_top1=outcome.best.top1 if outcome.best else None,
         best_epoch=outcome.best.epoch if outcome.best else None,
+        held_top1=outcome.chosen.top1 if outcome.chosen else None,
+        held_epoch=outcome.chosen.epoch if outcome.chosen else None,
         train_clips=len(train_rows),
         train_per_class=torch.bincount(task.labels(train_rows), minlength=task.num_classes).tolist(),
         test_clips=len(test_rows),

@@ -20,7 +20,8 @@ from skeltools.errors import RunError, SettingError
 from skeltools.models.contract import Backbone
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.protocols.running.clips import Clips
-from skeltools.protocols.running.contract import Best, DivergedError, Outcome, TrainingSettings
+from skeltools.protocols.running.contract import Best, DivergedError, Outcome, TrainingSettings, best_of
+from skeltools.protocols.running.holding import hold_out
 from skeltools.protocols.running.saves import Save
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
@@ -191,27 +192,48 @@ class Tuned:
     Attributes:
         model: Encoder and head after the last epoch, in eval mode.
         scores: Scores of the test clips by it, (n_test, classes), on the CPU.
-        best: The best test top-1 on the way.
+        curve: Test top-1 by the epochs after which it was evaluated.
     """
 
     model: TunedModel
     scores: Tensor
-    best: Best | None
+    curve: dict[int, float]
 
 
 def tune(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Outcome:
     """Train as `fit` does and return the scores of the test clips after the last epoch.
 
+    With `TrainingSettings.held_out_people` a training without these people's clips comes first, and says which epoch
+    to choose.
+
     Raises:
         DivergedError: The loss stopped being finite.
         RunError: In eval mode the encoder's statistics moved.
-        SettingError: A head with batch norm is to be trained on one clip.
+        SettingError: A head with batch norm is to be trained on one clip; the clips are too few to hold some out.
     """
+    held = hold_out(task, rows, settings.held_out_people)
+    epoch = None
+    if held is not None:
+        words = f"{name} without {held.words}"
+        epoch = best_of(fit(task, held.kept, settings, words, tests=held.held).curve).epoch
     found = fit(task, rows, settings, name)
-    return Outcome(found.scores.float(), variant(settings), best=found.best, train_rows=rows)
+    return Outcome(
+        found.scores.float(),
+        variant(settings),
+        best=best_of(found.curve),
+        chosen=None if epoch is None else Best(epoch, found.curve[epoch]),
+        train_rows=rows,
+        notes=[] if held is None else [held.note],
+    )
 
 
-def fit(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> Tuned:
+def fit(
+    task: Task,
+    rows: NDArray[np.int64],
+    settings: TuneSettings,
+    name: str,
+    tests: NDArray[np.int64] | None = None,
+) -> Tuned:
     """Train a fresh copy of the encoder and a classifier on some clips and score the test clips.
 
     All weights are trained, the last partial batch is kept. The draws (initial weights, order and views of clips,
@@ -222,6 +244,8 @@ def fit(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) 
         rows: Rows of the clips to train on, int64 (n,).
         settings: Settings.
         name: What the progress display calls this.
+        tests: Rows of the clips to score; the task's test clips when None. Such a training has a state of its own to
+            go on from, which stays when it is done.
 
     Returns:
         The model and scores after the last epoch.
@@ -236,19 +260,29 @@ def fit(task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) 
     # Building and dropout draw from torch's own generators; they are put back afterwards.
     with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
         torch.manual_seed(task.seed)
-        return _Tuning(task, rows, settings, name).run()
+        return _Tuning(task, rows, settings, name, tests).run()
 
 
 class _Tuning:
     """One training of encoder and head, from its beginning or where it was stopped."""
 
-    def __init__(self, task: Task, rows: NDArray[np.int64], settings: TuneSettings, name: str) -> None:
+    def __init__(
+        self,
+        task: Task,
+        rows: NDArray[np.int64],
+        settings: TuneSettings,
+        name: str,
+        tests: NDArray[np.int64] | None = None,
+    ) -> None:
         self.task, self.rows, self.settings, self.name = task, rows, settings, name
         self.world, device = task.world, task.device
         self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
         self.draws = torch.Generator().manual_seed(task.seed)
         self.encoder = task.new_encoder().requires_grad_(True)
-        self.clips, self.tests = task.clips(rows, settings.view), task.clips(task.test_rows)
+        self.aside = tests is not None
+        tests = task.test_rows if tests is None else tests
+        self.clips, self.tests = task.clips(rows, settings.view), task.clips(tests)
+        self.test_labels = task.labels(tests)
         self.labels = task.labels(rows).to(device)
         head = _head(self.encoder, self.tests, task.num_classes, settings, self.draws)
         self.model = TunedModel(self.encoder, head).to(device, self.dtype)
@@ -259,9 +293,10 @@ class _Tuning:
         self.network = self.world.wrap(self.model, device, sync_bn=True)
         self._compiled: Callable[..., Tensor] | None = None
         self.epoch, self.done, self.step = 1, 0, 0
-        self.best: Best | None = None
+        self.curve: dict[int, float] = {}
         self.start = self.draws.get_state()
-        self.save = Save(None if task.saves is None else task.saves.with_name(f"{task.saves.name}.pt"))
+        end = "-held.pt" if self.aside else ".pt"
+        self.save = Save(None if task.saves is None else task.saves.with_name(f"{task.saves.name}{end}"))
         if not self.world.is_main:
             torch.manual_seed(task.seed + self.world.rank * 2**32)
 
@@ -282,12 +317,11 @@ class _Tuning:
                     raise DivergedError(self.name, epoch, settings.lr)
                 if settings.evaluates(epoch):
                     scores = self._scores()
-                    top1 = metrics.topk(scores, task.test_labels, 1)
+                    self.curve[epoch] = metrics.topk(scores, self.test_labels, 1)
                     task.progress.status(epoch=epoch, loss=float(loss))
-                    if self.best is None or top1 > self.best.top1:
-                        self.best = Best(epoch, top1)
                 self.epoch, self.done, self.start = epoch + 1, 0, self.draws.get_state()
-                if epoch < settings.epochs and self.world.share(self.save.due()):
+                due = self.aside if epoch == settings.epochs else self.save.due()
+                if self.world.share(due):
                     self._store()
         task.progress.finish()
         if stop.signal is not None:
@@ -299,7 +333,7 @@ class _Tuning:
                     raise RunError(
                         f"The encoder's '{key}' moved in eval mode; statistics must stay as they were."
                     )
-        return Tuned(self.model.eval(), scores, self.best)
+        return Tuned(self.model.eval(), scores, self.curve)
 
     def _pass(self, stop: Stop) -> Tensor:
         """Train on what is left of an epoch; return the last batch's loss. A signal saves and ends it."""
@@ -399,7 +433,7 @@ class _Tuning:
             self.save.store(
                 {
                     "place": [self.epoch, self.done, self.step],
-                    "best": None if self.best is None else [self.best.epoch, self.best.top1],
+                    "curve": [[epoch, top1] for epoch, top1 in self.curve.items()],
                     "model": self.model.state_dict(),
                     "optimiser": self.optimiser.state_dict(),
                     "order": self.start,
@@ -417,9 +451,7 @@ class _Tuning:
             self.model.load_state_dict(saved["model"])
             self.optimiser.load_state_dict(saved["optimiser"])
             self.epoch, self.done, self.step = map(int, saved["place"])
-            self.best = (
-                None if saved["best"] is None else Best(int(saved["best"][0]), float(saved["best"][1]))
-            )
+            self.curve = {int(epoch): float(top1) for epoch, top1 in saved["curve"]}
             self.start = saved["order"]
             self.draws.set_state(self.start)
             own = {name.partition(" ")[0]: state for name, state in saved["rng"].items() if

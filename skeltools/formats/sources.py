@@ -68,12 +68,19 @@ class Entry:
     @property
     def stem(self) -> str:
         """File name without the extension."""
-        return PurePosixPath(self.inside).stem
+        return self._parts[0]
 
     @property
     def suffix(self) -> str:
         """Extension in lower case, such as ``.skeleton``."""
-        return PurePosixPath(self.inside).suffix.lower()
+        return self._parts[1].lower()
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        """Name and extension as pathlib has them, in a tenth of its time: a plan asks for those of every file."""
+        name = self.name
+        dot = name.rfind(".")
+        return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
 
     @property
     def folders(self) -> tuple[str, ...]:

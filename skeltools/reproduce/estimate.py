@@ -20,11 +20,10 @@ from skeltools.convert.plan import make_plan
 from skeltools.datasets.contract import Dataset
 from skeltools.errors import DataError
 from skeltools.formats.sources import list_entries
-from skeltools.methods.contract import Batch
+from skeltools.methods.contract import Batch, Method
 from skeltools.methods.registry import find_method
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.models.registry import build_backbone
-from skeltools.models.sizes import on_meta
 from skeltools.preparation import chain as preparation
 from skeltools.protocols.running import registry
 from skeltools.protocols.running.tuning import TuneSettings
@@ -100,7 +99,7 @@ class Model:
 
 
 def estimate(
-    plan: Plan, found: Sequence[Step], place: Place, ledger: Ledger, device: torch.device, budget: float = 3.0
+    plan: Plan, found: Sequence[Step], place: Place, ledger: Ledger, device: torch.device, budget: float = 2.0
 ) -> list[Cost]:
     """Return what each step costs.
 
@@ -196,32 +195,31 @@ def model_of(step: Step, held: Sizes, device: torch.device, budget: float) -> Mo
         stream=step.spec["stream"],
         overrides=step.spec["settings"],
     ).values
-    method = on_meta(lambda: find_method(settings.method).create(settings, held.form, step.spec["stream"]))
+    with torch.random.fork_rng(devices=[]):
+        method = find_method(settings.method).create(settings, held.form, step.spec["stream"]).train()
+        encoder = FeatureEncoder(build_backbone(settings.model, held.form))
     copies = 2 if settings.train.optimizer == "adamw" else 1
     state = sum(
         value.numel() * value.element_size() * (1 + copies * value.requires_grad)
         for value in (*method.parameters(), *method.buffers())
     )
-    encoder = on_meta(lambda: FeatureEncoder(build_backbone(settings.model, held.form))).to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        dim = int(encoder(_clips(1, held.form, "meta")).shape[1])
+        dim = int(encoder(_clips(1, held.form, "cpu")).shape[1])
     forward = float(counter.get_total_flops())
-    encoder = FeatureEncoder(build_backbone(settings.model, held.form)).to(device)
-    speed = _speed(encoder, forward, held.form, device, budget)
-    return Model(forward, _step(settings, held.form, step.spec["stream"]), speed, state, dim, settings)
+    speed = _speed(encoder.to(device), forward, held.form, device, budget)
+    return Model(forward, _step(method, held.form), speed, state, dim, settings)
 
 
 def _clips(count: int, form: Form, device: torch.device | str) -> torch.Tensor:
     return torch.randn(count, 3, form.frames, form.joints, form.bodies, device=device)
 
 
-def _step(settings: PretrainSettings, form: Form, stream: str) -> float:
+def _step(method: Method, form: Form) -> float:
     """Return the operations of a training step, per clip.
 
     The views of a few clips are made as they are; what follows is gone through without values.
     """
     with torch.random.fork_rng(devices=[]):
-        method = find_method(settings.method).create(settings, form, stream).train()
         batch = Batch(
             _clips(_CLIPS, form, "cpu"), Draws(0, 0, torch.arange(_CLIPS)), step_draws(0, 0), slice(0, _CLIPS)
         )
@@ -288,8 +286,11 @@ def _evaluation(step: Step, model: Model, held: Sizes, seen: set[tuple[str, ...]
     tuned = list(_tuned(values))
     clips, flop, disk = 0, 0.0, 0
     for item in tuned:
-        shown = item.epochs * max(1, round(train * getattr(item, "percent", 100) / 100))
-        scored = len([epoch for epoch in range(1, item.epochs + 1) if item.evaluates(epoch)]) * test
+        some = max(1, round(train * getattr(item, "percent", 100) / 100))
+        aside = round(some * item.held_out_people / 100)  # of which a training on the others chooses an epoch
+        times = len([epoch for epoch in range(1, item.epochs + 1) if item.evaluates(epoch)])
+        shown = item.epochs * (some + (some - aside) * bool(item.held_out_people))
+        scored = times * (test + aside)
         clips += shown + scored
         flop += model.forward * ((1 + BACKWARD) * shown + scored)
     if not isinstance(values, TuneSettings):  # features, which are kept for the protocols that follow

@@ -90,7 +90,7 @@ class Watcher(Protocol):
 
 
 @dataclass
-class _Worker:
+class Worker:
     """A process, and what it does."""
 
     device: str
@@ -128,7 +128,7 @@ class Scheduler:
         self._place: Place = ledger.place
         self._devices, self._converters, self._command = list(devices), workers, command
         self._context = multiprocessing.get_context("spawn")
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
 
     def run(self) -> list[State]:
         """Do everything that is not done; return how far every step is.
@@ -204,17 +204,20 @@ class Scheduler:
         state.device, state.began = one.device, time.monotonic()
         one.state, one.part = state, step.part
         self._set(state, RUNNING)
-        runs = [
+        try:
+            one.line.send((step, self._finished(step)))
+        except OSError:
+            self._died(one)
+
+    def _finished(self, step: Step) -> list[str]:
+        """Return the names of the finished runs of which a step makes something."""
+        return [
             name.removeprefix(f"{PRETRAIN}-")
             for name in step.after
             if name.startswith(f"{PRETRAIN}-") and self.ledger.done(name)
         ]
-        try:
-            one.line.send((step, runs))
-        except OSError:
-            self._died(one)
 
-    def _start(self, device: str) -> _Worker:
+    def _start(self, device: str) -> Worker:
         """Start a process for a device."""
         ours, theirs = self._context.Pipe()
         here, there = self._context.Pipe()
@@ -227,7 +230,7 @@ class Scheduler:
         process.start()
         theirs.close()
         there.close()
-        return _Worker(device, process, ours, here)
+        return Worker(device, process, ours, here)
 
     def _listen(self) -> None:
         """Take what the workers say, for at most half a second."""
@@ -242,7 +245,7 @@ class Scheduler:
             self._take(one, kind, content)
         self.watcher.moved()
 
-    def _take(self, one: _Worker, kind: str, content: Any) -> None:
+    def _take(self, one: Worker, kind: str, content: Any) -> None:
         state = one.state
         assert state is not None
         if kind == worker.MOVED:
@@ -266,7 +269,7 @@ class Scheduler:
         elif kind == worker.STOPPED:
             raise KeyboardInterrupt
 
-    def _died(self, one: _Worker) -> None:
+    def _died(self, one: Worker) -> None:
         """A worker ended in the midst of a step."""
         one.process.join()
         code = one.process.exitcode
@@ -288,7 +291,7 @@ class Scheduler:
         state.state, state.problem = word, problem
         self.watcher.changed(state)
 
-    def _dismiss(self, one: _Worker) -> None:
+    def _dismiss(self, one: Worker) -> None:
         """End a worker that does nothing; the next step of its device gets a new one."""
         if not one.line.closed:
             one.line.close()
@@ -319,7 +322,7 @@ class Scheduler:
             for one in self._workers:
                 self._dismiss(one)
 
-    def _stopped(self, one: _Worker) -> bool:
+    def _stopped(self, one: Worker) -> bool:
         """Wait a moment for a worker to stop; note a step that it finished all the same."""
         try:
             if not one.line.poll(0.1):

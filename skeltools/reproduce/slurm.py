@@ -41,10 +41,15 @@ def write(path: Path, plan: Plan, chosen: Sequence[Step], out: Path, only: Seque
     values = {
         "FOLDER": shlex.quote(str(Path.cwd())),
         "LOGS": shlex.quote(str(out.absolute() / "logs")),
-        "COMMAND": shlex.join(words),
+        "COMMAND": " ".join(map(_quoted, words)),
         **{name: "\n".join(f"  {shlex.quote(part)}" for part in found) for name, found in lists.items()},
     }
     for name, value in values.items():
         head = head.replace(f"@{name}@", value)
     write_text(path, head)
     path.chmod(path.stat().st_mode | 0o111)
+
+
+def _quoted(word: str) -> str:
+    """Return a word as the script takes it; with a comma it would look like two of the list's."""
+    return "'" + word.replace("'", "'\"'\"'") + "'" if "," in word else shlex.quote(word)

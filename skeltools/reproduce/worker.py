@@ -9,7 +9,7 @@ import time
 import traceback
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from skeltools.errors import SkeltoolsError
 from skeltools.reproduce.steps import PRETRAIN, Place, Step
@@ -22,6 +22,13 @@ DONE, FAILED, STOPPED, MOVED, SAID = "done", "failed", "stopped", "moved", "said
 """What a worker sends, each with its contents."""
 
 
+class Line(Protocol):
+    """What takes what is sent: a pipe, for one."""
+
+    def send(self, message: tuple[str, Any], /) -> None:
+        """Send a word and its contents."""
+
+
 class Reporter:
     """A `skeltools.progress.Progress` that sends how far a step is.
 
@@ -29,7 +36,7 @@ class Reporter:
         line: Where to.
     """
 
-    def __init__(self, line: Connection) -> None:
+    def __init__(self, line: Line) -> None:
         self._line = line
         self._label, self._done, self._unit = "", 0, ""
         self._total: int | None = None
@@ -91,10 +98,13 @@ def serve(
             return
         # A run notes the first signal by itself and writes a checkpoint; one that comes later means no more.
         signal.signal(signal.SIGTERM, signal.SIG_IGN if step.kind == PRETRAIN else _interrupt)
-        line.send(_outcome(step, tools, runs))
+        try:
+            line.send(outcome(step, tools, runs))
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _outcome(step: Step, tools: Tools, runs: list[str]) -> tuple[str, Any]:
+def outcome(step: Step, tools: Tools, runs: list[str]) -> tuple[str, Any]:
     """Do a step and return what became of it."""
     try:
         return DONE, perform(step, tools, runs)
@@ -104,8 +114,6 @@ def _outcome(step: Step, tools: Tools, runs: list[str]) -> tuple[str, Any]:
         return FAILED, (problem_of(error), "")
     except Exception as error:
         return FAILED, (problem_of(error), traceback.format_exc())
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

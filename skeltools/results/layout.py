@@ -14,10 +14,11 @@ from skeltools.results.published import (
     backbone_of,
     load,
     names_of,
+    other_clips,
     second_hand,
 )
 from skeltools.results.record import PRETRAINED, SUPERVISED, Record
-from skeltools.results.report import Row
+from skeltools.results.report import HELD_OUT, Row
 from skeltools.results.tables import Grid
 
 Column = tuple[str, str, str, str]
@@ -132,8 +133,8 @@ def _protocol(record: Record) -> str | None:
 def grid(rows: Sequence[Row], more: Sequence[Published] = ()) -> Grid:
     """Return the table: published rows, and below those of each stream one's own.
 
-    One's own accuracies are those of the last epoch; a row marked so has the best epoch by test accuracy, which
-    published numbers are as a rule.
+    One's own accuracies are those of the last epoch; rows marked so have those of the epoch chosen on held-out training
+    people, and of the best epoch by test accuracy, which published numbers are as a rule.
 
     Args:
         rows: One's own rows.
@@ -185,6 +186,12 @@ def grid(rows: Sequence[Row], more: Sequence[Published] = ()) -> Grid:
             new = False
     made.notes = [
         "ours: last epoch, mean over seeds; selected: best epoch by test accuracy, as published numbers are as a rule",
+        *([] if all(row.held_top1 is None for row in own) else [HELD_OUT]),
+        *dict.fromkeys(
+            f"Warning, ours, {row.first.dataset} {row.first.split}, {row.first.family}: {phrase}"
+            for row in own
+            for phrase in other_clips(row.first)
+        ),
         *second_hand(shown),
         *dict.fromkeys(
             f"{item.method}, {_heading((item.protocol, item.dataset, item.split, item.pretrained_on), [])}: {item.note}"
@@ -203,7 +210,7 @@ def grid(rows: Sequence[Row], more: Sequence[Published] = ()) -> Grid:
 
 
 def _own(rows: Sequence[Row], stream: str, columns: Sequence[Column]) -> list[list[str]]:
-    """Return the cells of one's own rows of a stream: the last epoch, and where there is one the best on test."""
+    """Return the cells of one's own rows of a stream: the last epoch, and where there are any the selected ones."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.first.stream == stream:
@@ -215,6 +222,7 @@ def _own(rows: Sequence[Row], stream: str, columns: Sequence[Column]) -> list[li
     made = []
     for (name, backbone), group in groups.items():
         last: dict[Column, float] = {}
+        held: dict[Column, float] = {}
         best: dict[Column, float] = {}
         for row in group:
             protocol = _protocol(row.first)
@@ -224,9 +232,11 @@ def _own(rows: Sequence[Row], stream: str, columns: Sequence[Column]) -> list[li
             if column in last and not kind_of(row.first).joins:
                 continue  # another variant: the report has it
             last.setdefault(column, row.top1.mean)
+            if row.held_top1 is not None:
+                held.setdefault(column, row.held_top1.mean)
             if row.best_top1 is not None:
                 best.setdefault(column, row.best_top1.mean)
-        for words, values in (("ours", last), ("ours, selected", best)):
+        for words, values in (("ours", last), ("ours, held-out", held), ("ours, selected", best)):
             if values:
                 cells = [_percent(values.get(column)) for column in columns]
                 made.append([f"{name} ({words})", "", stream, backbone, "ours", *cells])

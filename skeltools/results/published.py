@@ -17,7 +17,7 @@ from skeltools.errors import SettingError, did_you_mean
 from skeltools.files.texts import read_text
 from skeltools.results.kinds import KINDS, kind_of
 from skeltools.results.record import PRETRAINED, SUPERVISED, Record
-from skeltools.results.report import Row, by_table, title
+from skeltools.results.report import HELD_OUT, Row, by_table, points, title
 from skeltools.results.tables import Grid
 
 KINDS_OF_SOURCE = {
@@ -177,23 +177,27 @@ def backbone_of(record: Record) -> str:
         return name
 
 
+def other_clips(record: Record) -> list[str]:
+    """Return a phrase if a record is of other numbers of clips than the dataset's split officially has."""
+    try:
+        official = datasets.get(record.dataset).counts.get(record.split)
+    except SettingError:
+        return []
+    if official is None:
+        return []
+    if any(name.startswith("semi") for name in names_of(record)):
+        official = (record.train_clips, official[1])
+    if not record.partial and (record.train_clips, record.test_clips) == official:
+        return []
+    return [f"clips {record.train_clips:,}/{record.test_clips:,}, official {official[0]:,}/{official[1]:,}"]
+
+
 def warnings(record: Record, item: Published) -> list[str]:
     """Return, a phrase each, what is not the same behind a record and a published number.
 
     Only what is on file can be compared; where a method's settings are not, that is said.
     """
-    found = []
-    try:
-        official = datasets.get(record.dataset).counts.get(record.split)
-    except SettingError:
-        official = None
-    if official is not None and (record.partial or (record.train_clips, record.test_clips) != official):
-        if item.protocol.startswith("semi"):
-            official = (record.train_clips, official[1])
-        if record.partial or (record.train_clips, record.test_clips) != official:
-            found.append(
-                f"clips {record.train_clips:,}/{record.test_clips:,}, official {official[0]:,}/{official[1]:,}"
-            )
+    found = other_clips(record)
     if item.pretrained_on:
         found.append(f"published after pretraining on {item.pretrained_on}")
     _, _, how = item.stream.partition(" ")
@@ -305,10 +309,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
-
-
 def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
     """Return one grid per table of the report: one's own rows beside every published number that fits.
 
@@ -324,7 +324,7 @@ def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
         streams = len({row.first.stream for row in part}) > 1
         columns = [
             ("experiment", False), ("published", False), ("source", False), ("top-1", True),
-            ("ours", True), ("diff.", True), ("selected", True), ("diff.", True),
+            ("ours", True), ("diff.", True), ("held-out", True), ("selected", True), ("diff.", True),
         ]  # fmt: skip
         grid = Grid(["Published numbers beside one's own", *title(part)], columns)
         said: dict[str, list[str]] = {}
@@ -333,11 +333,12 @@ def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
             label = f"{row.label}, supervised" if row.subject == SUPERVISED else row.label
             name = f"{row.first.stream} {label}" if streams else label
             best = row.best_top1.mean if row.best_top1 else None
+            held = "-" if row.held_top1 is None else _percent(row.held_top1.mean)
             own = _percent(row.top1.mean), "-" if best is None else _percent(best)
             found = fitting(row.first, more)
             shown += found
             if not found:
-                grid.add([name, "-", "-", "-", own[0], "-", own[1], "-"], new_section=True)
+                grid.add([name, "-", "-", "-", own[0], "-", held, own[1], "-"], new_section=True)
             for place, item in enumerate(found):
                 grid.add(
                     [
@@ -346,9 +347,10 @@ def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
                         KINDS_OF_SOURCE[item.kind],
                         _percent(item.top1),
                         own[0],
-                        _points(row.top1.mean - item.top1),
+                        points(row.top1.mean - item.top1),
+                        held,
                         own[1],
-                        "-" if best is None else _points(best - item.top1),
+                        points(None if best is None else best - item.top1),
                     ],
                     new_section=place == 0,
                 )
@@ -356,13 +358,15 @@ def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
                 if what:
                     methods = said.setdefault(f"{name}: {what}", [])
                     methods.append(item.method)
+        unheld = all(row.held_top1 is None for row in part)
         grid.notes = [
             "ours: last epoch; selected: best epoch by test accuracy, as published numbers are",
+            *([] if unheld else [HELD_OUT]),
             *(_warning(methods, what) for what, methods in said.items()),
             *second_hand(shown),
             *(f"source: {source}" for source in dict.fromkeys(item.source for item in shown)),
         ]
-        made.append(grid)
+        made.append(grid.without({"held-out"} if unheld else set()))
     return made
 
 

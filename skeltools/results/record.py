@@ -71,6 +71,9 @@ class Record:
         best_top1: Best top-1 over the protocol's test evaluations ("test-selected"), None where there
             is only one evaluation.
         best_epoch: Protocol epoch of `best_top1`.
+        held_top1: Top-1 at the protocol epoch that did best on clips of held-out training people, by a training of its
+            own without them; None where none were held out.
+        held_epoch: That epoch.
         train_clips: Clips the protocol trained on, or that fill the bank.
         train_per_class: The same by 0-based class.
         test_clips: Clips it was tested on.
@@ -146,6 +149,8 @@ class Record:
     scores: str
     notes: list[str]
     leak: int = 0
+    held_top1: float | None = None
+    held_epoch: int | None = None
     folder: Path | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
@@ -449,13 +454,26 @@ def read(path: Path) -> Record:
             raise RunError(
                 f"{path}: '{key:.60}' must be from 0 to 1, not {value:.6g}. Run the protocol again."
             )
-    if (content["best_top1"] is None) != (content["best_epoch"] is None):
-        raise RunError(f"{path}: of 'best_top1' and 'best_epoch' only one is given. Run the protocol again.")
+    for kind in ("best", "held"):
+        if (content[f"{kind}_top1"] is None) != (content[f"{kind}_epoch"] is None):
+            raise RunError(
+                f"{path}: of '{kind}_top1' and '{kind}_epoch' only one is given. Run the protocol again."
+            )
     return Record(**{names[key]: value for key, value in content.items()}, folder=path.parent)
 
 
-_LATER: dict[str, Any] = {"leak": 0}
+_LATER: dict[str, Any] = {"leak": 0, "held_top1": None, "held_epoch": None}
 """What records of earlier versions do not store."""
+
+_USUAL = {"precision": "float32", "compile": False, "accumulate": 1, "held_out_people": 0}
+"""Settings of protocols that came later: as long as they are these, results are those of before."""
+
+
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a protocol that results depend on: all but those that came later and change nothing."""
+    return {
+        key: value for key, value in settings.items() if _USUAL.get(key.rpartition(".")[2], _USUAL) != value
+    }
 
 
 def _stored(name: str) -> str:
@@ -465,7 +483,7 @@ def _stored(name: str) -> str:
 
 def _shares(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield the key and value of every measure of a record's content; all are shares."""
-    for key in ("top1", "top5", "mean_class", "best_top1"):
+    for key in ("top1", "top5", "mean_class", "best_top1", "held_top1"):
         if content[key] is not None:
             yield key, content[key]
     for value in content["per_class"]:

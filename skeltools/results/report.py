@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError, counted
 from skeltools.results.kinds import KINDS, kind_of
-from skeltools.results.record import PRETRAINED, SUBJECTS, Record, Side
+from skeltools.results.record import PRETRAINED, SUBJECTS, Record, Side, deciding
 from skeltools.results.significance import Spread, bootstrap, spread
 from skeltools.results.tables import Grid
 
@@ -36,6 +36,7 @@ class Row:
         top5: Top-5 over seeds.
         mean_class: Mean class accuracy over seeds.
         best_top1: Test-selected top-1 over seeds, where the protocol evaluates more than once.
+        held_top1: Top-1 over seeds at the epochs chosen on held-out training people, where that was asked for.
         metrics: Further measures over seeds by name.
         clips: 95 % bootstrap interval over test clips of the mean over seeds; None where the scores are not
             at hand.
@@ -47,6 +48,7 @@ class Row:
     top5: Spread
     mean_class: Spread
     best_top1: Spread | None
+    held_top1: Spread | None = None
     metrics: dict[str, Spread] = field(default_factory=dict)
     clips: tuple[float, float] | None = None
     mark: str = ""
@@ -70,6 +72,21 @@ class Row:
     def best_epochs(self) -> tuple[int, ...]:
         """Epochs of the test-selected results."""
         return tuple(record.best_epoch for record in self.records if record.best_epoch is not None)
+
+    @property
+    def held_epochs(self) -> tuple[int, ...]:
+        """Epochs that were chosen on held-out training people."""
+        return tuple(record.held_epoch for record in self.records if record.held_epoch is not None)
+
+    @property
+    def gap(self) -> float | None:
+        """By how much the test-selected top-1 is above the one selected without a look at the test clips.
+
+        That is the one chosen on held-out training people, or that of the last epoch where none were held out. None
+        where nothing was selected on the test clips.
+        """
+        honest = self.top1 if self.held_top1 is None else self.held_top1
+        return None if self.best_top1 is None else self.best_top1.mean - honest.mean
 
     @property
     def experiment(self) -> str:
@@ -111,7 +128,7 @@ def rows(records: Iterable[Record], *, intervals: bool = False) -> list[Row]:
 
 
 def _key(record: Record) -> tuple[object, ...]:
-    settings = tuple(sorted((key, repr(value)) for key, value in record.settings.items()))
+    settings = tuple(sorted((key, repr(value)) for key, value in deciding(record.settings).items()))
     pretrain = tuple(sorted((key, repr(value)) for key, value in record.pretrain_settings.items()))
     named, weights = _name(record)
     return (
@@ -139,6 +156,7 @@ def _name(record: Record) -> tuple[str | None, str | None]:
 def _row(group: Sequence[Record], intervals: bool) -> Row:
     group = sorted(group, key=lambda record: (record.seed, record.checkpoint_digest or ""))
     best = [record.best_top1 for record in group if record.best_top1 is not None]
+    held = [record.held_top1 for record in group if record.held_top1 is not None]
     names = [name for name in group[0].metrics if all(name in record.metrics for record in group)]
     return Row(
         records=tuple(group),
@@ -146,6 +164,7 @@ def _row(group: Sequence[Record], intervals: bool) -> Row:
         top5=spread([record.top5 for record in group]),
         mean_class=spread([record.mean_class for record in group]),
         best_top1=spread(best) if len(best) == len(group) else None,
+        held_top1=spread(held) if len(held) == len(group) else None,
         metrics={name: spread([record.metrics[name] for record in group]) for name in names},
         clips=_clip_interval(group) if intervals else None,
     )
@@ -260,7 +279,7 @@ def differences(rows: Sequence[Row]) -> list[str]:
 def _facts(record: Record) -> dict[str, Any]:
     named, weights = _name(record)
     facts = {"encoder": named, "weights": weights, "train_clips": record.train_clips}
-    return {**record.pretrain_settings, **record.settings, **facts}
+    return {**record.pretrain_settings, **deciding(record.settings), **facts}
 
 
 def _word(value: Any) -> str:
@@ -289,11 +308,17 @@ def _interval(low: float | None, high: float | None) -> str:
     return f"{_percent(max(low, 0.0))}-{_percent(min(high, 1.0))}"
 
 
-def _best(row: Row) -> str:
-    if row.best_top1 is None:
+def _selected(value: Spread | None, epochs: Sequence[int]) -> str:
+    """Return an accuracy with the epoch it is of, where there is one seed."""
+    if value is None:
         return "-"
-    text = _percent(row.best_top1.mean)
-    return f"{text} @{row.best_epochs[0]}" if len(row.records) == 1 else text
+    text = _percent(value.mean)
+    return f"{text} @{epochs[0]}" if value.count == 1 else text
+
+
+def points(share: float | None) -> str:
+    """Return a difference of accuracies in points, with its sign."""
+    return "-" if share is None else f"{100 * share:+.1f}"
 
 
 def _epoch(row: Row) -> str:
@@ -375,10 +400,15 @@ def _overrides(rows: Sequence[Row]) -> list[str]:
     return [f"{', '.join(protocols)} {text}" for text, protocols in found.items()]
 
 
+HELD_OUT = "held-out: epoch chosen on clips of training people that were held out for it"
+"""What is said below a table with accuracies of that kind."""
+
 _NOTES = {
     "top-1": "accuracy in %, last epoch; ±: sample deviation over seeds",
     "95 %": "95 %: interval of the mean over seeds, bootstrap over test clips",
+    "held-out": HELD_OUT,
     "selected": "selected: best epoch by test accuracy; published numbers are of this kind",
+    "gap": "gap: selected less held-out (or less top-1), what choosing by test accuracy adds",
     "mAP": "mAP: mean average precision",
     "labels": "labels: clips trained on",
     "unfinished": "epoch 2/9: a run of 9 epochs that was not finished, after 2",
@@ -453,7 +483,9 @@ def _grid(rows: Sequence[Row], ids: bool = False) -> Grid:
         "95 %": (True, lambda row: "-" if row.clips is None else _interval(*row.clips)),
         "top-5": (True, lambda row: _percent(row.top5.mean)),
         "mAP": (True, lambda row: _percent(row.metrics["map"].mean) if "map" in row.metrics else "-"),
-        "selected": (True, _best),
+        "held-out": (True, lambda row: _selected(row.held_top1, row.held_epochs)),
+        "selected": (True, lambda row: _selected(row.best_top1, row.best_epochs)),
+        "gap": (True, lambda row: points(row.gap)),
         "seeds": (True, seeds),
         "id": (False, lambda row: row.id),
     }
@@ -464,7 +496,7 @@ def _grid(rows: Sequence[Row], ids: bool = False) -> Grid:
         previous = row.experiment
     shown = {name: {row[place] for row in grid.rows} for place, name in enumerate(cells)}
     drop = {name for name in ("stream", "seeds", "labels") if len(shown[name]) == 1}
-    drop |= {name for name in ("95 %", "mAP", "selected") if shown[name] == {"-"}}
+    drop |= {name for name in ("95 %", "mAP", "held-out", "selected", "gap") if shown[name] == {"-"}}
     if len(shown["epoch"] - {"-"}) < 2:
         drop.add("epoch")
     if not ids:
@@ -492,8 +524,8 @@ def _views(rows: Sequence[Row]) -> list[str]:
 HEADER = (
     "dataset", "split", "data", "stream", "protocol", "variant", "mark", "subject", "encoder", "epoch",
     "seeds", "train_clips", "test_clips", "limit", "leak", "top1", "top1_sd", "top1_seeds_low", "top1_seeds_high",
-    "top1_clips_low", "top1_clips_high", "top5", "mean_class", "map", "selected_top1", "selected_epochs",
-    "recipe", "set_by_hand", "id", "planned_epochs", "measures",
+    "top1_clips_low", "top1_clips_high", "top5", "mean_class", "map", "held_top1", "held_epochs", "selected_top1",
+    "selected_epochs", "gap", "recipe", "set_by_hand", "id", "planned_epochs", "measures",
 )  # fmt: skip
 """Columns of `flat`."""
 
@@ -509,7 +541,8 @@ def flat(rows: Sequence[Row]) -> list[list[object]]:
                 one.subject, one.encoder, one.epoch, " ".join(map(str, row.seeds)), one.train_clips,
                 one.test_clips, one.limit, one.leak, row.top1.mean, row.top1.sd, row.top1.low, row.top1.high, *low_high,
                 row.top5.mean, row.mean_class.mean, row.metrics["map"].mean if "map" in row.metrics else None,
-                row.best_top1.mean if row.best_top1 else None, " ".join(map(str, row.best_epochs)),
+                row.held_top1.mean if row.held_top1 else None, " ".join(map(str, row.held_epochs)),
+                row.best_top1.mean if row.best_top1 else None, " ".join(map(str, row.best_epochs)), row.gap,
                 one.recipe, " ".join(f"{key}={_word(value)}" for key, value in one.overrides.items()),
                 row.id, one.pretrain_settings.get("train.epochs"),
                 "; ".join(f"{name}={value.mean:.6g}" for name, value in row.metrics.items() if name != "map"),

@@ -118,6 +118,8 @@ class World:
 def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     """Join the processes that ``torchrun`` started; yield them and this process's device.
 
+    Within another ``joined`` they are joined already, and stay so.
+
     Args:
         device: The device asked for; ``cuda`` becomes the GPU of the local rank.
     """
@@ -129,6 +131,9 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     if device.type == "cuda":
         device = torch.device("cuda", world.local_rank)
         torch.cuda.set_device(device)
+    if dist.is_initialized():
+        yield world, device
+        return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield world, device

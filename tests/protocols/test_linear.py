@@ -72,7 +72,7 @@ def test_features_passed_through_the_encoder_each_time_give_the_same() -> None:
         lambda rows: encoder(clips.batch(rows)), lambda: encoder(tests.batch(torch.arange(30))), **common
     )
     torch.testing.assert_close(cached.scores, passed.scores, atol=1e-4, rtol=1e-4)
-    assert cached.best == passed.best
+    assert cached.curve == passed.curve
 
 
 def test_gathering_fewer_batches_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,8 @@ def tuned(place: Path | None, *words: str, progress: Any = None) -> Outcome:
 
 
 def same(one: Outcome, other: Outcome) -> bool:
-    return torch.equal(one.scores, other.scores) and one.best == other.best
+    alike = one.best == other.best and one.chosen == other.chosen
+    return torch.equal(one.scores, other.scores) and alike
 
 
 @pytest.fixture
@@ -126,6 +127,23 @@ def test_stopped_by_signals_and_gone_on_with_it_is_the_same_to_the_bit(
     seen = Recorder()
     assert same(tuned(place, *words, progress=seen), whole)
     assert seen.count == 5 * STEPS - sum(steps), "no step is done twice"
+
+
+def test_the_choice_of_an_epoch_goes_on_where_it_was_stopped_too(tmp_path: Path, stopping: Any) -> None:
+    """Of 30 clips 12 are held out, so the choice takes five epochs of three steps, before the training of all."""
+    place, words = tmp_path / "under-way" / "key", ("held_out_people=40",)
+    whole = tuned(None, *words)
+    assert whole.chosen is not None
+    # While it chooses; in the training of all, after the 11 steps that were left of that; there once more.
+    for step in (4, 12, 7):
+        stopping(step)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(place, *words)
+    assert {path.name for path in place.parent.iterdir()} == {"key.pt", "key-held.pt"}
+    stopping(0)
+    seen = Recorder()
+    assert same(tuned(place, *words, progress=seen), whole)
+    assert seen.count == 5 * (3 + STEPS) - (4 + 11 + 12 + 7), "no step is done twice"
 
 
 def test_killed_it_goes_on_from_the_last_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

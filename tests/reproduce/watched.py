@@ -2,7 +2,8 @@
 
 The work is done in a process that the command starts, and that imports this module anew. WHERE says whose steps
 count: ``worker``, all of skeltools' own code there; ``starter``, those that read and write what is recorded, which
-are the same every time, as its waiting is not. At step NUMBER the process writes its number to the pipe TOLD and
+are the same every time, as its waiting is not; ``clock``, milliseconds of processor time of the worker, which are cheap
+to count, from when it has loaded what it needs. At step NUMBER the process writes its number to the pipe TOLD and
 stands still until SIGCONT. With NUMBER 0 it only counts, and writes how many steps there were.
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -42,11 +44,28 @@ def tell(text: str) -> None:
         os.close(pipe)
 
 
-def reached() -> None:
+def reached(*_: object) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])
     tell(f"at {os.getpid()}\n")
     signal.sigwait([signal.SIGCONT])
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def clock() -> None:
+    """Count milliseconds of processor time in this process, a worker, from when it is ready to begin."""
+    import skeltools.reproduce.worker  # noqa: F401 (with all of torch)
+
+    began = time.process_time()
+    if NUMBER:
+        signal.signal(signal.SIGPROF, reached)
+        signal.setitimer(signal.ITIMER_PROF, NUMBER / 1e3)
+        return
+    from multiprocessing import util
+
+    def count() -> None:
+        tell(f"counted {round(1e3 * (time.process_time() - began))}\n")
+
+    util.Finalize(None, count, exitpriority=0)
 
 
 def begin(where: str) -> None:
@@ -69,6 +88,8 @@ def begin(where: str) -> None:
 WHERE, NUMBER, TOLD = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 if __name__ == "__mp_main__":
+    if WHERE == "clock":
+        clock()
     begin("worker")
 
 if __name__ == "__main__":

@@ -209,8 +209,19 @@ def test_the_layout_of_papers_line_by_line_with_the_table_of_one(shared: Path) -
         ], (method, stream, cells, rows)  # fmt: skip
 
 
+def test_an_epoch_chosen_on_held_out_people_stands_between_the_last_and_the_selected_one() -> None:
+    (plain,) = published.grids(report.rows([OURS]))
+    assert "held-out" not in [name for name, _ in plain.columns]
+    (grid,) = published.grids(report.rows([replace(OURS, held_top1=0.815, held_epoch=10)]))
+    names = [name for name, _ in grid.columns]
+    assert names[4:] == ["ours", "diff.", "held-out", "selected", "diff."]
+    (own,) = [row for row in grid.rows if row[1] == "SkeAttnCLR"]
+    assert own[3:] == ["80.3", "81.0", "+0.7", "81.5", "82.0", "+1.7"]
+    assert report.HELD_OUT in grid.notes
+
+
 def test_the_layout_of_papers_has_one_s_own_rows_below() -> None:
-    view = replace(OURS, split="xview", top1=0.861, best_top1=0.865)
+    view = replace(OURS, split="xview", top1=0.861, best_top1=0.865, held_top1=0.862, held_epoch=5)
     knn = replace(
         BASE, variant="k=1", top1=0.5, test_clips=16487, outcomes=4, pretrain_settings=OURS.pretrain_settings
     )
@@ -225,12 +236,20 @@ def test_the_layout_of_papers_has_one_s_own_rows_below() -> None:
     assert by_name["MAMP", "page"] == ["85.0", "-", "89.0"]
     assert by_name["MAMP", "paper + list"] == ["84.9", "-", "89.1"]
     assert by_name["skeattnclr (ours)", "ours"] == ["81.0", "-", "86.1"]
+    assert by_name["skeattnclr (ours, held-out)", "ours"] == ["-", "-", "86.2"]
     assert by_name["skeattnclr (ours, selected)", "ours"] == ["82.0", "-", "86.5"]
+    assert report.HELD_OUT in grid.notes
     assert "source: README of TaatiTeam/STARS" in grid.notes
     for face in (tables.to_markdown, tables.to_latex):
         assert "80.3" in face(grid)
     latex = tables.to_latex(grid).splitlines()
     assert "SkeAttnCLR & IJCAI 2023 & joint &  & list & 80.3 & - & 86.1 \\\\" in latex
+
+
+def test_the_layout_of_papers_warns_of_one_s_own_clips_where_they_are_not_the_official_ones() -> None:
+    few = replace(OURS, train_clips=300, test_clips=290)
+    told = [note for note in layout.grid(report.rows([OURS, few])).notes if note.startswith("Warning")]
+    assert told == ["Warning, ours, ntu60 xsub, linear: clips 300/290, official 40,091/16,487"]
 
 
 def test_without_a_whole_result_the_layout_of_papers_has_nothing_to_show() -> None:

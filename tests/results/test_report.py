@@ -114,13 +114,56 @@ def test_the_table_as_data() -> None:
         "top-1",
         "top-5",
         "selected",
+        "gap",
         "seeds",
     ]
     assert grid.rows == [
-        ["linear", "random", "50.0 ± 17.7", "100.0", "75.0", "0,1"],
-        ["knn k=10", "pretrained", "50.0", "75.0", "-", "0"],
+        ["linear", "random", "50.0 ± 17.7", "100.0", "75.0", "+25.0", "0,1"],
+        ["knn k=10", "pretrained", "50.0", "75.0", "-", "-", "0"],
     ]
     assert grid.breaks == {1}
+
+
+def test_how_results_were_selected_is_said_with_the_gap_between_the_two_selections() -> None:
+    """By hand: (62.5 + 37.5) / 2 = 50 held-out, (75 + 62.5) / 2 = 68.75 selected, 18.75 points between them."""
+    held = replace(LINEAR, subject=results.PRETRAINED, held_top1=0.625, held_epoch=15)
+    more = replace(held, seed=1, held_top1=0.375, held_epoch=5, best_top1=0.625, best_epoch=10)
+    unheld = replace(LINEAR, variant="bn", best_top1=0.65)
+    (grid,) = report.grids(report.rows([held, more, unheld, replace(held, stream="bone"), BASE]))
+    names = [name for name, _ in grid.columns]
+    at = names.index("top-1")
+    assert names[at:] == ["top-1", "top-5", "held-out", "selected", "gap", "seeds"]
+    told = {tuple(row[:2]): row[at + 2 : at + 5] for row in grid.rows}
+    assert told == {
+        ("joint", "linear"): ["50.0", "68.8", "+18.8"],
+        ("bone", "linear"): ["62.5 @15", "75.0 @20", "+12.5"],
+        ("joint", "linear bn"): ["-", "65.0 @20", "+2.5"],  # to the last epoch's 62.5
+        ("joint", "knn k=10"): ["-", "-", "-"],
+    }
+    assert "held-out: epoch chosen on clips of training people that were held out for it" in grid.notes
+    assert any(note.startswith("gap: selected less held-out (or less top-1)") for note in grid.notes)
+    for face in (tables.to_markdown, tables.to_latex):
+        assert "+18.8" in face(grid)
+    cells = [dict(zip(report.HEADER, line, strict=True)) for line in report.flat(report.rows([held, more]))]
+    (cell,) = cells
+    assert (cell["held_top1"], cell["held_epochs"], cell["selected_top1"], cell["selected_epochs"]) == (
+        0.5, "15 5", 0.6875, "20 10",
+    )  # fmt: skip
+    assert cell["gap"] == 0.1875
+
+
+def test_a_mean_over_some_seeds_is_no_selection_of_all() -> None:
+    held = replace(LINEAR, held_top1=0.625, held_epoch=15)
+    (row,) = report.rows([held, replace(LINEAR, seed=1)])
+    assert row.held_top1 is None
+    assert row.gap == pytest.approx(0.125)
+
+
+def test_results_of_before_a_setting_that_changes_nothing_share_a_row_with_those_of_after() -> None:
+    after = {**LINEAR.settings, "linear.held_out_people": 0.0, "linear.precision": "float32"}
+    assert len(report.rows([LINEAR, replace(LINEAR, seed=1, settings=after)])) == 1
+    chosen = {**after, "linear.held_out_people": 10.0}
+    assert len(report.rows([LINEAR, replace(LINEAR, seed=1, settings=chosen)])) == 2
 
 
 def test_a_column_that_says_the_same_everywhere_moves_to_the_title() -> None:
@@ -372,6 +415,7 @@ def test_the_views_of_pretraining_are_shown_as_written_where_all_share_them() ->
         ({"top5": -0.1}, "'top5' must be from 0 to 1, not -0.1."),
         ({"mean_class": 50.0}, "'mean_class' must be from 0 to 1, not 50."),
         ({"best_top1": 1.5}, "'best_top1' must be from 0 to 1, not 1.5."),
+        ({"held_top1": 0.5}, "of 'held_top1' and 'held_epoch' only one is given."),
         ({"per_class": [0.5, None, 7.0]}, "'per_class' must be from 0 to 1, not 7."),
         ({"metrics": {"map": 3.0}}, "'metrics.map' must be from 0 to 1, not 3."),
     ],
