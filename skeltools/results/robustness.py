@@ -143,9 +143,9 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
     Args:
         rows: Rows of ``robust`` on the same clips.
     """
-    alike = _alike(rows)
-    if len(alike) > 1:
-        return [grid for same in alike for grid in grids(same)]
+    tables = alike(rows)
+    if len(tables) > 1:
+        return [grid for same in tables for grid in grids(same)]
     rows = ranked(rows)
     head = Grid(
         report.title(rows),
@@ -182,7 +182,7 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
     return [head.without({"seeds"} if len({row[-1] for row in head.rows}) == 1 else set()), body]
 
 
-def _alike(rows: Sequence[Row]) -> list[list[Row]]:
+def alike(rows: Sequence[Row]) -> list[list[Row]]:
     """Return the rows by what their clips were corrupted with: means over other corruptions cannot be compared."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -194,7 +194,7 @@ def severities(rows: Sequence[Row]) -> list[Grid]:
     """Return accuracies at every severity, one grid per table; rows of other protocols are passed over."""
     made = []
     mine = [row for row in rows if CLEAN in row.metrics and len(row.metrics) > 1]
-    for part in (same for table in report.by_table(mine, kinds=True) for same in _alike(table)):
+    for part in (same for table in report.by_table(mine, kinds=True) for same in alike(table)):
         part = ranked(part)
         grid = Grid(
             [*report.title(part)[:1], "top-1 in % by corruption and severity"],

@@ -188,7 +188,20 @@ def test_the_report(run: Path, records: dict[str, dict[str, Any]], tmp_path: Pat
     assert "noise(0.05)=" in row
     _ok("plot", "robust", run, "--out", tmp_path / "robust.png")
     _ok("page", run, "--out", tmp_path / "page.html")
-    assert "top-1 in % by corruption, mean over severities" in (tmp_path / "page.html").read_text()
+    text = (tmp_path / "page.html").read_text()
+    assert "top-1 in % by corruption, mean over severities" in text
+    broken = json.loads(text.split('id="values">')[1].split("</script>")[0])["broken"]
+    (drawn,) = broken["severities"]
+    noise = next(family for family in drawn["families"] if family["name"] == "noise")
+    assert [line["severities"] for line in noise["lines"]] == [["0", "0.05", "0.5"]] * 4
+    assert sorted(line["values"] for line in noise["lines"]) == sorted(
+        [round(100 * record["metrics"][name], 2) for name in ("clean", "noise(0.05)", "noise(0.5)")]
+        for record in records.values()
+    )
+    assert len(broken["parts"]) == 4
+    own = next(one for one in broken["parts"] if one["salience"] is not None)
+    assert own["parts"] == ["left arm"]
+    assert sum(own["clips"]) == 12
 
 
 ROBUST = replace(BASE, protocol="robust", variant="", settings={"robust.seed": 0}, set_by={}, recipe="robust")
@@ -296,6 +309,14 @@ def test_calibration_takes_the_recorded_scores_and_holds_clips_out(run: Path, tm
     shown = _ok("report", run, "--calibration")
     assert shown.count("calibration of the test scores") == 2  # of linear, and of calibration itself
     _ok("plot", "reliability", run, "--out", tmp_path / "reliability.png")
+    _ok("page", run, "--out", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    (drawn,) = json.loads(text.split('id="values">')[1].split("</script>")[0])["broken"]["reliability"]
+    assert [line["kind"] for line in drawn["lines"]] == ["as it is", "after temperature"]
+    for line in drawn["lines"]:
+        assert sum(line["clips"]) == 12
+        gaps = zip(line["clips"], line["confidence"], line["accuracy"], strict=True)
+        assert f"ECE {sum(n * abs(one - other) for n, one, other in gaps) / 12:.1f}" in line["name"]
     _ok("plot", "reliability", run, "--protocol", "linear", "--out", tmp_path / "linear.svg")
     told = _run("plot", "reliability", run, "--protocol", "knn", "--out", tmp_path / "knn.png")
     assert told.exit_code == 2
