@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run with a record of linear")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--batch", type=int, default=128, help="clips a pass")
+    parser.add_argument("--batch", type=int, default=128, help="clips per pass")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", type=Path, help="where the figures go too")
     options = parser.parse_args()
@@ -69,7 +69,7 @@ def main() -> None:
         f"{run.settings.model.backbone} of width {run.settings.model.width}, {run.stream}; {device_name(device)}, "
         f"{options.threads} threads, torch {torch.__version__}"
     )
-    print("| what | s by the clock | s of the processor | ms of the processor, a pass |")
+    print("| what | s by the clock | s of the processor | ms of the processor per pass |")
     print("| --- | ---: | ---: | ---: |")
     for what, clock, cpu in rows:
         print(f"| {what} | {clock:.1f} | {cpu:.1f} | {1000 * cpu / passes:.1f} |")
