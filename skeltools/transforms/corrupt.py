@@ -275,7 +275,7 @@ class Rate(Corruption):
         place = torch.arange(frames)
         before = place // factor * factor
         after = torch.where(before + factor < frames, before + factor, before)
-        share = (place - before).double() / factor
+        share = (place - before).to(x.dtype) / factor
         return {name: value.expand(len(x), -1) for name, value in
                 (("before", before), ("after", after), ("share", share))}  # fmt: skip
 
@@ -316,7 +316,7 @@ class Crop(Corruption):
         length = max(1, round((1 - self.values[0]) * frames))
         start = draws.integers("crop", 0, frames - length)[:, None]
         before, after, share = augment.resizing(torch.full((len(x),), length), frames)
-        return {"before": start + before, "after": start + after, "share": share}
+        return {"before": start + before, "after": start + after, "share": share.to(x.dtype)}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
         return mix(*_around(x, drawn))
@@ -394,7 +394,7 @@ class Smooth(Corruption):
 def _around(x: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor, Tensor]:
     """Return the frames ``before`` and ``after`` each frame, and its ``share`` of the way, all three (N, T)."""
     first, second = (augment.take_frames(x, drawn[name]) for name in ("before", "after"))
-    return first, second, drawn["share"].to(x.dtype)[:, None, :, None, None]
+    return first, second, drawn["share"][:, None, :, None, None]
 
 
 def _block(draws: Draws, purpose: str, x: Tensor, share: float) -> Tensor:
