@@ -5,7 +5,7 @@
 
 RUNS is a folder with run folders at any depth, such as ``runs/skeattnclr-seed0`` or ``runs/skeattnclr/seed0/joint``;
 runs of --stream are taken. Each is evaluated by ``skeltools eval``: linear where there is no record of it yet, robust
-and calibration. Raw coordinates are evaluated in the runs of the first method, once a seed, and so is the supervised
+and calibration. Raw coordinates are evaluated in the runs of the first method, once per seed, and so is the supervised
 baseline with --supervised EPOCHS. What is recorded already is not run again, so the same command goes on where it was
 interrupted; an evaluation that fails is said, and the others go on. --data is the file with recordings (convert
 --keep-raw), without which `camera` is left out.
