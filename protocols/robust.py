@@ -50,7 +50,13 @@ class RobustSettings:
 
 
 class Robust(Protocol):
-    """Accuracy on corrupted test clips."""
+    """Accuracy on corrupted test clips.
+
+    Attributes:
+        spent: What the last run took.
+    """
+
+    spent: Stopwatch | None = None
 
     settings = RobustSettings
     recipe = "robust"
@@ -83,34 +89,26 @@ class Robust(Protocol):
         labels, rows = task.test_labels, task.test_rows
         guesses = {text: torch.empty(len(rows), dtype=torch.int64) for text in texts}
         clean = torch.empty(len(rows), task.num_classes)
-        spent = dict.fromkeys(("reading", "corrupting", "the encoder"), 0.0)
-
-        def timed(what: str, since: float) -> float:
-            if task.device.type == "cuda":
-                torch.cuda.synchronize(task.device)
-            now = time.perf_counter()
-            spent[what] += now - since
-            return now
-
+        self.spent = watch = Stopwatch(task.device)
         task.progress.start(f"{task.subject.kind}: corrupted clips", len(rows) * (1 + len(texts)))
         for begin in range(0, len(rows), task.batch_size):
             part = slice(begin, begin + task.batch_size)
-            since = time.perf_counter()
+            watch.start()
             x = torch.from_numpy(task.file.clips(rows[part])).to(task.device, torch.float32)
-            since = timed("reading", since)
+            watch.passed("reading")
             clean[part] = model(_stream(task, x)).float().cpu()
-            since = timed("the encoder", since)
+            watch.passed("the encoder")
             for text, corruptor in corruptors.items():
                 broken = _stream(task, corruptor(rows[part], x))
-                since = timed("corrupting", since)
+                watch.passed("corrupting")
                 guesses[text][part] = model(broken).argmax(dim=1).cpu()
-                since = timed("the encoder", since)
+                watch.passed("the encoder")
                 task.progress.advance(len(x))
             task.progress.advance(len(x))
         task.progress.finish()
         task.progress.message(
             f"{task.subject.kind}: {1 + len(texts)} passes of {len(rows):,} clips: "
-            + ", ".join(f"{seconds:.1f} s {what}" for what, seconds in spent.items())
+            + ", ".join(f"{seconds:.1f} s {what}" for what, seconds in watch.wall.items())
         )
         held, told = _salience(task)
         found = {text: float((guess == labels).double().mean()) for text, guess in guesses.items()}
@@ -123,6 +121,35 @@ class Robust(Protocol):
                 notes=notes + told,
             )
         ]
+
+
+class Stopwatch:
+    """Seconds by what they were spent on.
+
+    Attributes:
+        wall: By the clock.
+        processor: Of all threads of this process together; beside other programs it is what a measurement goes by.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.wall, self.processor = (
+            dict.fromkeys(("reading", "corrupting", "the encoder"), 0.0) for _ in range(2)
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._since = time.perf_counter(), time.process_time()
+
+    def passed(self, what: str) -> None:
+        """Count the time since the last call as spent on `what`, the work of a GPU included."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        before = self._since
+        self.start()
+        self.wall[what] += self._since[0] - before[0]
+        self.processor[what] += self._since[1] - before[1]
 
 
 def _salience(task: Task) -> tuple[dict[str, NDArray[np.float32]], list[str]]:

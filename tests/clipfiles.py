@@ -29,17 +29,29 @@ TINY = (
 
 
 def make_clips(
-    folder: Path, train: int = 20, test: int = 4, frames: int = 16, prep: str = "skeattnclr"
+    folder: Path, train: int = 20, test: int = 4, frames: int = 16, prep: str = "skeattnclr", *more: str
 ) -> Path:
-    """Convert `train` clips of performer 1 and `test` of performer 3, 16 frames each, and return the file."""
+    """Convert `train` clips of performer 1 and `test` of performer 3, 16 frames each, and return the file.
+
+    `more` are further words of the command.
+    """
     for performer, count in ((1, train), (3, test)):
         for number in range(count):
             name = f"S001C001P{performer:03d}R{number // 4 + 1:03d}A{number % 4 + 1:03d}"
             write_ntu(folder / "raw", name, seed=100 * performer + number)
     out = folder / "clips.h5"
-    result = CliRunner().invoke(
-        main, ["convert", "ntu60", str(folder / "raw"), str(out), "--frames", str(frames), "--prep", prep]
-    )
+    words = [
+        "convert",
+        "ntu60",
+        str(folder / "raw"),
+        str(out),
+        "--frames",
+        str(frames),
+        "--prep",
+        prep,
+        *more,
+    ]
+    result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     return out
 

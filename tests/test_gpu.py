@@ -26,6 +26,7 @@ from forms import SKELETON, method_of
 from torch import Tensor
 from trainedruns import log_of, state_of, stop_after
 
+from skeltools.analysis.corrupted import Corruptor
 from skeltools.analysis.features import extract
 from skeltools.cli.main import main
 from skeltools.environment import device_name, pick_device
@@ -33,13 +34,14 @@ from skeltools.errors import RunError
 from skeltools.models import stgcn
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.progress import Silent
+from skeltools.protocols.running import registry
 from skeltools.runs.folder import Run
 from skeltools.runs.settings import resolve_recipe
 from skeltools.store import ClipFile
 from skeltools.training.distributed import World
 from skeltools.training.engine import Trainer
 from skeltools.training.feed import DeviceFeed, StreamFeed
-from skeltools.transforms import augment, partswap
+from skeltools.transforms import augment, corrupt, partswap
 from skeltools.transforms.draws import Draws, permutation, step_draws
 from skeltools.transforms.streams import to_stream
 
@@ -158,6 +160,44 @@ def test_the_part_swap_is_the_same(fill: str) -> None:
         for device in (CPU, DEVICE)
     ]
     torch.testing.assert_close(made[1].cpu(), made[0], rtol=1e-5, atol=1e-6)
+
+
+ROBUST = registry.get("robust").resolve({}, None, []).values.corruptions
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("metric", [True, False])
+@pytest.mark.parametrize("text", [text for text in ROBUST if not text.startswith("camera")])
+def test_corrupted_clips_are_the_same_bits(text: str, metric: bool, dtype: torch.dtype) -> None:
+    """At every severity of the recipe, in one batch or three, so that everybody tests on the same clips."""
+    x, names = walk().to(dtype), [f"clip {number}" for number in range(6)]
+    for family in corrupt.levels(text, SKELETON):
+        for one in family.texts:
+            operation = corrupt.parse(one, SKELETON, space=corrupt.Space(metric=metric))
+            expected = operation(x, corrupt.draws_of(names))
+            assert one == "mirror(0.2)" or not torch.equal(expected, x), one
+            there = operation(x.to(DEVICE), corrupt.draws_of(names))
+            assert there.device.type == DEVICE.type
+            parts = [
+                operation(x[at : at + 2].to(DEVICE), corrupt.draws_of(names[at : at + 2])) for at in (0, 2, 4)
+            ]
+            assert torch.equal(there.cpu(), expected), one
+            assert torch.equal(torch.cat(parts).cpu(), expected), one
+
+
+def test_every_corruption_is_compared() -> None:
+    compared = {text.partition("(")[0] for text in ROBUST}
+    assert compared == set(corrupt.CORRUPTIONS)  # camera: below
+
+
+def test_turned_recordings_are_the_same_bits(tmp_path: Path) -> None:
+    with ClipFile(make_clips(tmp_path, 4, 4, 16, "skeattnclr", "--keep-raw")) as file:
+        rows = file.rows("xsub", "test")
+        x = torch.from_numpy(file.clips(rows))
+        operation = Corruptor(file, "camera(60)|noise(0.05)")
+        expected = operation(rows, x)
+        assert not torch.equal(expected, Corruptor(file, "noise(0.05)")(rows, x))
+        assert torch.equal(operation(rows, x.to(DEVICE)).cpu(), expected)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

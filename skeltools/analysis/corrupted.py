@@ -65,7 +65,7 @@ class Corruptor:
             rows: Rows of the clips, int64 (n,).
             clips: The clips as they are, joint coordinates (n, 3, T, V, M), on any device; they are not changed.
         """
-        draws = corrupt.draws_of([self._file.names[row] for row in rows], self._seed, clips.device)
+        draws = corrupt.draws_of([self._file.names[row] for row in rows], self._seed)
         if self._first:
             angles = self._first[0].draw(draws.scoped("0"), clips)["angle"]
             clips = self._prepared(rows, torch.rad2deg(angles).tolist()).to(clips)

@@ -22,6 +22,7 @@ SCRIPTS = (
     "base.js",
     "tables.js",
     "lines.js",
+    "broken.js",
     "matrix.js",
     "scatter.js",
     "timeline.js",

@@ -12,6 +12,7 @@ import numpy as np
 from skeltools.analysis import embedding, features, salience
 from skeltools.errors import DataError, RunError
 from skeltools.files.folders import having
+from skeltools.page import broken
 from skeltools.page import clips as packing
 from skeltools.page.view import sampled, thinned
 from skeltools.plots.skeletons import salience_range
@@ -103,6 +104,7 @@ def gather(
         "notes": list(dict.fromkeys(notes)),
         "tables": [_table(grid) for grid in report.grids(rows)],
         "more": [_table(grid) for grid in report.per_class(rows)],
+        "broken": broken.gather(rows, progress),
         **pool.values(),
         "runs": shown,
     }

@@ -28,7 +28,8 @@ class Found:
         clips: Test clips of each, C.
         parts: Names of the parts, P.
         lost: Accuracy lost when a part is missing throughout, shares, (C, P); mean over seeds.
-        salience: Mean salience of a part in the clips of a class, (C, P); None for an encoder without a mask.
+        salience: Mean salience of a part in the clips of a class, mean over seeds, (C, P); None for an encoder
+            without a mask.
         overall: Spearman's rank correlation of the two over all classes and parts, and its 95 % interval.
         within: The same over the parts of a class, mean over classes.
     """
@@ -79,17 +80,18 @@ def look(row: Row) -> Found:
     first, parts = sides[0], list(texts)
     order = {clip: place for place, clip in enumerate(first.names)}
     change = np.zeros((len(first.names), len(parts)))
+    masked = all(set(parts) <= set(side.salience) for side in sides)
+    mask = np.zeros_like(change) if masked else None
     for side in sides:
         rows = [order[clip] for clip in side.names]
         clean = hits(side)
         for column, text in enumerate(texts.values()):
             broken = side.guesses[text] == side.labels
             change[rows, column] += (clean.astype(float) - broken) / len(sides)
+        if mask is not None:
+            mask[rows] += np.stack([side.salience[part] for part in parts], axis=1) / len(sides)
     shown = [label for label in range(len(first.classes)) if (first.labels == label).any()]
     own = [np.flatnonzero(first.labels == label) for label in shown]
-    mask = None
-    if set(parts) <= set(first.salience):
-        mask = np.stack([first.salience[part] for part in parts], axis=1).astype(np.float64)
     lost = np.stack([change[rows].mean(axis=0) for rows in own])
     salience = None if mask is None else np.stack([_mean(mask[rows]) for rows in own])
     overall = within = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from skeltools.results import report
 from skeltools.results.record import PRETRAINED, RAW
 from skeltools.results.report import Row
-from skeltools.results.significance import bootstrap
+from skeltools.results.significance import RESAMPLES, Spread, bootstrap, spread
 from skeltools.results.tables import Grid
 
 if TYPE_CHECKING:
@@ -68,29 +69,59 @@ def corrupted(row: Row) -> float:
     return sum(found.values()) / len(found)
 
 
-def interval(row: Row) -> tuple[float, float] | None:
-    """Return the 95 % interval of `corrupted` over test clips, the same ones under all corruptions.
+def seeds_of(row: Row) -> Spread:
+    """Return the accuracy on corrupted clips, and how it spreads over the seeds of a row."""
+    kept = families(row).values()
+    return spread(
+        [
+            sum(sum(record.metrics[level.text] for level in levels) / len(levels) for levels in kept)
+            / len(kept)
+            for record in row.records
+        ]
+    )
 
-    None where scores are not at hand.
+
+def _errors(row: Row) -> NDArray[np.float64] | None:
+    """Return how often each clip is wrong under each family, mean over severities and seeds, (clips, families).
+
+    Clips are in the order of their names. None where scores are not at hand.
     """
     import numpy as np
 
     if any(record.folder is None for record in row.records):
         return None
-    total: NDArray[np.float64] = np.zeros(row.first.test_clips)
-    names: list[str] = []
+    kept = families(row).values()
+    total: NDArray[np.float64] = np.zeros((row.first.test_clips, len(kept)))
     for record in row.records:
         side = record.side()
-        order = np.argsort(np.array(side.names))
-        names = names or sorted(side.names)
-        share: NDArray[np.float64] = np.zeros(len(order))
-        for levels in families(row).values():
-            hits = [side.guesses[level.text] == side.labels for level in levels if level.text in side.guesses]
-            if not hits:
-                return None
-            share += np.mean(hits, axis=0)
-        total += share[order] / len(families(row))
-    return bootstrap(total / len(row.records))
+        if any(level.text not in side.guesses for levels in kept for level in levels):
+            return None
+        wrong = [
+            np.mean([side.guesses[level.text] != side.labels for level in levels], axis=0) for levels in kept
+        ]
+        total += np.stack(wrong, axis=1)[np.argsort(np.array(side.names))]
+    found: NDArray[np.float64] = total / len(row.records)
+    return found
+
+
+def interval(row: Row) -> tuple[float, float] | None:
+    """Return the 95 % interval of `corrupted` over test clips, the same ones under all corruptions.
+
+    None where scores are not at hand.
+    """
+    errors = _errors(row)
+    return None if errors is None else bootstrap(1 - errors.mean(axis=1))
+
+
+def _raw_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    """Return the row of raw coordinates with the same levels on the same stream, or None."""
+    found = (
+        other
+        for other in rows
+        if (other.subject, other.first.stream) == (RAW, row.first.stream)
+        and other.metrics.keys() == row.metrics.keys()
+    )
+    return next(found, None)
 
 
 def error_to_raw(row: Row, rows: Sequence[Row]) -> float | None:
@@ -100,15 +131,7 @@ def error_to_raw(row: Row, rows: Sequence[Row]) -> float | None:
     families: 1 breaks as raw coordinates do (Hendrycks and Dietterich, ICLR 2019, with raw coordinates in the place
     of AlexNet).
     """
-    raw = next(
-        (
-            other
-            for other in rows
-            if (other.subject, other.first.stream) == (RAW, row.first.stream)
-            and other.metrics.keys() == row.metrics.keys()
-        ),
-        None,
-    )
+    raw = _raw_of(row, rows)
     if raw is None:
         return None
     mine, theirs = by_family(row), by_family(raw)
@@ -117,9 +140,42 @@ def error_to_raw(row: Row, rows: Sequence[Row]) -> float | None:
     return sum((1 - mine[name]) / (1 - theirs[name]) for name in mine) / len(mine)
 
 
+def error_interval(row: Row, rows: Sequence[Row]) -> tuple[float, float] | None:
+    """Return the 95 % interval of `error_to_raw`: resampled test clips, the same for a row and raw coordinates.
+
+    None where there is no such error, or scores are not at hand.
+    """
+    import numpy as np
+
+    raw = _raw_of(row, rows)
+    if raw is None or error_to_raw(row, rows) is None:
+        return None
+    mine, theirs = _errors(row), _errors(raw)
+    if mine is None or theirs is None or mine.shape != theirs.shape:
+        return None
+    counts = np.random.default_rng(0).multinomial(
+        len(mine), np.full(len(mine), 1 / len(mine)), size=RESAMPLES
+    )
+    own, other = counts @ mine, counts @ theirs
+    ratio = np.where(other > 0, own / np.where(other > 0, other, 1), np.nan).mean(axis=1)
+    low, high = np.nanpercentile(ratio, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def name(row: Row) -> str:
-    """Return what a row's encoder is called: the run's folder, or the baseline, with the folder it is of."""
-    folder = row.first.encoder.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    """Return what a row's encoder is called: the run's folder, or the baseline, with the folder it is of.
+
+    Runs that differ in their seed alone are called by what their folders have in common: ``joint`` for
+    ``joint-seed0`` and ``joint-seed1``, ``method`` for ``method/seed0/joint`` and ``method/seed1/joint``.
+    """
+    paths = sorted({record.encoder.replace("\\", "/").rstrip("/") for record in row.records})
+    last = [path.rpartition("/")[2] for path in paths]
+    folder = last[0]
+    if len(paths) > 1 and len(set(last)) == 1:
+        folder = posixpath.commonpath([path.lstrip("/") for path in paths]).rpartition("/")[2] or folder
+    elif len(paths) > 1:
+        shared = posixpath.commonprefix(last)
+        folder = shared.rstrip("0123456789-_. ").removesuffix("seed").rstrip("-_. ") or folder
     if row.subject == PRETRAINED:
         return folder
     short = report.short(row.subject)
@@ -143,14 +199,14 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
     Args:
         rows: Rows of ``robust`` on the same clips.
     """
-    alike = _alike(rows)
-    if len(alike) > 1:
-        return [grid for same in alike for grid in grids(same)]
+    tables = alike(rows)
+    if len(tables) > 1:
+        return [grid for same in tables for grid in grids(same)]
     rows = ranked(rows)
     head = Grid(
         report.title(rows),
         [(word, place > 1) for place, word in enumerate(
-            ("rank", "encoder", "clean", "95 %", "corrupted", "95 % ", "lost", "mCE", "seeds")
+            ("rank", "encoder", "clean", "95 %", "corrupted", "95 % ", "lost", "mCE", "mCE 95 %", "seeds")
         )],
     )  # fmt: skip
     for place, (row, label) in enumerate(zip(rows, names(rows), strict=True)):
@@ -158,13 +214,14 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         clean, broken = row.top1.mean, corrupted(row)
         head.add(
             [
-                str(place + 1), label, _percent(clean), _between(row.clips), _percent(broken), _between(over),
-                _percent(clean - broken), "-" if error is None else _percent(error), report.seeds(row),
+                str(place + 1), label, _with_spread(row.top1), _between(row.clips), _with_spread(seeds_of(row)),
+                _between(over), _percent(clean - broken), "-" if error is None else _percent(error),
+                _between(error_interval(row, rows)), report.seeds(row),
             ]
         )  # fmt: skip
     head.notes = [
         "corrupted: accuracy in % on corrupted clips, mean over corruptions, of each over its severities",
-        "95 %: bootstrap over test clips, of clean and of corrupted accuracy",
+        "95 %: bootstrap over test clips; ±: sample deviation over seeds",
         "mCE: mean corruption error in % of that of raw coordinates on the same stream; below 100 breaks less",
     ]
     found = dict.fromkeys(family for row in rows for family in families(row))
@@ -179,10 +236,12 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
             [family, *(_percent(share[family]) if family in share else "-" for share in shares)],
             new_section=place == 0,
         )
-    return [head.without({"seeds"} if len({row[-1] for row in head.rows}) == 1 else set()), body]
+    same = {"seeds"} if len({row[-1] for row in head.rows}) == 1 else set()
+    unknown = {"mCE 95 %"} if {row[-2] for row in head.rows} == {"-"} else set()
+    return [head.without(same | unknown), body]
 
 
-def _alike(rows: Sequence[Row]) -> list[list[Row]]:
+def alike(rows: Sequence[Row]) -> list[list[Row]]:
     """Return the rows by what their clips were corrupted with: means over other corruptions cannot be compared."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -194,7 +253,7 @@ def severities(rows: Sequence[Row]) -> list[Grid]:
     """Return accuracies at every severity, one grid per table; rows of other protocols are passed over."""
     made = []
     mine = [row for row in rows if CLEAN in row.metrics and len(row.metrics) > 1]
-    for part in (same for table in report.by_table(mine, kinds=True) for same in _alike(table)):
+    for part in (same for table in report.by_table(mine, kinds=True) for same in alike(table)):
         part = ranked(part)
         grid = Grid(
             [*report.title(part)[:1], "top-1 in % by corruption and severity"],
@@ -209,6 +268,10 @@ def severities(rows: Sequence[Row]) -> list[Grid]:
             before = level.family
         made.append(grid)
     return made
+
+
+def _with_spread(value: Spread) -> str:
+    return _percent(value.mean) + ("" if value.sd is None else f" ± {100 * value.sd:.1f}")
 
 
 def _percent(share: float) -> str:

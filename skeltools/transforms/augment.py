@@ -415,13 +415,19 @@ def resize(x: Tensor, start: Tensor, length: Tensor, frames: int) -> Tensor:
 
     Interpolation is linear with half-pixel centres; half a frame at each end repeats the edge.
     """
-    centre = torch.arange(frames, device=x.device, dtype=torch.float64) + 0.5
-    place = (centre * length[:, None] / frames - 0.5).clamp(min=0)  # (N, frames)
-    before = place.long()
-    after = torch.minimum(before + 1, length[:, None] - 1)
-    share = (place - before).to(x.dtype)[:, None, :, None, None]
+    before, after, share = resizing(length, frames)
     first, second = (take_frames(x, start[:, None] + source) for source in (before, after))
-    return torch.lerp(first, second, share)
+    return torch.lerp(first, second, share.to(x.dtype)[:, None, :, None, None])
+
+
+def resizing(length: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return between which frames of `length`, int64 (N,), each of `frames` lies, int64 (N, frames), and its share
+    of the way, float64 (N, frames).
+    """
+    centre = torch.arange(frames, device=length.device, dtype=torch.float64) + 0.5
+    place = (centre * length[:, None] / frames - 0.5).clamp(min=0)
+    before = place.long()
+    return before, torch.minimum(before + 1, length[:, None] - 1), place - before
 
 
 def _about_z(angles: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 ``noise(0.05)``, ``part(left arm)``, ``drop_frames(block,0.5)|turn(30)``: operations in order. Each is a pure function
 of the clip and of draws that depend on its name alone (`draws_of`), so that everybody corrupts alike, whatever the
-file, the batch and the number of processes. Severity 0 is the identity: ``noise(0)``, ``turn(0)``, ``crop(0)``.
+file, the batch, the number of processes and the device: draws are made on the CPU (`Corrupting`), and the rest is
+arithmetic that rounds alike everywhere. Severity 0 is the identity: ``noise(0)``, ``turn(0)``, ``crop(0)``.
 
 A body that is absent throughout stays all zeros. Where clips are not in metres (`Space.metric`), a length is measured
 in the body's own torso, mid-shoulders to mid-hips, which counts as 50 cm.
@@ -111,17 +112,25 @@ def there(x: Tensor) -> Tensor:
 def torso(x: Tensor, skeleton: Skeleton) -> Tensor:
     """Return the length of the first body's torso, the median over the frames that show it, (N,).
 
-    One that no frame shows counts as 1.
+    One that no frame shows counts as 1. It is measured on the CPU, as sums on another device round otherwise.
     """
     ends = [
-        x[..., list(joints), 0] for joints in (
+        x[..., list(joints), 0].cpu() for joints in (
             (skeleton.left_shoulder, skeleton.right_shoulder), (skeleton.left_hip, skeleton.right_hip),
         )
     ]  # fmt: skip
     shown = torch.stack([(end != 0).any(dim=1).all(dim=2) for end in ends]).all(dim=0)  # (N, T)
     length = (ends[0].mean(dim=3) - ends[1].mean(dim=3)).norm(dim=1)
     middle = torch.where(shown & (length > 0), length, torch.nan).nanmedian(dim=1).values
-    return torch.where(middle.isnan(), torch.ones_like(middle), middle)
+    return torch.where(middle.isnan(), torch.ones_like(middle), middle).to(x.device)
+
+
+def mix(first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
+    """Return what lies `share` of the way from first to second, rounded alike on every device.
+
+    `torch.lerp` fuses its product and sum on some.
+    """
+    return first + share * (second - first)
 
 
 @register
@@ -261,16 +270,19 @@ class Rate(Corruption):
     in_plane = SAME
     parameters = (Parameter("factor", 1, 1000, whole=True),)
 
-    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+    def draw(self, draws: Draws, x: Tensor) -> Drawn:
         frames, factor = x.shape[2], int(self.values[0])
-        place = torch.arange(frames, device=x.device)
+        place = torch.arange(frames)
         before = place // factor * factor
         after = torch.where(before + factor < frames, before + factor, before)
-        share = ((place - before).to(x.dtype) / factor).view(-1, 1, 1)
-        mixed = torch.lerp(x[:, :, before], x[:, :, after], share)
+        share = (place - before).to(x.dtype) / factor
+        return {name: value.expand(len(x), -1) for name, value in
+                (("before", before), ("after", after), ("share", share))}  # fmt: skip
+
+    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+        first, second, share = _around(x, drawn)
         # A body that one of the two frames lacks is not drawn to the origin: it is as in the frame before.
-        both = there(x[:, :, before]) & there(x[:, :, after])
-        return torch.where(both, mixed, x[:, :, before])
+        return torch.where(there(first) & there(second), mix(first, second, share), first)
 
 
 @register
@@ -302,11 +314,12 @@ class Crop(Corruption):
     def draw(self, draws: Draws, x: Tensor) -> Drawn:
         frames = x.shape[2]
         length = max(1, round((1 - self.values[0]) * frames))
-        start = draws.integers("crop", 0, frames - length)
-        return {"start": start, "length": torch.full_like(start, length)}
+        start = draws.integers("crop", 0, frames - length)[:, None]
+        before, after, share = augment.resizing(torch.full((len(x),), length), frames)
+        return {"before": start + before, "after": start + after, "share": share.to(x.dtype)}
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        return augment.resize(x, drawn["start"], drawn["length"], x.shape[2])
+        return mix(*_around(x, drawn))
 
 
 @register
@@ -322,7 +335,8 @@ class Turn(Corruption):
 
     def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
         one, other = (axis for axis in range(3) if axis != self.space.vertical)
-        cos, sin = (part(drawn["angle"]).to(x.dtype).view(-1, 1, 1, 1) for part in (torch.cos, torch.sin))
+        angle = drawn["angle"].cpu()  # whose cosine is the same whatever the device of the clips
+        cos, sin = (part(angle).to(x).view(-1, 1, 1, 1) for part in (torch.cos, torch.sin))
         turned = x.clone()
         turned[:, one] = cos * x[:, one] - sin * x[:, other]
         turned[:, other] = sin * x[:, one] + cos * x[:, other]
@@ -371,10 +385,16 @@ class Smooth(Corruption):
         keep, present = self.values[0], there(x)
         frames = [x[:, :, 0]]
         for at in range(1, x.shape[2]):
-            mixed = torch.lerp(x[:, :, at], frames[-1], keep)
+            mixed = mix(x[:, :, at], frames[-1], keep)
             known = present[:, :, at] & present[:, :, at - 1]  # who comes in is not drawn from the origin
             frames.append(torch.where(known, mixed, x[:, :, at]))
         return torch.stack(frames, dim=2)
+
+
+def _around(x: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the frames ``before`` and ``after`` each frame, and its ``share`` of the way, all three (N, T)."""
+    first, second = (augment.take_frames(x, drawn[name]) for name in ("before", "after"))
+    return first, second, drawn["share"][:, None, :, None, None]
 
 
 def _block(draws: Draws, purpose: str, x: Tensor, share: float) -> Tensor:
@@ -398,16 +418,38 @@ def _last_kept(kept: Tensor) -> Tensor:
     return torch.where(kept.any(dim=1, keepdim=True), torch.where(last < 0, first, last), place)
 
 
-def draws_of(names: Sequence[str], seed: int = 0, device: torch.device | str = "cpu") -> Draws:
-    """Return the draws of clips, which depend on their names and the seed alone."""
+class Corrupting(Pipeline):
+    """Corruptions in order, whose draws are made on the CPU and moved to the clips: logarithm and cosine, of which
+    normal draws are made, may differ in their last bit from device to device.
+    """
+
+    def __call__(self, x: Tensor, draws: Draws, lengths: Tensor | None = None) -> Tensor:
+        """Return every clip of `x` (N, 3, T, V, M) corrupted; the input is not changed.
+
+        Args:
+            x: Joint clips, on any device.
+            draws: What `draws_of` gave for these clips.
+            lengths: None: all T frames are valid.
+        """
+        if lengths is not None:
+            raise ValueError("corruptions know no invalid frames")
+        like = torch.empty(1, dtype=x.dtype).expand(x.shape)  # draws ask for shape, type and device alone
+        for place, operation in enumerate(self.operations):
+            drawn = operation.draw(draws.scoped(str(place)), like)
+            x = operation.apply(x, {name: value.to(x.device) for name, value in drawn.items()})
+        return x
+
+
+def draws_of(names: Sequence[str], seed: int = 0) -> Draws:
+    """Return the draws of clips, which depend on their names and the seed alone; they are made on the CPU."""
     words = [hashlib.sha256(name.encode()).digest()[:8] for name in names]
     numbers = [int.from_bytes(word, "little") >> 1 for word in words]
-    return Draws(seed, 0, torch.tensor(numbers, dtype=torch.int64, device=device), "corrupt/")
+    return Draws(seed, 0, torch.tensor(numbers, dtype=torch.int64), "corrupt/")
 
 
 def parse(
     text: str, skeleton: Skeleton | None = None, dimensions: int = 3, space: Space = Space()
-) -> Pipeline:
+) -> Corrupting:
     """Return the corruption written in `text`; ``none`` is the identity. Called with `draws_of`, it corrupts clips.
 
     Args:
@@ -424,7 +466,7 @@ def parse(
         assert isinstance(operation, Corruption)
         operation.space = space
         operation.check()
-    return found
+    return Corrupting(found.text, found.operations)
 
 
 EACH = "each"

@@ -308,6 +308,60 @@ def test_a_curve_tells_its_values_and_leaves_lines_out(page: Page) -> None:
     assert len(page.all(f"{first} svg path")) == before - 1
 
 
+def test_what_breaks_an_encoder_is_drawn(driver: Any, report: Path, tmp_path: Path) -> None:
+    """Accuracy by severity, both reliability diagrams, and the heat map of missing parts with its correlation."""
+    line = {"name": HOSTILE[0], "severities": ["0", "0.01", "0.2"], "values": [70, 65.5, 12]}
+    bins = {
+        "name": "joint, ECE 9.0",
+        "confidence": [20, 60, 96.5],
+        "accuracy": [10, 50, 80],
+        "clips": [3, 5, 40],
+    }
+    values = json.loads(report.read_text().split('id="values">')[1].split("</script>")[0]) | {
+        "broken": {
+            "severities": [{
+                "title": "nwucla xview", "families": [
+                    {"name": "noise", "lines": [line]},
+                    {"name": "turn", "lines": [line | {"severities": ["0", "15", "90"]}]},
+                ],
+            }],
+            "reliability": [{"title": "nwucla xview", "bins": 15, "lines": [
+                bins | {"kind": "as it is"}, bins | {"kind": "after temperature"},
+            ]}],
+            "parts": [{
+                "title": "joint", "told": "rank correlation of accuracy lost and salience: +0.50", "clips": [40, 8],
+                "classes": ["sit", HOSTILE[1]], "parts": ["trunk", "left arm"], "lost": [[0, 12.5], [-20, 2]],
+                "salience": [[0.4, 0.6], [0.5, 0.5]], "colours": ["#0072b2", "#d55e00"],
+            }],
+        }
+    }  # fmt: skip
+    document.write(tmp_path / "broken.html", "broken", values)
+    page = Page(driver).open(tmp_path / "broken.html")
+    page.chooser("corruption", "#broken").select_by_visible_text("turn")
+    assert "top-1 under turn, %" in page.texts("#broken h3")
+    page.press("#broken svg", Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert page.one("#tip").text == f"severity 15\n{HOSTILE[0]}: 65.5"
+    assert [text for text in page.texts("#broken h3") if "confidence" in text] == [
+        "as it is: accuracy by confidence, %", "after temperature: accuracy by confidence, %",
+    ]  # fmt: skip
+    sizes = page.js(
+        "return [...document.querySelectorAll('.reliability circle')].map((one) => +one.getAttribute('r'))"
+    )
+    assert len(sizes) == 6
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert page.texts("#parts tbody tr:nth-child(2) td") == ["8", "-20", "+2", "0.500", "0.500"]
+    shades = page.js(
+        "return [...document.querySelectorAll('#parts td.heat')].map((one) => one.style.background)"
+    )
+    assert shades[0] == "rgb(255, 255, 255)"  # nothing lost
+    assert len(set(shades[:2] + shades[4:6])) == 4
+    assert page.one("#parts p").text == "rank correlation of accuracy lost and salience: +0.50."
+    assert page.js("return window.hacked") is None
+    page.resize(390, 900)
+    assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+    assert page.faults() == []
+
+
 def test_another_run_can_be_chosen(page: Page) -> None:
     assert page.texts("#settings td")[0].endswith("first")
     page.chooser("run", "#run").select_by_index(1)

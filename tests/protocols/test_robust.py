@@ -188,7 +188,20 @@ def test_the_report(run: Path, records: dict[str, dict[str, Any]], tmp_path: Pat
     assert "noise(0.05)=" in row
     _ok("plot", "robust", run, "--out", tmp_path / "robust.png")
     _ok("page", run, "--out", tmp_path / "page.html")
-    assert "top-1 in % by corruption, mean over severities" in (tmp_path / "page.html").read_text()
+    text = (tmp_path / "page.html").read_text()
+    assert "top-1 in % by corruption, mean over severities" in text
+    broken = json.loads(text.split('id="values">')[1].split("</script>")[0])["broken"]
+    (drawn,) = broken["severities"]
+    noise = next(family for family in drawn["families"] if family["name"] == "noise")
+    assert [line["severities"] for line in noise["lines"]] == [["0", "0.05", "0.5"]] * 4
+    assert sorted(line["values"] for line in noise["lines"]) == sorted(
+        [round(100 * record["metrics"][name], 2) for name in ("clean", "noise(0.05)", "noise(0.5)")]
+        for record in records.values()
+    )
+    assert len(broken["parts"]) == 4
+    own = next(one for one in broken["parts"] if one["salience"] is not None)
+    assert own["parts"] == ["left arm"]
+    assert sum(own["clips"]) == 12
 
 
 ROBUST = replace(BASE, protocol="robust", variant="", settings={"robust.seed": 0}, set_by={}, recipe="robust")
@@ -218,6 +231,32 @@ def test_the_mean_corruption_error_by_hand() -> None:
     assert second.rows == [
         ["clean", "90.0", "80.0"], ["noise", "75.0", "50.0"], ["turn", "25.0", "50.0"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("folders", "called"),
+    [
+        (["runs/joint"], "joint"),
+        (["runs/joint-seed0", "runs/joint-seed1"], "joint"),
+        (["runs/clr0", "runs/clr1", "runs/clr2"], "clr"),
+        (["a/clr/seed0/joint", "a/clr/seed1/joint"], "clr"),
+        (["C:\\runs\\clr_0", "C:\\runs\\clr_1"], "clr"),
+        (["runs/seed0", "runs/seed1"], "seed0"),
+        (["one/joint", "other/joint"], "joint"),
+    ],
+)
+def test_runs_that_differ_in_their_seed_have_one_name(folders: list[str], called: str) -> None:
+    metrics = {"clean": 0.5, "noise(0.1)": 0.4}
+    records = [
+        replace(ROBUST, subject=results.PRETRAINED, encoder=folder, key=folder, seed=seed, top1=0.5 + seed / 10,
+                checkpoint_digest=folder, metrics=metrics | {"noise(0.1)": 0.4 + seed / 10})
+        for seed, folder in enumerate(folders)
+    ]  # fmt: skip
+    (row,) = report.rows(records)
+    assert robustness.name(row) == called
+    ranking, _ = robustness.grids([row])
+    if len(folders) == 2:
+        assert ranking.rows[0][2:5] == ["55.0 ± 7.1", "-", "45.0 ± 7.1"]
 
 
 def test_other_corruptions_are_not_ranked_together() -> None:
@@ -270,6 +309,20 @@ def test_the_interval_joins_corruptions_clip_by_clip(tmp_path: Path) -> None:
     assert over is not None
     assert over[0] == pytest.approx(0.0)  # two clips right everywhere, two nowhere
     assert over[1] == pytest.approx(1.0)
+    theirs = {name: np.array([1, 1, 0, 0]) for name in guesses}
+    raw = results.named(replace(record, subject=results.RAW, key="raw", scores="raw.npz"))
+    other = results.write(raw, tmp_path, Side(scores, labels, list("badc"), list("xyz"), guesses=theirs))
+    mine, baseline = report.rows([kept, other], intervals=True)
+    found = robustness.error_interval(mine, [mine, baseline])
+    assert found is not None
+    # wrong on c and d the one, on b and c the other: (c + d) / (b + c) of every resample of a, b, c and d
+    assert robustness.error_to_raw(mine, [mine, baseline]) == pytest.approx(1)
+    draws = np.random.default_rng(1).integers(0, 4, (20_000, 4))
+    b, c, d = ((draws == place).sum(axis=1) for place in (1, 2, 3))
+    ratio = (c + d)[b + c > 0] / (b + c)[b + c > 0]
+    assert found == pytest.approx(tuple(np.percentile(ratio, [2.5, 97.5])), abs=0.05)
+    assert robustness.error_interval(baseline, [mine, baseline]) == (1, 1)
+    assert robustness.error_interval(mine, [mine]) is None
     short = Side(scores, labels, list("abcd"), list("xyz"), guesses={"a": labels[:3]})
     results.write(record, tmp_path, short)
     with pytest.raises(RunError, match="does not fit its record"):
@@ -296,6 +349,14 @@ def test_calibration_takes_the_recorded_scores_and_holds_clips_out(run: Path, tm
     shown = _ok("report", run, "--calibration")
     assert shown.count("calibration of the test scores") == 2  # of linear, and of calibration itself
     _ok("plot", "reliability", run, "--out", tmp_path / "reliability.png")
+    _ok("page", run, "--out", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    (drawn,) = json.loads(text.split('id="values">')[1].split("</script>")[0])["broken"]["reliability"]
+    assert [line["kind"] for line in drawn["lines"]] == ["as it is", "after temperature"]
+    for line in drawn["lines"]:
+        assert sum(line["clips"]) == 12
+        gaps = zip(line["clips"], line["confidence"], line["accuracy"], strict=True)
+        assert f"ECE {sum(n * abs(one - other) for n, one, other in gaps) / 12:.1f}" in line["name"]
     _ok("plot", "reliability", run, "--protocol", "linear", "--out", tmp_path / "linear.svg")
     told = _run("plot", "reliability", run, "--protocol", "knn", "--out", tmp_path / "knn.png")
     assert told.exit_code == 2

@@ -81,6 +81,9 @@ def test_nll_and_brier_are_those_of_scikit_learn(classes: int) -> None:
     assert calibration.nll(clips) == pytest.approx(theirs.log_loss(labels, p))
     if classes == 2:  # theirs is of one class, ours summed over both
         assert calibration.brier(clips) == pytest.approx(2 * theirs.brier_score_loss(labels, p[:, 1]))
+    one_against_rest = [theirs.brier_score_loss(labels == label, p[:, label]) for label in range(classes)]
+    assert calibration.brier(clips) == pytest.approx(sum(one_against_rest))
+    assert clips.right.mean() == pytest.approx(theirs.accuracy_score(labels, scores.argmax(axis=1)))
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -121,13 +124,26 @@ def test_the_error_of_random_scores_is_that_of_their_confidence() -> None:
     assert calibration.ece(judge(probabilities(true), known)) < 0.015
 
 
+@pytest.mark.parametrize("gap", [0.5, 4.0, 60.0])
+def test_the_temperature_by_hand(gap: float) -> None:
+    """Of two classes a gap of logits apart, three clips of four right: softmax is 3/4 where gap / T = log 3."""
+    scores = np.array([[gap, 0], [gap, 0], [0, gap], [0, gap]], np.float32)
+    by = calibration.temperature(scores, np.array([0, 0, 1, 0]))
+    assert by == pytest.approx(gap / np.log(3), rel=1e-4)
+    clips = judge(probabilities(scores, by), np.array([0, 0, 1, 0]))
+    assert clips.confidence == pytest.approx([0.75] * 4, rel=1e-4)
+    assert calibration.ece(clips) == pytest.approx(0, abs=1e-4)
+
+
 @given(seed=st.integers(0, 1000), size=st.floats(0.2, 10))
 @settings(max_examples=20, deadline=None)
 def test_a_temperature_changes_no_guess_and_finds_the_factor(seed: int, size: float) -> None:
     scores, labels = scores_of(seed, n=2000, size=size)
     by = calibration.temperature(scores, labels)
     assert by == pytest.approx(size, rel=0.15)
-    np.testing.assert_array_equal(probabilities(scores, by).argmax(axis=1), scores.argmax(axis=1))
+    right = scores.argmax(axis=1) == labels
+    for other in (by, 0.05, 20):
+        np.testing.assert_array_equal(judge(probabilities(scores, other), labels).right, right)
     before, after = (calibration.nll(judge(probabilities(scores, t), labels)) for t in (1, by))
     assert after <= before + 1e-9
 

@@ -72,6 +72,27 @@ def test_the_correlation_with_salience(tmp_path: Path) -> None:
     assert str(found) in grid.notes
 
 
+def test_loss_and_salience_are_means_over_seeds(tmp_path: Path) -> None:
+    one = {"left arm": [0.9] * 4 + [0.1] * 4, "trunk": [0.2] * 8}
+    other = {"left arm": [0.5] * 8, "trunk": [0.4] * 8}
+    rows = [_row(tmp_path / "0", one), _row(tmp_path / "1", other, WRONG | {"part(trunk,1)": [4, 5, 6]})]
+    records = [
+        replace(row.first, seed=seed, checkpoint_digest=str(seed), pretrain_seed=seed)
+        for seed, row in enumerate(rows)
+    ]
+    (both,) = report.rows(records)
+    assert len(both.records) == 2
+    found = parts.look(both)
+    np.testing.assert_allclose(found.lost, [[0.5, -0.25], [0, 0.5]])
+    assert found.salience is not None
+    np.testing.assert_allclose(found.salience, [[0.7, 0.3], [0.3, 0.3]], atol=1e-6)
+    assert found.overall is not None
+    assert parts.look(replace(both, records=(records[0],))).salience is not None
+    plain = replace(_row(tmp_path / "2").first, seed=1, checkpoint_digest="1", pretrain_seed=1)
+    (mixed,) = report.rows([records[0], plain])
+    assert parts.look(mixed).salience is None
+
+
 def test_without_missing_parts_it_is_told(tmp_path: Path) -> None:
     row = _row(tmp_path, wrong={"noise(0.1)": [0]})
     with pytest.raises(RunError, match="No result here has body parts missing"):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,6 +98,39 @@ def test_a_clip_is_corrupted_alike_in_every_batch(text: str, order: list[int], s
     for begin in range(0, 6, size):
         rows = order[begin : begin + size]
         assert torch.equal(done(text, clips()[rows], [NAMES[row] for row in rows]), whole[rows])
+
+
+_ELSEWHERE = """
+import hashlib, sys, torch
+sys.path[:0] = sys.argv[1:3]
+import test_corrupt as here
+torch.set_num_threads(3)
+rows = list(range(int(sys.argv[3]), 6, 2))
+for text in here.FULL:
+    found = here.done(text, here.clips()[rows], [here.NAMES[row] for row in rows])
+    print(*(hashlib.sha256(clip.numpy().tobytes()).hexdigest() for clip in found))
+"""
+
+
+def test_processes_that_share_the_clips_corrupt_them_alike() -> None:
+    """Two processes of other hash seeds and three threads take every second clip each."""
+    here = Path(__file__).parent
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-B", "-c", _ELSEWHERE, str(here), str(here.parent), str(first)],
+            stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONHASHSEED": str(first + 1)},
+        )
+        for first in (0, 1)
+    ]  # fmt: skip
+    try:
+        told = [program.communicate(timeout=300)[0].split() for program in programs]
+    finally:
+        for program in programs:
+            program.kill()
+    expected = [
+        [hashlib.sha256(clip.numpy().tobytes()).hexdigest() for clip in done(text, clips())] for text in FULL
+    ]
+    assert told == [[one for clip in expected for one in clip[first::2]] for first in (0, 1)]
 
 
 @pytest.mark.parametrize("text", sorted(set(FULL) - DRAWLESS))

@@ -36,9 +36,11 @@ function nearest(sorted, wanted) {
  * @param label what it shows, for the axis
  * @param series [{name, colour, x: [...], y: [...], dots}], x sorted
  * @param range [first, last] x of the chart
+ * @param set {along: what x is, names: texts of x = 0, 1, ..., bounds: [low, high] of y, diagonal: whether y = x is drawn};
+ *   a line may have `sizes`, radii of its dots
  */
-function lineChart(label, series, range, height) {
-  const svg = shape("svg", { tabindex: 0, role: "img", "aria-label": `${label} over steps` });
+function lineChart(label, series, range, height, { along: what = "step", names = null, bounds = null, diagonal = false } = {}) {
+  const svg = shape("svg", { tabindex: 0, role: "img", "aria-label": `${label} over ${what === "step" ? "steps" : what}` });
   const hidden = new Set();
   let cursor = null;
   const margin = { left: 58, right: 14, top: 10, bottom: 26 };
@@ -53,7 +55,7 @@ function lineChart(label, series, range, height) {
     const all = shown.flatMap((line) => line.y.filter((value) => value !== null));
     let [low, high] = all.length ? [Math.min(...all), Math.max(...all)] : [0, 1];
     const pad = (high - low) * 0.06 || Math.abs(high) * 0.05 || 0.5;
-    [low, high] = [low - pad, high + pad];
+    [low, high] = bounds ?? [low - pad, high + pad];
     const [from, to] = range[0] === range[1] ? [range[0] - 1, range[1] + 1] : range;
     across = (x) => margin.left + ((x - from) / (to - from)) * (width - margin.left - margin.right);
     along = (y) => height - margin.bottom - ((y - low) / (high - low)) * (height - margin.top - margin.bottom);
@@ -64,11 +66,12 @@ function lineChart(label, series, range, height) {
       text.textContent = short(y);
       parts.push(text);
     }
-    for (const x of ticks(from, to, Math.max(2, width / 110))) {
+    for (const x of names ? names.keys() : ticks(from, to, Math.max(2, width / 110))) {
       const text = shape("text", { x: across(x), y: height - 8, "text-anchor": "middle" });
-      text.textContent = short(x);
+      text.textContent = names ? names[x] : short(x);
       parts.push(text);
     }
+    if (diagonal) parts.push(shape("line", { x1: across(low), y1: along(low), x2: across(high), y2: along(high), stroke: "var(--quiet)", "stroke-dasharray": "1 3" }));
     for (const line of shown) {
       let path = "";
       let pen = "M";
@@ -82,7 +85,7 @@ function lineChart(label, series, range, height) {
       parts.push(shape("path", { d: path, fill: "none", stroke: line.colour, "stroke-width": 1.8, "stroke-linejoin": "round" }));
       if (line.dots || line.x.length < 3) {
         line.x.forEach((x, place) => {
-          if (line.y[place] !== null) parts.push(shape("circle", { cx: across(x), cy: along(line.y[place]), r: 3, fill: line.colour }));
+          if (line.y[place] !== null) parts.push(shape("circle", { cx: across(x), cy: along(line.y[place]), r: line.sizes ? line.sizes[place].toFixed(1) : 3, fill: line.colour }));
         });
       }
     }
@@ -94,7 +97,7 @@ function lineChart(label, series, range, height) {
     const longest = series.reduce((a, b) => (b.x.length > a.x.length ? b : a));
     cursor = longest.x[nearest(longest.x, x)];
     draw();
-    const lines = [`step ${cursor}`];
+    const lines = [`${what} ${names ? names[cursor] : cursor}`];
     for (const line of series) {
       if (hidden.has(line.name) || !line.x.length) continue;
       const value = line.y[nearest(line.x, cursor)];

@@ -46,6 +46,12 @@ if (values.kind === "run") {
   }
 }
 
+if (values.broken) {
+  const { severities, reliability, parts } = values.broken;
+  if (severities.length || reliability.length) section("broken", "What breaks it", ...severities.map(severityCharts), ...reliability.map(reliabilityCharts));
+  if (parts.length) section("parts", "Missing parts", ...parts.map(partsTable));
+}
+
 if (values.runs.length > 1) {
   const choice = chooser("run", values.runs.map((run, at) => [at, brief(run.name)]), (value) => show(values.runs[Number(value)]));
   section("run", "Run", make("div", { class: "bar" }, choice.element), make("p", { class: "quiet", textContent: "What follows is of this run." }));
