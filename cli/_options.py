@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from skeltools.cli import _complete as complete
+from skeltools.errors import did_you_mean
 from skeltools.settings import MOST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +30,45 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class Choice(click.Choice[str]):
+    """One of some words: click's own type, which says of a wrong one what may have been meant."""
+
+    def __init__(self, choices: Sequence[str], other: Mapping[str, str] | None = None) -> None:
+        """Take the words, and sentences for wrong ones whose meaning is known, in lower case.
+
+        A sentence is said only by a command that has the options which it names.
+        """
+        super().__init__(choices)
+        self.other = other or {}
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        problem = super().get_invalid_choice_message(value, ctx)
+        told = self.other.get(str(value).lower(), "")
+        there = {name for one in ctx.command.params for name in one.opts} if ctx is not None else set()
+        if told:
+            return f"{problem} {told}" if {*re.findall(r"--[a-z]+", told)} <= there else problem
+        return f"{problem}{did_you_mean(str(value), self.choices)}"
+
+
+_UNTRAINED = "The untrained encoder is --init random."
+_SUBJECTS = {name: f"That is --baseline {name}." for name in ("standardised", "raw", "supervised")}
+
+INITS = Choice(
+    ["pretrained", "random"],
+    _SUBJECTS | {"standardized": _SUBJECTS["standardised"], "scratch": _SUBJECTS["supervised"]}
+    | dict.fromkeys(("untrained", "none"), _UNTRAINED),
+)  # fmt: skip
+"""Type of ``--init``."""
+
+BASELINES = Choice(
+    list(_SUBJECTS),
+    dict.fromkeys(("random", "untrained", "none", "init"), _UNTRAINED)
+    | {"pretrained": "The pretrained encoder is no baseline: leave --baseline out."}
+    | {"scratch": _SUBJECTS["supervised"], "finetune": _SUBJECTS["supervised"]},
+)
+"""Type of ``--baseline``."""
 
 
 def _cores() -> int:
@@ -94,7 +135,7 @@ def preparation(function: F) -> F:
     )
     dtype = click.option(
         "--dtype",
-        type=click.Choice(["float32", "float16"]),
+        type=Choice(["float32", "float16"]),
         help="Type of the stored coordinates.  [default: float32]",
     )
     return prep(frames(dtype(settings(function))))
@@ -104,7 +145,7 @@ def unit(function: F) -> F:
     """Add ``--unit``: what the coordinates of a source are in."""
     return click.option(
         "--unit",
-        type=click.Choice(["m", "cm", "mm"]),
+        type=Choice(["m", "cm", "mm"]),
         default="m",
         show_default=True,
         help="Unit of the source's coordinates, which are stored in metres.",
@@ -138,6 +179,24 @@ def check_order(first: str, one: object, second: str, two: object, *, swapped: b
 
     if swapped:
         raise SettingError(f"{first} and {second} are swapped: give {two} first, then {one}.")
+
+
+def check_dataset_first(dataset: str, name: str, path: Path) -> None:
+    """Say so where the name of a dataset, or a descriptor, stands in the place of a path, and the path in its place.
+
+    Args:
+        dataset: What was given for the dataset.
+        name: What the other argument is called.
+        path: What was given for it.
+
+    Raises:
+        SettingError: They are swapped.
+    """
+    from skeltools.datasets.registry import registry
+
+    other = str(path) in registry() or path.suffix == ".toml"
+    swapped = other and dataset not in registry() and not dataset.endswith(".toml")
+    check_order("DATASET", dataset, name, path, swapped=swapped)
 
 
 def check_run_first(run: Path, file: Path) -> None:

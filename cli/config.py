@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("what", required=False, metavar="[RECIPE|RUN|PROTOCOL]", shell_complete=complete.everything)
 @click.option(
     "--kind",
-    type=click.Choice(["pretraining", "protocol", "preparation"]),
+    type=options.Choice(["pretraining", "protocol", "preparation"]),
     help="What is meant where a name is of several, such as skeattnclr.  [default: the first of these]",
 )
 @click.option(

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("dataset", shell_complete=complete.datasets)
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("sources", metavar="SOURCE...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUT", required=False, type=click.Path(path_type=Path))
 @options.preparation
 @click.option("--keep-raw", is_flag=True, help="Also store the recordings, for 'skeltools derive'.")
 @click.option(
     "--on-error",
-    type=click.Choice(["stop", "skip"]),
+    type=options.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
     help="Stop at a damaged file, or leave it out and list it in the output.",
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @options.unit
 @click.option(
     "--long-labels",
-    type=click.Choice(["cut", "exclude"]),
+    type=options.Choice(["cut", "exclude"]),
     default="cut",
     show_default=True,
     help="PKU-MMD labels that go beyond their video: cut there and count, or leave the clips out.",
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def command(
     dataset: str,
     sources: tuple[Path, ...],
-    out: Path,
+    out: Path | None,
     prep: str | None,
     frames: int | None,
     dtype: str | None,
@@ -86,10 +86,15 @@ def command(
     from skeltools.preparation import chain as preparation
 
     known = datasets.registry()
-    options.check_order(
-        "DATASET", dataset, "SOURCE", sources[0],
-        swapped=dataset not in known and (str(sources[0]) in known or sources[0].suffix == ".toml"),
-    )  # fmt: skip
+    if out is None:
+        raise click.UsageError("Missing arguments 'SOURCE...' and 'OUT'.")
+    if not sources:  # the last of two is taken for OUT
+        if dataset in known or dataset.endswith(".toml"):
+            raise click.UsageError(f"Missing argument 'OUT', the file to write: {dataset} {out} OUT.")
+        raise click.UsageError(
+            f"Missing argument 'DATASET', one of {', '.join(known)}, or a descriptor (.toml)."
+        )
+    options.check_dataset_first(dataset, "SOURCE", sources[0])
     options.check_order(
         "SOURCE", sources[0], "OUT", out,
         swapped=len(sources) == 1 and not sources[0].exists() and sources[0].suffix == ".h5" and out.exists(),

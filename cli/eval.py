@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--init",
-    type=click.Choice(["pretrained", "random"]),
+    type=options.INITS,
     default=None,
     help="The trained encoder, or the same untrained.  [default: pretrained; with all, every subject]",
 )
 @click.option(
     "--baseline",
-    type=click.Choice(["standardised", "raw", "supervised"]),
+    type=options.BASELINES,
     default=None,
     help="standardised: the untrained encoder's features, standardised on the training clips; "
     "raw: flattened coordinates, no encoder; supervised: all weights trained from random.",

@@ -14,7 +14,7 @@ from skeltools.cli import _options as options
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--to",
-    type=click.Choice(["aimclr", "ctrgcn", "agcn", "pyskl", "npz"]),
+    type=options.Choice(["aimclr", "ctrgcn", "agcn", "pyskl", "npz"]),
     required=True,
     help="aimclr, agcn: a folder of .npy and .pkl files for each split; ctrgcn: a folder with NTU60_CS.npz and so on; "
     "pyskl: a pickle, float16; npz: a NumPy archive of our own.",

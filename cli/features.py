@@ -15,7 +15,7 @@ from skeltools.cli import _options as options
 @click.option("--out", required=True, type=click.Path(path_type=Path), help=".npz file to write.")
 @click.option(
     "--init",
-    type=click.Choice(["pretrained", "random"]),
+    type=options.INITS,
     default="pretrained",
     show_default=True,
     help="The run's trained encoder, or the same encoder untrained.",

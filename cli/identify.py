@@ -35,9 +35,15 @@ def command(
     """
     from skeltools.cli import _console as console
     from skeltools.datasets import registry as datasets
+    from skeltools.exchange.arrays import holds_clips
     from skeltools.exchange.identify import CHOICES, MORE_CHOICES, identify
     from skeltools.preparation.chain import choose
 
+    options.check_dataset_first(dataset, "ARRAYS", arrays)
+    options.check_order(
+        "ARRAYS", arrays, "RAW", raw[0],
+        swapped=len(raw) == 1 and arrays.exists() and not holds_clips(arrays) and holds_clips(raw[0]),
+    )  # fmt: skip
     progress = console.progress()
     try:
         found = identify(datasets.get(dataset), arrays, raw, clips, progress, labels=labels)

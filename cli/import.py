@@ -71,6 +71,10 @@ def command(
     from skeltools.skeletons import Form, load
     from skeltools.store import ClipFile
 
+    options.check_dataset_first(dataset, "SOURCE", source)
+    options.check_order(
+        "SOURCE", source, "OUT", out, swapped=not source.exists() and source.suffix == ".h5" and out.exists()
+    )
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
     form = datasets.get(dataset).form(1)

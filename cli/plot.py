@@ -409,7 +409,7 @@ _SPLIT = click.option(
 )
 _PART = click.option(
     "--part",
-    type=click.Choice(["test", "train", "all"]),
+    type=options.Choice(["test", "train", "all"]),
     default="test",
     show_default=True,
     help="Side of the split.",

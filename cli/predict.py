@@ -30,7 +30,7 @@ _TEXTS = (".csv", ".json")
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes of a window.")
 @click.option(
-    "--unit", type=click.Choice(["m", "cm", "mm"]),
+    "--unit", type=options.Choice(["m", "cm", "mm"]),
     help="Unit of the coordinates.  [default: that of the data the classifier was trained on]",
 )  # fmt: skip
 @click.option("--clip", metavar="NAME|INDEX", help="Recording of a file with several.")

@@ -17,7 +17,7 @@ from skeltools.cli import _options as options
 @click.option("--published", is_flag=True, help="Set published accuracies beside, with what is not the same.")
 @click.option(
     "--layout",
-    type=click.Choice(["rows", "paper"]),
+    type=options.Choice(["rows", "paper"]),
     default="rows",
     show_default=True,
     help="rows: a line for each result; paper: a line for each method, published ones too, and a column for each "
@@ -56,7 +56,7 @@ from skeltools.cli import _options as options
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+    type=options.Choice(["table", "markdown", "latex", "csv", "json"]),
     default="table",
     show_default=True,
     help="csv and json hold every number.",

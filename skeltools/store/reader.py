@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skeltools.datasets import registry as datasets
-from skeltools.errors import DataError, SettingError, counted, take_path
+from skeltools.datasets.contract import OTHER_SPLITS
+from skeltools.errors import DataError, SettingError, counted, did_you_mean, take_path
 from skeltools.files import hdf5 as guard
 from skeltools.files import kinds
 from skeltools.files.hdf5 import FORMAT, decode
@@ -371,7 +372,9 @@ class ClipFile:
         """
         if split not in self.splits:
             there = f"it has {', '.join(self.splits)}" if self.splits else "it has none"
-            raise DataError(f"{self.path} has no split '{split}': {there}.")
+            other = {word: name for word, name in OTHER_SPLITS.items() if name in self.splits}
+            hint = "" if split in OTHER_SPLITS.values() else did_you_mean(split, self.splits, other)
+            raise DataError(f"{self.path} has no split '{split}': {there}.{hint}")
         if part not in datasets.PARTITIONS:
             raise DataError(f"A split has no side '{part}': choose train or test.")
         return self._rows(f"splits/{split}/{part}")
