@@ -210,10 +210,23 @@ def check_run_first(run: Path, file: Path) -> None:
 
 def result(function: F) -> F:
     """Add what chooses a recorded result: ``--protocol`` and what narrows it down, handed over as ``choice``."""
+    return _choosing("", function)
+
+
+def result_of(protocol: str) -> Callable[[F], F]:
+    """Add what chooses a recorded result of one protocol, handed over as ``choice``."""
+    return functools.partial(_choosing, protocol)
+
+
+def _choosing(protocol: str, function: F) -> F:
     for option in (
         click.option(
             "--set", "settings", multiple=True, metavar="KEY=VALUE",
             help="A setting of the protocol or the pretraining that it was made with; repeatable.",
+        ),
+        click.option(
+            "--limit", type=click.IntRange(min=1), metavar="N",
+            help="A partial result, of 'eval --limit N'.  [default: whole ones, where there are any]",
         ),
         click.option("--epoch", type=click.IntRange(min=0), help="Pretraining epochs.  [default: the only ones]"),
         click.option(
@@ -231,13 +244,24 @@ def result(function: F) -> F:
             "--protocol", default="linear", show_default=True, metavar="NAME",
             shell_complete=complete.result_protocols, help="Protocol of the result.",
         ),
-    ):  # fmt: skip
+    )[: 7 if protocol else 8]:  # fmt: skip
         function = option(function)
 
     @functools.wraps(function)
     def gathered(**values: Any) -> Any:
-        names = ("protocol", "variant", "stream", "data", "split", "epoch", "settings")
-        return function(choice={name: values.pop(name) for name in names}, **values)
+        from skeltools.cli._console import err
+
+        names = ("variant", "stream", "data", "split", "epoch", "limit", "settings")
+        choice = {name: values.pop(name) for name in names}
+        choice["protocol"] = protocol or values.pop("protocol")
+        told: set[str] = set()
+
+        def tell(text: str) -> None:
+            if text not in told:
+                err().print(f"Note: {text}", markup=False, soft_wrap=True)
+            told.add(text)
+
+        return function(choice=choice | {"tell": tell}, **values)
 
     return cast(F, gathered)
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from skeltools.convert.rehearsal import Rehearsal
 
 
+_HELP = "See 'skeltools convert --help'."
+
+
 @click.command()
 @click.argument("dataset", shell_complete=complete.datasets)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, type=click.Path(path_type=Path))
@@ -87,12 +90,12 @@ def command(
 
     known = datasets.registry()
     if out is None:
-        raise click.UsageError("Missing arguments 'SOURCE...' and 'OUT'.")
+        raise click.UsageError(f"Missing arguments 'SOURCE...' and 'OUT'. {_HELP}")
     if not sources:  # the last of two is taken for OUT
         if dataset in known or dataset.endswith(".toml"):
-            raise click.UsageError(f"Missing argument 'OUT', the file to write: {dataset} {out} OUT.")
+            raise click.UsageError(f"Missing argument 'OUT', the file to write: {dataset} {out} OUT. {_HELP}")
         raise click.UsageError(
-            f"Missing argument 'DATASET', one of {', '.join(known)}, or a descriptor (.toml)."
+            f"Missing argument 'DATASET', one of {', '.join(known)}, or a descriptor (.toml). {_HELP}"
         )
     options.check_dataset_first(dataset, "SOURCE", sources[0])
     options.check_order(

@@ -227,10 +227,10 @@ def _misused(error: click.UsageError) -> click.ClickException:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
         return error
     message = error.format_message()
-    if not message.endswith((".", "?")):
-        message += "."
-    if "--help'" not in message and error.ctx is not None:
-        message += f" See '{error.ctx.command_path} --help'."
+    ours = type(error) is click.UsageError and message.endswith(".")  # which says itself what to do
+    if not ours:
+        message += "" if message.endswith((".", "?")) else "."
+        message += "" if error.ctx is None else f" See '{error.ctx.command_path} --help'."
     return _fault(message)
 
 

@@ -365,13 +365,14 @@ def reliability(runs: tuple[Path, ...], out: Path | None, protocol: str, replace
 @command.command()
 @click.argument("result")
 @_out("RESULT-parts.png")
-@click.option("--stream", default=None, help="Stream, where there are several.")
+@options.result_of("robust")
 @options.replace
-def parts(result: str, out: Path | None, stream: str | None, replace: bool) -> None:
+def parts(result: str, out: Path | None, choice: dict[str, Any], replace: bool) -> None:
     """Draw the accuracy lost when a body part is missing, beside the salience of the attention mask.
 
     RESULT is a run folder, with @random, @standardised, @raw or @supervised where not the pretrained encoder is meant,
-    or the .json file of a record of robust. Prints the rank correlation of the two with its interval.
+    or with the @ID that 'skeltools report --ids' shows, or the .json file of a record of robust. Prints the rank
+    correlation of the two with its interval.
 
     \b
     Example:
@@ -387,7 +388,7 @@ def parts(result: str, out: Path | None, stream: str | None, replace: bool) -> N
     style.need()
     path = out or _beside(result, "parts")
     style.check_target(path, style.FIGURES, replace=replace)
-    row = report.rows(comparison.pick(result, "robust", None, stream))[0]
+    row = report.rows(comparison.pick(result, **choice))[0]
     found = results.look(row)
     with style.styled():
         style.save(drawing.draw(found, f"{report.title([row])[0]}, {comparison.describe(row.first)}"), path)

@@ -18,6 +18,7 @@ from skeltools.datasets import subsets
 from skeltools.errors import RunError, did_you_mean
 from skeltools.protocols.linear import Linear, fit_layer
 from skeltools.protocols.running.contract import Outcome, Protocol
+from skeltools.protocols.running.recorded import which
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
@@ -101,6 +102,11 @@ class Ensemble(Protocol):
                         notes.append(f"ensemble of {title}: the choice was made without augmentation.")
                 else:
                     chosen, notes = name, []
+                notes += [
+                    note
+                    for stream, one in members.items()
+                    for note in which(task.members[stream], one, "ensemble")
+                ]
                 weights = dict(zip(_ORDER, getattr(settings.table, chosen), strict=True))
                 epochs = sorted({str(record.epoch) for record in members.values()})
                 if len(epochs) > 1:

@@ -20,7 +20,7 @@ from skeltools.environment import full_float32
 from skeltools.errors import RunError, SettingError
 from skeltools.protocols.finetune import Finetune
 from skeltools.protocols.running.contract import Classifier, Outcome, Protocol
-from skeltools.protocols.running.recorded import linear_record, missing
+from skeltools.protocols.running.recorded import linear_record, missing, which
 from skeltools.protocols.running.task import Task
 from skeltools.protocols.running.tuning import fit
 from skeltools.results import record as results
@@ -80,6 +80,9 @@ class Robust(Protocol):
         texts = [text for family in families for text in family.texts]
         corruptors = {text: Corruptor(task.file, text, settings.seed) for text in texts}
         model = _model(task, settings)
+        used = linear_record(task, settings.variant)
+        if task.subject.kind != results.SUPERVISED and used is not None:
+            notes += which(task, used, "robust")
         labels, rows = task.test_labels, task.test_rows
         guesses = {text: torch.empty(len(rows), dtype=torch.int64) for text in texts}
         clean = torch.empty(len(rows), task.num_classes)

@@ -87,6 +87,10 @@ class Task:
 
     def recorded_of(self, protocol: str) -> dict[str, results.Record]:
         """Return the subject's records of a protocol on these clips by variant, the latest where settings differ."""
+        return {record.variant: record for record in self.recorded_as(protocol)}
+
+    def recorded_as(self, protocol: str) -> list[results.Record]:
+        """Return the subject's records of a protocol on these clips, the latest last."""
         fitting = [
             record
             for record in self.recorded
@@ -95,7 +99,7 @@ class Task:
             and record.data_digest == self.file.digest
             and record.checkpoint_digest == self.encoder_digest
         ]
-        return {record.variant: record for record in sorted(fitting, key=lambda record: record.created)}
+        return sorted(fitting, key=lambda record: record.created)
 
     @cached_property
     def train_rows(self) -> NDArray[np.int64]:

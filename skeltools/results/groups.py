@@ -172,7 +172,7 @@ def grids(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> list[Grid]:
     for part in report.by_table([row for row in rows if row.first.folder is not None], kinds=True):
         title, groups = of_clips(part, by, more)
         found = [shares(row, groups) for row in part]
-        labels = [f"{label} {row.experiment}" for label, row in zip(names_of(part), part, strict=True)]
+        labels = [f"{label} {row.label}" for label, row in zip(names_of(part), part, strict=True)]
         columns = [("group", False), ("clips", True)]
         for label in labels:
             columns += [(label, True), ("95 %", True)]

@@ -86,3 +86,15 @@ def test_the_rank_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
         assert np.isnan(parts.spearman(one, other))
     else:
         assert parts.spearman(one, other) == pytest.approx(spearmanr(one, other).statistic)
+
+
+def test_a_correlation_that_there_is_not_is_said(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """An encoder that guesses the same for every clip loses nothing with any part."""
+    salience = {"left arm": [0.9] * 4 + [0.1] * 4, "trunk": [0.2] * 8}
+    same: dict[str, list[int]] = {"part(left arm,1)": [0], "part(trunk,1)": [0]}
+    found = parts.look(_row(tmp_path, salience, same))
+    assert str(found) == (
+        "rank correlation of accuracy lost and salience: over classes and parts none, for one of the two is the same "
+        "everywhere, within classes none, for one of the two is the same everywhere"
+    )
+    assert [str(one.message) for one in recwarn] == []
