@@ -10,6 +10,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 if TYPE_CHECKING:
     from skeltools.convert.rehearsal import Rehearsal
@@ -170,7 +171,9 @@ def command(
         )
         return
     show = console.out().print
-    show(f"{summary.path}: {summary.clips:,} clips of {summary.dataset}", markup=False, soft_wrap=True)
+    show(
+        f"{summary.path}: {counted(summary.clips, 'clip')} of {summary.dataset}", markup=False, soft_wrap=True
+    )
     for code, count in summary.excluded.items():
         show(f"  left out: {count:,} {code}", markup=False, soft_wrap=True)
     for told in summary.notes:
@@ -201,8 +204,8 @@ def _print(found: Rehearsal, prep: str, workers: int, as_json: bool) -> None:
         console.out().print(text, markup=False, soft_wrap=True)
 
     state = "goes on" if found.resumes else "new"
-    show(f"{found.path} ({state}): {found.clips:,} clips of {found.dataset}, prepared as '{prep}'")
-    show(f"  reads: {found.files:,} raw files, {found.raw_bytes / 1e9:,.2f} GB")
+    show(f"{found.path} ({state}): {counted(found.clips, 'clip')} of {found.dataset}, prepared as '{prep}'")
+    show(f"  reads: {counted(found.files, 'raw file')}, {found.raw_bytes / 1e9:,.2f} GB")
     for code, count in found.excluded.items():
         show(f"  left out: {count:,} {code}")
     for told in found.notes:
@@ -210,9 +213,9 @@ def _print(found: Rehearsal, prep: str, workers: int, as_json: bool) -> None:
     for split, (train, test) in found.splits.items():
         show(f"  {split}: {train:,} train / {test:,} test, before recordings are read")
     left = ", ".join(f"{count:,} {code}" for code, count in found.left_out.items()) or "none"
-    show(f"  tried: {found.tried:,} clips, of which would be left out: {left}")
+    show(f"  tried: {counted(found.tried, 'clip')}, of which would be left out: {left}")
     show(
-        f"  time: about {duration(seconds)} with {workers} {'process' if workers == 1 else 'processes'}, by those "
+        f"  time: about {duration(seconds)} with {counted(workers, 'process', 'processes')}, by those "
         "that were tried"
     )
     room = found.free_bytes / 1e9

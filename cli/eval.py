@@ -10,6 +10,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 from skeltools.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -213,7 +214,9 @@ def command(
         if reason not in done.told:
             err().print(evaluation.left_out(reason, names), markup=False)
     if done.reused:
-        err().print(f"Recorded already: {done.reused} evaluations. Use --replace to run them again.")
+        err().print(
+            f"Recorded already: {counted(done.reused, 'evaluation')}. Use --replace to run them again."
+        )
     if dry_run:
         _print(done.foreseen, as_json)
         return
@@ -228,7 +231,6 @@ def _print(found: list[Foreseen], as_json: bool) -> None:
     from dataclasses import asdict
 
     from skeltools.cli import _show as show
-    from skeltools.errors import counted
     from skeltools.progress import duration
     from skeltools.results.tables import Grid
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -46,6 +47,6 @@ def command(file: Path, out: Path, to: str, replace: bool) -> None:
     finally:
         progress.finish()
     show = console.out().print
-    show(f"{out}: {clips:,} clips for {to}", markup=False, soft_wrap=True)
+    show(f"{out}: {counted(clips, 'clip')} for {to}", markup=False, soft_wrap=True)
     for note in notes:
         show(f"  note: {note}", markup=False, soft_wrap=True)

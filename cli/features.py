@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -58,4 +59,6 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
             "data_digest": clips.digest,
         }
         features.write(out, found, clips, facts, replace=replace)
-    stdout().print(f"{out}: {len(found):,} features of {found.shape[1]} numbers", markup=False)
+    stdout().print(
+        f"{out}: {counted(len(found), 'feature')} of {counted(found.shape[1], 'number')}", markup=False
+    )

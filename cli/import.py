@@ -8,6 +8,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -101,7 +102,7 @@ def command(
     finally:
         progress.finish()
     show = console.out().print
-    show(f"{out}: {clips:,} clips of {dataset}", markup=False, soft_wrap=True)
+    show(f"{out}: {counted(clips, 'clip')} of {dataset}", markup=False, soft_wrap=True)
     with ClipFile(out) as file:
         for code, count in reason_counts(file.excluded).items():
             show(f"  left out: {count:,} {code}", markup=False, soft_wrap=True)

@@ -544,12 +544,13 @@ def attention(
     """
     from skeltools.analysis import salience
     from skeltools.cli import _show as show
-    from skeltools.cli._console import progress
+    from skeltools.cli._console import err, progress
     from skeltools.environment import pick_device
     from skeltools.errors import DataError
     from skeltools.plots import animation, style
     from skeltools.plots import attention as drawing
     from skeltools.plots import clip as clips
+    from skeltools.results.parts import NEEDS_MASK
     from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
@@ -576,6 +577,12 @@ def attention(
         style.check_target(path, kinds, replace=replace)
         method = salience.load_method(opened, place)
         values = salience.of_clips(method, data, rows, opened.stream, device=place, progress=progress())
+        if salience.of_whole_frames(values):
+            err().print(
+                f"Note: every joint of a frame has the same salience. {NEEDS_MASK}",
+                markup=False,
+                soft_wrap=True,
+            )
         shown = drawing.prepared(data, int(rows[0]), salience.to_frames(values, data.frames)[0])
     if which is not None and not by_part:
         _tell_flat([shown], camera)

@@ -189,8 +189,8 @@ def _print(found: Rehearsal) -> None:
     rows = {
         "run": f"{found.path} ({'goes on' if found.done else 'new'})",
         "data": f"{found.data}: {run.dataset} {run.split}, {counted(found.clips, 'training clip')} of "
-        f"{run.frames} frames",
-        "method": f"{run.settings.method}, {run.settings.model.backbone}, {found.weights:,} trained weights, "
+        f"{counted(run.frames, 'frame')}",
+        "method": f"{run.settings.method}, {run.settings.model.backbone}, {counted(found.weights, 'trained weight')}, "
         f"stream {run.stream}, seed {run.seed}",
         "recipe": run.recipe,
         "set": ", ".join(given) or "nothing",

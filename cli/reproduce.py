@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 if TYPE_CHECKING:
     from skeltools.reproduce.plan import Plan
@@ -170,7 +171,7 @@ def _estimate(plan: Plan, chosen: list[Step], place: Place, ledger: Ledger, devi
     columns = [
         ("step", False), ("clips", True), ("GFLOP", True), ("hours", True), ("disk", True),
     ]  # fmt: skip
-    grid = Grid([f"{plan.title}: {len(chosen)} steps"], columns)
+    grid = Grid([f"{plan.title}: {counted(len(chosen), 'step')}"], columns)
     part = ""
     for cost in costs:
         new, part = cost.step.part != part, cost.step.part
@@ -189,7 +190,9 @@ def _estimate(plan: Plan, chosen: list[Step], place: Place, ledger: Ledger, devi
         f"disk: {_bytes(disk)}, of which {_bytes(estimate.free_disk(place.root))} are free at {place.root}",
     ]
     if len(devices) > 1:
-        grid.notes.append(f"{len(devices)} devices: {sum(known) / 3600 / len(devices):,.2f} hours at best")
+        grid.notes.append(
+            f"{counted(len(devices), 'device')}: {sum(known) / 3600 / len(devices):,.2f} hours at best"
+        )
     show.grids([grid])
 
 

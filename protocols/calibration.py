@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from skeltools.datasets import subsets
+from skeltools.errors import counted
 from skeltools.protocols.linear import Linear, fit_layer
 from skeltools.protocols.running.contract import Outcome, Protocol
 from skeltools.protocols.running.recorded import linear_record, missing, which
@@ -80,7 +81,7 @@ class Calibration(Protocol):
             settings=use,
             seed=task.seed,
             progress=task.progress,
-            label=f"{task.subject.kind}: linear without {int(out.sum())} clips",
+            label=f"{task.subject.kind}: linear without {counted(int(out.sum()), 'clip')}",
         )
         notes = which(task, found, "calibration")
         if found.settings.get("linear.view", "none") != "none":

@@ -123,6 +123,6 @@ def _plain(word: str) -> str:
     return re.sub(r"[-_\s]", "", word.casefold())
 
 
-def counted(count: int, word: str) -> str:
-    """Return a count with its noun, such as ``1 step`` or ``1,200 steps``."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+def counted(count: int, word: str, words: str | None = None) -> str:
+    """Return a count with its noun, such as ``1 step`` or ``1,200 steps``; `words` is a plural that is not so made."""
+    return f"{count:,} {word if count == 1 else words or word + 's'}"

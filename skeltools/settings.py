@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -62,6 +64,7 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    each: Sequence[str] | None = None,
     **default: Any,
 ) -> Any:
     """Declare a schema field: its help text and the values it takes.
@@ -72,9 +75,10 @@ def setting(
         low: Smallest value allowed.
         high: Largest value allowed; 2**31 - 1 where none is given, for no setting is without a bound.
         above: The value must be greater than this.
+        each: The words that each entry of a list may be; who reads the setting refuses others.
         default: ``default=value`` for settings of your own method or backbone, which no packaged recipe names.
     """
-    meta = {"help": help, "choices": choices, "low": low, "high": high, "above": above}
+    meta = {"help": help, "choices": choices, "low": low, "high": high, "above": above, "each": each}
     return field(metadata=meta | default)
 
 
@@ -167,7 +171,7 @@ def resolve(
     flat: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for key, value, where in given:
-        flat[key] = _check(key, value, {**found.idle, **found.known}, where)
+        flat[key] = _check(key, value, {**found.idle, **found.known}, where, _accepting(found, flat, key))
         origin[key] = where
     gaps = [key for key in found.known if key not in flat and "default" not in found.known[key][1]]
     if gaps:
@@ -264,7 +268,8 @@ def parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals or not key:
-        raise SettingError(f"--set takes key=value, not '{text}'. Example: --set train.lr=0.05")
+        asked = key if re.fullmatch(r"\w+(\.\w+)*", key) and not equals else "KEY"
+        raise SettingError(f"--set takes KEY=VALUE, not '{text}': write --set {asked}=VALUE.")
     try:
         return key, parse_toml(f"value = {value}")["value"]
     except ValueError:
@@ -379,13 +384,39 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any]]], where: str) -> Any:
+def _accepting(
+    schema: Schema[Any], flat: Mapping[str, Any], key: str
+) -> Callable[[list[Any]], list[Any] | None]:
+    """Return what gives the first of several values that a setting takes among the others; None for none of them."""
+
+    def first(values: list[Any]) -> list[Any] | None:
+        usual = flat.get(key)
+        for value in (*values, *((usual[:1], usual) if isinstance(usual, tuple) else ())):
+            if value:
+                with suppress(SettingError):
+                    fitted = _check(key, list(value), {**schema.idle, **schema.known}, "")
+                    whole = {name: flat[name] for name in schema.known if name in flat} | {key: fitted}
+                    if key in schema.known and whole.keys() == schema.known.keys():
+                        _assemble(schema.kind, whole)
+                    return list(value)
+        return None
+
+    return first
+
+
+def _check(
+    key: str,
+    value: Any,
+    known: Mapping[str, tuple[Any, Mapping[str, Any]]],
+    where: str,
+    accepting: Callable[[list[Any]], list[Any] | None] = lambda _: None,
+) -> Any:
     if key not in known:
         raise unknown(key, where, known)
     kind, meta = known[key]
     fitted = _fit(value, kind)
     if fitted is _MISFIT:
-        example = _example(key, value, kind, where)
+        example = _example(key, value, kind, where, meta.get("each"), accepting)
         raise SettingError(
             f"Setting '{key}' ({where}) must be {_describe(kind)}, not {_shown(value)}.{example}"
         )
@@ -457,18 +488,31 @@ def _sections_of(package: str) -> set[str]:
     }
 
 
-def _example(key: str, value: Any, kind: Any, where: str) -> str:
-    """Return an example of a list where one was to be given, made of the value if it can be; else an empty text."""
+def _example(
+    key: str,
+    value: Any,
+    kind: Any,
+    where: str,
+    each: Sequence[str] | None,
+    accepting: Callable[[list[Any]], list[Any] | None],
+) -> str:
+    """Return an example of a list where one was to be given, made of the value or what the recipe has; else nothing.
+
+    `each` are the words that entries are of; `accepting` tells which of some lists the setting takes.
+    """
     lists = [option for option in (kind, *typing.get_args(kind)) if typing.get_origin(option) is tuple]
     if not lists:
         return ""
     item = typing.get_args(lists[0])[0]
     words = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else [value]
     parsed = [parse_override(f"x={word}")[1] if isinstance(word, str) else word for word in words]
-    fitting = [] if item is str else [entry for entry in parsed if _fit(entry, item) is not _MISFIT]
+    fitting = [entry for entry in parsed if _fit(entry, item) is not _MISFIT]
     if item is str:
-        fitting = [str(word).strip() for word in words]
-    text = json.dumps(fitting or {int: [1, 5], float: [0.5, 1.0], bool: [True]}.get(item, []))
+        fitting = [word for word in (str(word).strip() for word in words) if word in (each or ())]
+    found = accepting([fitting, {int: [1, 5], float: [0.5, 1.0]}.get(item, [])])
+    if found is None:
+        return ""
+    text = json.dumps(found)
     return f" Example: --set '{key}={text}'" if where == "--set" else f" Example: {key} = {text}"
 
 

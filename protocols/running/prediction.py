@@ -97,7 +97,8 @@ def predict(
     chain = preparation.stored(record.preparation)
     if 0 < chain.most_frames < window:
         raise SettingError(
-            f"--window {window} is more than the {chain.most_frames} frames that the run's preparation keeps of a "
+            f"--window {window} is more than the {counted(chain.most_frames, 'frame')} that the run's "
+            f"preparation keeps of a "
             f"clip. Choose at most --window {chain.most_frames}."
         )
 
@@ -106,7 +107,8 @@ def predict(
         features: Tensor = encoder(stream).float().cpu()
         if features.shape[1] != weight.shape[1]:
             raise RunError(
-                f"{record.scores}: the classifier takes features of {weight.shape[1]} numbers, the encoder gives "
+                f"{record.scores}: the classifier takes features of {counted(weight.shape[1], 'number')}, the "
+                f"encoder gives "
                 f"{features.shape[1]}. Run the protocol again: skeltools eval {run.path} --protocol linear"
             )
         return (features @ weight.T + bias).softmax(dim=1)
@@ -207,7 +209,8 @@ def _record(run: Run, digest: str, asked: str | None, progress: Progress) -> Rec
     if len(rows) > 1:
         names = dict(zip((row.id for row in rows), comparison.named(rows), strict=True))
         progress.message(
-            f"Classifier: {names[report.identity(best)]}, the last of {len(rows)} linear results. To take another: "
+            f"Classifier: {names[report.identity(best)]}, the last of {counted(len(rows), 'linear result')}. To "
+            f"take another: "
             f"{run.path}@ID, with an id of 'skeltools report {run.path} --ids'"
         )
     return best

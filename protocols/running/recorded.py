@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skeltools.errors import counted
 from skeltools.protocols.running.task import Task
 from skeltools.results import compare as comparison
 from skeltools.results import record as results
@@ -22,7 +23,8 @@ def which(task: Task, found: Record, user: str) -> list[str]:
         return []
     names = dict(zip((row.id for row in rows), comparison.named(rows), strict=True))
     return [
-        f"{user}: {names[report.identity(found)]} is taken, the last of {len(rows)} results of {found.experiment}. "
+        f"{user}: {names[report.identity(found)]} is taken, the last of {counted(len(rows), 'result')} of "
+        f"{found.experiment}. "
         "Evaluate another of them again to take it."
     ]
 

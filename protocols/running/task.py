@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skeltools.analysis.features import extract, state_digest
 from skeltools.datasets import subsets
 from skeltools.environment import full_float32
-from skeltools.errors import DataError, RunError
+from skeltools.errors import DataError, RunError, counted
 from skeltools.models.contract import Backbone
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.progress import SILENT, Progress
@@ -191,7 +191,7 @@ class Task:
             raise RunError(f"Subject '{self.subject.kind}' has no encoder.")
         if self.subject.frames not in (None, self.file.frames):
             raise RunError(
-                f"{self.subject.name} was trained on clips of {self.subject.frames} frames; "
+                f"{self.subject.name} was trained on clips of {counted(self.subject.frames, 'frame')}; "
                 f"{self.file.path} holds clips of {self.file.frames}. Convert the source with as many frames."
             )
         return self.subject.build(self.device).eval()

@@ -303,7 +303,8 @@ def _check_labels(dataset: Dataset, source: Path, arrays: Arrays) -> None:
     if arrays.classes is not None and arrays.classes != classes:
         raise FormatError(
             source,
-            f"its labels are of {arrays.classes} classes; {dataset.name} has {classes}. Name its dataset.",
+            f"its labels are of {counted(arrays.classes, 'class', 'classes')}; {dataset.name} has {classes}. "
+            f"Name its dataset.",
         )
     parsed = [parse_ntu_name(name) if dataset.format == "ntu" else None for name in arrays.names]
     wrong = [

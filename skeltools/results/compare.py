@@ -156,7 +156,7 @@ def _by_id(path: str, word: str) -> list[Record]:
     rows = report.rows(results.read_folders([Path(path)]))
     found = [row for row in rows if row.id.startswith(word[: report.ID_DIGITS])]
     if len(found) != 1:
-        what = "no result" if not found else f"{len(found)} results"
+        what = "no result" if not found else f"{counted(len(found), 'result')}"
         raise RunError(f"{path} has {what} with id {word}. See the ids: skeltools report {path} --ids")
     return list(found[0].records)
 
@@ -275,8 +275,8 @@ def grids(found: Comparison, a: Record, b: Record, most: int) -> list[Grid]:
         names = [f"{name}, {told}" if told else name for name, told in zip(names, _apart(a, b), strict=True)]
     head = Grid(
         [
-            f"{caveat(a, b)}{a.dataset} {a.split}: {counted(found.clips, 'test clip')}, {len(found.seeds)} "
-            f"pair{'s' if len(found.seeds) > 1 else ''} of seeds",
+            f"{caveat(a, b)}{a.dataset} {a.split}: {counted(found.clips, 'test clip')}, "
+            f"{counted(len(found.seeds), 'pair')} of seeds",
             f"A: {names[0]}",
             f"B: {names[1]}",
         ],

@@ -11,6 +11,7 @@ from skeltools.datasets import registry as datasets
 from skeltools.errors import RunError, SettingError, did_you_mean
 from skeltools.files.texts import parse_toml, read_text
 from skeltools.results import report
+from skeltools.results.parts import NEEDS_MASK
 from skeltools.results.report import Row
 from skeltools.results.robustness import names as names_of
 from skeltools.results.significance import bootstrap
@@ -137,7 +138,7 @@ def _by_salience(rows: Sequence[Row]) -> dict[str, str]:
             best = np.where(np.isnan(above), -np.inf, above).argmax(axis=1)
             return {name: parts[place] for name, place in zip(side.names, best.tolist(), strict=True)}
     raise SettingError(
-        "No result here holds salience. Make one of a run with an attention mask: skeltools eval RUN --protocol robust"
+        f"No result here holds salience. {NEEDS_MASK} Record it: skeltools eval RUN --protocol robust"
     )
 
 

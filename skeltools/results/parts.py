@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 RESAMPLES = 1000
 
+NEEDS_MASK = (
+    "Salience of joints and parts needs an attention mask (method skeattnclr, loss.local on) over a backbone that "
+    "keeps joints apart, such as stgcn; bigru reads whole frames."
+)
+"""What every command says where there is none."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -45,7 +51,7 @@ class Found:
         if self.salience is not None and self.overall is None:
             return "with fewer than two parts there is no rank correlation of accuracy lost and salience"
         if self.overall is None or self.within is None:
-            return "the encoder has no attention mask, so there is no salience to compare with"
+            return f"there is no salience to compare with. {NEEDS_MASK}"
         told = [
             f"{what} {value:+.2f} (95 %: {low:+.2f} to {high:+.2f})"
             if value == value

@@ -275,7 +275,11 @@ def _word(value: Any) -> str:
     if len(text) <= _LONGEST:
         return text
     short = hashlib.sha256(text.encode()).hexdigest()[:4]
-    return f"{len(value)} entries ({short})" if isinstance(value, list) else f"{text[:20]}... ({short})"
+    return (
+        f"{counted(len(value), 'entry', 'entries')} ({short})"
+        if isinstance(value, list)
+        else f"{text[:20]}... ({short})"
+    )
 
 
 def _table_key(record: Record) -> tuple[object, ...]:
@@ -584,7 +588,7 @@ def confusions(rows: Sequence[Row], most: int) -> list[Grid]:
         for count, true, guess in pairs[:most]:
             grid.add([classes[true], classes[guess], str(count), _percent(count / int(totals[true]))])
         if len(row.records) > 1:
-            grid.notes = [f"clips counted over {len(row.records)} seeds"]
+            grid.notes = [f"clips counted over {counted(len(row.records), 'seed')}"]
         made.append(grid)
     return made
 

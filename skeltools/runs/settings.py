@@ -67,6 +67,10 @@ class TrainSettings:
         choices=("auto", "device", "stream"),
     )
 
+    def __post_init__(self) -> None:
+        if len(self.betas) != 2:
+            raise SettingError(f"Setting 'train.betas' must be two numbers, not {list(self.betas)}.")
+
 
 @dataclass(frozen=True)
 class MonitorSettings:
@@ -194,8 +198,6 @@ def resolve_recipe(
         resolved = replace(resolved, title=f"{resolved.title}, method {settings.method}")
     find_method(settings.method).validate(settings)
     train = settings.train
-    if len(train.betas) != 2:
-        raise SettingError(f"Setting 'train.betas' must be two numbers, not {list(train.betas)}.")
     if train.lr_min > train.lr:
         raise SettingError(f"train.lr_min {train.lr_min:g} is above train.lr {train.lr:g}. Lower it.")
     if train.batch_size % train.accumulate:

@@ -126,7 +126,8 @@ class ClipFile:
             return f"<ClipFile {self.path}, closed>"
         splits = f", splits {', '.join(self.splits)}" if self.splits else ""
         return (
-            f"<ClipFile {self.path}: {counted(len(self), 'clip')} of {self.dataset.name}, {self.frames} frames, "
+            f"<ClipFile {self.path}: {counted(len(self), 'clip')} of {self.dataset.name}, "
+            f"{counted(self.frames, 'frame')}, "
             f"{self.form.skeleton.name}{splits}>"
         )
 
@@ -246,7 +247,7 @@ class ClipFile:
             if not isinstance(found, h5py.Dataset) or found.ndim != rank or found.dtype.kind not in kinds:
                 raise ValueError(f"/{name} is not what it should be")
             if rows is not None and len(found) != rows:
-                raise ValueError(f"/{name} has {len(found):,} rows, /clips {rows:,}")
+                raise ValueError(f"/{name} has {counted(len(found), 'row')}, /clips {rows:,}")
             values: NDArray[Any] = found[:]
             return values
         except _FAULTS as error:
@@ -297,7 +298,9 @@ class ClipFile:
         labels = self.stored_labels
         wrong = labels[(labels < 0) | (labels >= len(self.classes))]
         if len(wrong):
-            raise self._damaged(ValueError(f"/label holds {wrong[0]}, of {len(self.classes)} classes"))
+            raise self._damaged(
+                ValueError(f"/label holds {wrong[0]}, of {counted(len(self.classes), 'class', 'classes')}")
+            )
         return labels
 
     @cached_property

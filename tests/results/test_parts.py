@@ -50,7 +50,7 @@ def test_what_is_lost_by_hand(tmp_path: Path) -> None:
     # of sit, one is wrong on clean clips: 3/4 fall to 1/4 without the arm, rise to 1 without the trunk
     np.testing.assert_allclose(found.lost, [[0.5, -0.25], [0, 0.25]])
     assert found.salience is None
-    assert "no attention mask" in str(found)
+    assert str(found) == f"there is no salience to compare with. {parts.NEEDS_MASK}"
 
 
 def test_the_correlation_with_salience(tmp_path: Path) -> None:
