@@ -181,6 +181,25 @@ def check_order(first: str, one: object, second: str, two: object, *, swapped: b
         raise SettingError(f"{first} and {second} are swapped: give {two} first, then {one}.")
 
 
+def check_used(used: bool, why: str, *names: str) -> None:
+    """Refuse options that were given and would change nothing.
+
+    Args:
+        used: Whether they have an effect.
+        why: When they have none, such as ``without --window``.
+        names: The options, such as ``--stride``.
+
+    Raises:
+        UsageError: One was given on the command line and has no effect.
+    """
+    context = click.get_current_context()
+    for param in () if used else context.command.params:
+        given = context.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
+        named = [name for name in names if name in param.opts]
+        if given and named:
+            raise click.UsageError(f"{named[0]} has no effect {why}. Leave it out.")
+
+
 def check_dataset_first(dataset: str, name: str, path: Path) -> None:
     """Say so where the name of a dataset, or a descriptor, stands in the place of a path, and the path in its place.
 

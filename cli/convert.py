@@ -110,6 +110,9 @@ def command(
         found = descriptor.read(dataset).dataset()
     else:
         found = datasets.get(dataset)
+    options.check_used(
+        found.format == "pku", "but for PKU-MMD, whose labels may go beyond their video", "--long-labels"
+    )
     prep = prep or preparation.usual(found)
     resolved = preparation.choose(
         prep,

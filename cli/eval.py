@@ -171,6 +171,8 @@ def command(
         raise click.UsageError("Give either RUN or --encoder. See 'skeltools eval --help'.")
     if weights is not None and encoder is None:
         raise click.UsageError("--weights goes with --encoder; a run has its own checkpoints.")
+    options.check_used(not quiet or dry_run, "with --quiet", "--json")
+    options.check_used(not dry_run, "with --dry-run", "--quiet")
     if protocol != evaluation.ALL:
         registry.get(protocol)
     kinds = subjects_of(init, baseline, whole=protocol == evaluation.ALL)

@@ -44,6 +44,7 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     from skeltools.store import ClipFile
 
     options.check_run_first(run, file)
+    options.check_used(init == "random", "on the trained encoder, which is as it is", "--seed")
     features.check_target(out, replace=replace)
     opened = Run.open(run)
     subject = subjects.from_run(opened, subjects.subject_of(init, None), seed)

@@ -81,6 +81,7 @@ def command(
     from skeltools.reference import ours
     from skeltools.reference.weights import groups, make_run
 
+    options.check_used(data is not None, "without --data", "--split")
     told = ours.read(checkpoint)
     if told is not None:
         given = {"--from": project, "--stream": stream, "--frames": frames, "--heads": heads, "--prep": prep}

@@ -38,6 +38,7 @@ def command(file: Path, clip: str | None, as_json: bool) -> None:
     from skeltools.store import ClipFile
     from skeltools.store.summary import summarise
 
+    options.check_used(clip is None, "with --clip, which draws", "--json")
     with ClipFile(file) as opened:
         if clip is not None:
             _draw(opened, clip)

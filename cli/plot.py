@@ -178,6 +178,10 @@ def clip(
         row = clips.find(opened, which)
         path = out or Path(f"{style.file_name(opened.names[row])}.gif")
         style.check_target(path, (*animation.ANIMATIONS, *style.FIGURES), replace=replace)
+        moving = path.suffix.lower() in animation.ANIMATIONS
+        options.check_used(moving, "on a strip, which does not move", "--rate")
+        options.check_used(not moving, "on a moving clip, which shows every frame", "--frames")
+        options.check_used(augment is not None, "without --augment", "--seed")
         shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed, corruptions=corruptions)
         title = clips.heading(opened, row)
     _tell_flat(shown, camera)
@@ -471,6 +475,7 @@ def embedding(
     path = out or _beside(run, "embedding")
     style.check_target(path, style.FIGURES, replace=replace)
     features2d.check_method(method)
+    options.check_used(part != "all", "with --part all", "--split")
     opened, place = Run.open(run), pick_device(device)
     with ClipFile(file) as clips:
         misfit = opened.misfit(clips, allow_mismatch)
@@ -556,6 +561,9 @@ def attention(
 
     if (which is None) == (label is None):
         raise click.UsageError("Give either a clip's NAME or --class. See 'skeltools plot attention --help'.")
+    options.check_used(label is not None, "on one clip", "--most", "--split", "--part")
+    drawn = label is None and not by_part
+    options.check_used(drawn, "on a heat map or lines", "--view", "--azimuth", "--elevation", "--rate")
     options.check_run_first(run, file)
     style.need()
     camera = _chosen_camera(view, azimuth, elevation)

@@ -95,6 +95,22 @@ def command(
     from skeltools.results import published as others
     from skeltools.results import record as results
 
+    options.check_used(form == "table" or not as_json, "beside --json", "--format")
+    whole = form in ("csv", "json") or as_json
+    tables = (
+        "--per-class",
+        "--severities",
+        "--calibration",
+        "--parts",
+        "--groups",
+        "--confusions",
+        "--ids",
+        "--published",
+    )
+    options.check_used(not whole, "on csv and json, which hold every number in one table", *tables)
+    options.check_used(not whole or layout == "paper", "on csv and json", "--add")
+    options.check_used(layout != "paper", "on the layout paper, which is one table", *tables)
+    options.check_used(form != "json" and not as_json, "on json", "--layout")
     more = [item for path in add for item in others.read_added(path)]
     show.records(
         results.read_folders(runs),

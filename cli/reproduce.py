@@ -89,6 +89,10 @@ def command(
             "reproduce starts its own processes, so torchrun is of no use to it. Use --devices, or --slurm for several "
             "machines."
         )
+    options.check_used(not dry_run, "with --dry-run", "--slurm")
+    options.check_used(
+        slurm is None, "with --slurm, which starts nothing", "--devices", "--workers", "--part"
+    )
     found = plans.read(plan)
     words = [word.strip() for word in devices.split(",") if word.strip()]
     devices_found = [str(pick_device(word)) for word in words]

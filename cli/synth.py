@@ -59,6 +59,7 @@ def command(
     options.check_order(
         "DATASET", dataset, "OUT", out, swapped=str(out) in synth.WRITTEN and dataset not in synth.WRITTEN
     )
+    options.check_used(dataset.startswith("ntu"), "but for NTU's datasets", "--frames")
     progress = console.progress()
     try:
         summary = synth.write(

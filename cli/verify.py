@@ -51,10 +51,15 @@ def command(file: Path, near_duplicates: bool, against: Path | None, threshold: 
     from skeltools.store import ClipFile
     from skeltools.store import verify as checks
 
+    options.check_used(
+        near_duplicates or against is not None, "without --near-duplicates or --against", "--threshold"
+    )
     progress = console.progress()
     pairs: dict[str, list[checks.Pair]] = {}
     shared = None
     try:
+        if against is not None:  # before the first file is read, which takes long
+            ClipFile(against).close()
         with ClipFile(file, checked=False) as opened:
             found = checks.verify(opened, progress)
             if near_duplicates and not found.faults:

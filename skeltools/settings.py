@@ -20,7 +20,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.resources import files
@@ -65,6 +65,7 @@ def setting(
     high: float | None = None,
     above: float | None = None,
     each: Sequence[str] | None = None,
+    only: str = "",
     **default: Any,
 ) -> Any:
     """Declare a schema field: its help text and the values it takes.
@@ -76,9 +77,18 @@ def setting(
         high: Largest value allowed; 2**31 - 1 where none is given, for no setting is without a bound.
         above: The value must be greater than this.
         each: The words that each entry of a list may be; who reads the setting refuses others.
+        only: ``key=value`` of a setting beside it with which alone it has an effect, such as ``optimizer=adamw``.
         default: ``default=value`` for settings of your own method or backbone, which no packaged recipe names.
     """
-    meta = {"help": help, "choices": choices, "low": low, "high": high, "above": above, "each": each}
+    meta = {
+        "help": help,
+        "choices": choices,
+        "low": low,
+        "high": high,
+        "above": above,
+        "each": each,
+        "only": only,
+    }
     return field(metadata=meta | default)
 
 
@@ -117,6 +127,7 @@ class Resolved(Generic[T]):
         origin: The recipe, ``--set`` or option each value came from, by dotted key.
         title: Title of the chosen recipe.
         idle: Settings given by ``--set`` or an option that have no effect with the method and backbone chosen.
+        unused: Likewise with the value of another setting: sentences.
     """
 
     values: T
@@ -124,6 +135,7 @@ class Resolved(Generic[T]):
     origin: dict[str, str]
     title: str
     idle: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def schema_fields(schema: type, prefix: str = "") -> dict[str, tuple[Any, Mapping[str, Any]]]:
@@ -164,9 +176,17 @@ def resolve(
     Raises:
         SettingError: Unknown key or recipe, wrong type, value out of bounds, or a base with gaps.
     """
+    overrides = [parse_override(text) for text in overrides]
+    options = {key: value for key, value in (options or {}).items() if value is not None}
+    twice = [key for key, value in overrides if key in options and options[key] != value]
+    if twice:
+        raise SettingError(
+            f"--set {twice[0]} contradicts another option or name, which sets it to {options[twice[0]]}. Give one of "
+            "them."
+        )
     given = recipe_values(base, recipe, context, package)
-    given += [(key, value, "option") for key, value in (options or {}).items() if value is not None]
-    given += [(*parse_override(text), "--set") for text in overrides]
+    given += [(key, value, "option") for key, value in options.items()]
+    given += [(*override, "--set") for override in overrides]
     found = Schema.of(schema) if isinstance(schema, type) else schema({key: value for key, value, _ in given})
     flat: dict[str, Any] = {}
     origin: dict[str, str] = {}
@@ -188,7 +208,18 @@ def resolve(
         {key: where for key, where in origin.items() if key in used},
         "defaults" if base is recipe is None else _layers(base, recipe, package)[-1].title,
         tuple(key for key in flat if key not in used and origin[key] in ("option", "--set")),
+        tuple(_unused(found.known, used, origin)),
     )
+
+
+def _unused(known: Known, flat: Mapping[str, Any], origin: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each setting given by hand that another one leaves without effect; see `setting`."""
+    for key in flat:
+        if origin[key] in ("option", "--set") and known[key][1].get("only"):
+            name, _, value = known[key][1]["only"].partition("=")
+            other = f"{key.rpartition('.')[0]}.{name}"
+            if other in flat and str(flat[other]) != value:
+                yield f"{key} has no effect: {other} is {flat[other]}, not {value}."
 
 
 def recipe_values(

@@ -43,7 +43,9 @@ def get(name: str) -> Protocol:
         key = known.get(family, "")
         if not key or (":" in key) != bool(colon):
             per_cent = re.fullmatch(r"semi[-_]?(\d+(?:\.\d+)?)?%?", name)
-            if per_cent:
+            if "," in name or " " in name:
+                hint = " Give one at a time, or all."
+            elif per_cent:
                 hint = f" Did you mean 'semi:{per_cent[1] or 5}', {per_cent[1] or 5} % of the labels?"
             else:
                 hint = did_you_mean(name, (word for word in known.values() if ":" not in word), _OTHER)

@@ -61,8 +61,8 @@ def find(file: ClipFile, which: str) -> int:
     """
     if which in file.names:
         return file.names.index(which)
-    if which.isascii() and which.isdigit():
-        if int(which) < len(file):
+    if which.isascii() and which.removeprefix("-").isdigit():
+        if 0 <= int(which) < len(file):
             return int(which)
         raise DataError(f"{file.path} has rows 0 to {len(file) - 1}, not {which}.")
     raise DataError(f"{file.path} has no clip '{which}'.{did_you_mean(which, file.names)}")

@@ -37,17 +37,21 @@ class TrainSettings:
     accumulate: int = setting("Parts a batch is computed in, one after the other, to save memory.", low=1)
     optimizer: str = setting("Optimiser.", choices=("sgd", "adamw"))
     lr: float = setting("Learning rate.", above=0)
-    momentum: float = setting("Momentum of SGD; ignored by AdamW.", low=0, high=0.9999)
-    nesterov: bool = setting("Whether SGD uses Nesterov momentum.")
-    betas: tuple[float, ...] = setting("The two betas of AdamW; ignored by SGD.", low=0, high=0.999999)
+    momentum: float = setting("Momentum of SGD; ignored by AdamW.", low=0, high=0.9999, only="optimizer=sgd")
+    nesterov: bool = setting("Whether SGD uses Nesterov momentum.", only="optimizer=sgd")
+    betas: tuple[float, ...] = setting(
+        "The two betas of AdamW; ignored by SGD.", low=0, high=0.999999, only="optimizer=adamw"
+    )
     weight_decay: float = setting("Weight decay.", low=0)
     decay_all: bool = setting("Whether every weight decays; else none of one axis (norms), and no bias.")
     schedule: str = setting(
         "Learning rate over time: steps, or half a cosine to lr_min.", choices=("step", "cosine")
     )
-    lr_steps: tuple[int, ...] = setting("Epochs after which the rate is multiplied by lr_gamma.", low=1)
-    lr_gamma: float = setting("Factor of each of lr_steps.", above=0)
-    lr_min: float = setting("Learning rate at the end of the cosine.", low=0)
+    lr_steps: tuple[int, ...] = setting(
+        "Epochs after which the rate is multiplied by lr_gamma.", low=1, only="schedule=step"
+    )
+    lr_gamma: float = setting("Factor of each of lr_steps.", above=0, only="schedule=step")
+    lr_min: float = setting("Learning rate at the end of the cosine.", low=0, only="schedule=cosine")
     warmup: int = setting("Epochs over which the rate rises linearly from 0.", low=0)
     warmup_from_zero: bool = setting("Whether the first step of a warm-up has rate 0, not that after a step.")
     precision: str = setting("Arithmetic of the networks.", choices=("float32", "bf16", "float64"))

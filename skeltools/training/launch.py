@@ -257,6 +257,8 @@ def _open(
         )
         if resolved.idle:
             progress.message(_idle(resolved.values, resolved.idle))
+        for told in resolved.unused:
+            progress.message(told)
         if continues:
             run = Run.open(request.out)
             stack.enter_context(held(run.path))

@@ -204,3 +204,16 @@ def test_swapped_arguments_of_identify_and_import_are_recognised(
         (["import", "ntu60", new, arrays], f"SOURCE and OUT are swapped: give {arrays} first, then {new}."),
     ):  # fmt: skip
         fails(list(words), told)
+
+
+def test_several_protocols_at_once_are_told(made: tuple[Path, Path]) -> None:
+    result = call("eval", made[1], "--protocol", "knn,linear")
+    assert result.stderr.endswith("package.module:Class. Give one at a time, or all.\n")
+
+
+def test_both_files_of_a_verification_are_opened_before_one_is_read(made: tuple[Path, Path]) -> None:
+    raw = made[0].parent / "raw"
+    fails(
+        ["verify", made[0], "--against", raw],
+        f"{raw} is a folder, not a converted file. Make one with 'skeltools convert'.",
+    )
