@@ -4,7 +4,7 @@
   processes: what the input pipeline adds.
 - The engine's step with other settings, such as train.compile=true (`--set`).
 - A step of finetuning: the difference of a longer and a shorter run of the protocol, by their steps.
-- Feature extraction: clips a second, reading included.
+- Feature extraction: clips per second, reading included.
 
 Synthetic clips are made and converted first, unless the folder has them. Medians; ratios are of rounds side by side.
 Example:
@@ -83,7 +83,7 @@ def peak(device: torch.device) -> float | None:
 
 
 def train(trainer: Trainer, batches: Iterable[tuple[Tensor, Tensor]], steps: int) -> float:
-    """Return seconds a step of `steps` steps, after the first `WARM`."""
+    """Return seconds per step of `steps` steps, after the first `WARM`."""
     began = 0.0
     for number, (rows, x) in enumerate(batches):
         if number == WARM:

@@ -49,7 +49,7 @@ class Setting:
     Attributes:
         split: Split.
         clips: Synthetic clips.
-        frames: Frames a clip.
+        frames: Frames per clip.
         rotation: ``chain.rotation`` of the conversion.
         common: Settings of every backbone.
         own: What each backbone has of its own.
@@ -256,7 +256,7 @@ def name_of(record: Record) -> str:
 
 
 def of(records: Mapping[Trial, Sequence[Record]], name: str, **wanted: str) -> list[Record]:
-    """Return the records of one of `EVALUATIONS`, one a seed."""
+    """Return the records of one of `EVALUATIONS`, one per seed."""
     return [
         record
         for trial, group in records.items()
@@ -361,7 +361,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where data, runs and tables go")
     parser.add_argument("--setting", default="subject", choices=SETTINGS, help="data, split and views")
     parser.add_argument("--clips", type=int, help="synthetic clips, in place of the setting's number")
-    parser.add_argument("--frames", type=int, help="frames a clip, likewise")
+    parser.add_argument("--frames", type=int, help="frames per clip, likewise")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=BACKBONES)
     parser.add_argument("--streams", nargs="+", default=list(STREAMS), choices=STREAMS)

@@ -37,7 +37,9 @@ def shares(run: Run, file: ClipFile, count: int, repeats: int) -> tuple[float, f
     """Return the shares (own batches, other batches), means over `repeats` draws of `count` clips."""
     model = make_method(run.settings, run.form, run.stream, run.seed)
     if not isinstance(model, SkeletonCLR) or isinstance(model, SkeAttnCLR):
-        raise SystemExit(f"{run.path} is no run of the global branch alone; give runs of method=skeletonclr.")
+        raise SystemExit(
+            f"{run.path} is not a run of the global branch alone; give runs of method=skeletonclr."
+        )
     size = run.settings.train.batch_size
     model.load_state_dict(checkpoint.load(run.last_checkpoint()).model)
     model.train()

@@ -3,7 +3,7 @@
 Side by side with the comparison switched off, in turns, on a made-up file. Medians; prints a table and JSON:
 
     python benchmarks/checked.py --clips 4000
-    python benchmarks/checked.py --clips 10000 --train --device cuda --repeats 3
+    python benchmarks/checked.py --clips 15000 --train --only epoch --device cuda --set train.precision=bf16
 
 With ``--train`` whole commands run too, their start left out: an epoch with clips on the device and one that streams
 them, each by the default recipe; kNN and linear on features that are there already, where comparing the clips with
@@ -147,6 +147,7 @@ def main() -> None:
         "--clock", choices=["wall", "processor"], default="wall", help="the latter on busy machines"
     )
     parser.add_argument("--train", action="store_true", help="time training and protocols too")
+    parser.add_argument("--only", default="", help="measure what has this word in its name alone")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--set", action="append", default=[], help="settings of pretraining, as for 'skeltools pretrain'"
@@ -164,6 +165,7 @@ def main() -> None:
             }
             if given.train:
                 work |= commands(path, Path(folder), given.device, given.set)
+            work = {name: act for name, act in work.items() if given.only in name}
             times: dict[str, dict[bool, list[float]]] = {name: {True: [], False: []} for name in work}
             for _ in range(given.repeats):
                 for name, act in work.items():

@@ -71,7 +71,7 @@ class Cost:
 def measured(command: list[str]) -> Cost:
     """Run a command to its end and watch the peak memory of it and of all it starts (Linux).
 
-    ``VmHWM`` is read ten times a second. ``ru_maxrss`` would not do: a new process inherits it from the
+    ``VmHWM`` is read ten times per second. ``ru_maxrss`` would not do: a new process inherits it from the
     one that started it.
     """
     began = time.perf_counter()

@@ -106,8 +106,10 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(rows))
         return
-    print(f"{arguments.clips:,} clips, {size / 1000:.0f} KB a file on average, {os.cpu_count()} cores")
-    print("| source | workers | parser | clips/s | ms a clip | CPU ms a clip | peak memory a process, MB |")
+    print(f"{arguments.clips:,} clips, {size / 1000:.0f} KB per file on average, {os.cpu_count()} cores")
+    print(
+        "| source | workers | parser | clips/s | ms per clip | CPU ms per clip | peak memory per process, MB |"
+    )
     print("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
     for row in rows:
         rate = row["clips"] / row["seconds"]

@@ -43,9 +43,9 @@ def sizes(overrides: list[str]) -> tuple[int, int, int]:
 
 
 def show_bytes(processes: list[int], batch: int, overrides: list[str]) -> None:
-    """Print what a process sends a step, with `batch` clips a process.
+    """Print what a process sends per step, with `batch` clips per process.
 
-    A ring all-reduce of G bytes sends 2 (p - 1) / p G from each process; an all-gather of K bytes a process
+    A ring all-reduce of G bytes sends 2 (p - 1) / p G from each process; an all-gather of K bytes per process
     sends (p - 1) K.
     """
     parameters, coordinates, numbers = sizes(overrides)

@@ -126,7 +126,7 @@ touch "$scratch/go"
 part mamp 60 bash -c "tail --pid=${mamp:-1} -f /dev/null; cat '$scratch/mamp.log'; [ -s '$scratch/mamp.json' ]"
 [ -n "$mamp" ] && kill "$mamp" 2>/dev/null
 wait "$made" || { echo "the clips could not be made:"; cat "$scratch/data.log"; }
-part around 75 "$python" "$root/benchmarks/around.py" "$scratch/data" --clips "$clips" --device "$device" --width "$width" \
+part around 120 "$python" "$root/benchmarks/around.py" "$scratch/data" --clips "$clips" --device "$device" --width "$width" \
   --batch "$batch" --rounds $((rounds < 3 ? rounds : 3)) --json "$scratch/around.json"
 [ "$compile" = 1 ] && part compiled 90 "$python" "$root/benchmarks/around.py" "$scratch/data" --clips "$clips" --only feeds \
   --device "$device" --width "$width" --batch "$batch" --rounds 1 --workers --set train.compile=true \
@@ -148,7 +148,7 @@ report["status"] = [json.loads(line) for line in path.read_text().splitlines()] 
 lines = ["| " + " | ".join(f"{k} {v}" for k, v in report["machine"].items() if v) + " |", ""]
 for name in ("pretrain", "mamp"):
     if report[name]:
-        lines += [f"{name}, batch {report[name]['batch']}", "", "| variant | ms a step | clips/s | peak MiB |"]
+        lines += [f"{name}, batch {report[name]['batch']}", "", "| variant | ms per step | clips/s | peak MiB |"]
         lines += ["| --- | ---: | ---: | ---: |"]
         lines += [
             f"| {r['variant']} | {r['step_ms']:.1f} | {r['clips_per_second']:.0f} | {r['peak_mib'] or 0:.0f} |"

@@ -67,7 +67,7 @@ def classes(dataset: str) -> int:
 
 
 def step_ms(data: Path, split: str, run: Path) -> float:
-    """Return the median ms a clip of some steps of pretraining at width 8; leaves the run at a checkpoint."""
+    """Return the median ms per clip of some steps of pretraining at width 8; leaves the run at a checkpoint."""
     words = [
         "--split", split, "--stream", "joint", "--recipe", "demo", "--epochs", "1000",
         "--batch-size", str(BATCH), "--workers", "0", "--device", "cpu", "--out", str(run),
@@ -88,7 +88,7 @@ def step_ms(data: Path, split: str, run: Path) -> float:
 
 
 def classifier_ms(case: Case) -> float:
-    """Return ms a clip of training the linear classifier on features that are there, without any start."""
+    """Return ms per clip of training the linear classifier on features that are there, without any start."""
     import torch
 
     from skeltools.protocols.linear import fit_layer
@@ -109,7 +109,7 @@ def classifier_ms(case: Case) -> float:
 
 
 def measure(case: Case, folder: Path, files: list[Path], costs: list[str]) -> dict[str, float]:
-    """Return seconds of each command, the pretraining's ms a clip, and the conversion's peak MiB."""
+    """Return seconds of each command, the pretraining's ms per clip, and the conversion's peak MiB."""
     from skeltools.datasets import registry as datasets
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -169,7 +169,7 @@ def run_all(folder: Path, clips: int, distinct: int, repeats: int, costs: list[s
 
 
 def show(content: dict[str, object]) -> None:
-    """Print the table: ms a clip."""
+    """Print the table: ms per clip."""
     table = content["table"]
     assert isinstance(table, dict)
     rows = [row for panel in table.values() for row in panel]
@@ -210,7 +210,7 @@ def plot(contents: list[dict[str, object]], path: Path) -> None:
         axis.minorticks_off()
         axis.set_xlabel(panel)
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
-    axes[0].set_ylabel("ms a clip")
+    axes[0].set_ylabel("ms per clip")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     figure.savefig(path, dpi=150)
 

@@ -2,9 +2,10 @@
 
     python benchmarks/nwucla.py all_sqe.zip --out nwucla
     python benchmarks/nwucla.py all_sqe.zip --out nwucla --device cuda --jobs 14 --select 200 --test 170
+    python benchmarks/nwucla.py all_sqe.zip --out card --plan benchmarks/nwucla-card.toml --device cuda --jobs 12
     python benchmarks/nwucla.py all_sqe.zip --out smoke --smoke
 
-1. Conversion: one file a preparation of ``nwucla.toml``.
+1. Conversion: one file per preparation of ``nwucla.toml``.
 2. Choice. Every setting of ``nwucla.toml`` trains on the clips of view 1 and is scored on view 2 (split
    ``xview-dev``); the best few of each method once more with other seeds. The highest mean linear top-1 of the last
    epoch wins, the linear protocol (with batch norm or without) with it.
@@ -15,6 +16,10 @@ is scored twice, and the same command goes on where it was interrupted. Runs go 
 Small networks leave most of a GPU idle, so ``--jobs`` runs are trained at a time, each in a process with one thread.
 ``--select`` and ``--test`` bound the second and third part, in seconds; what does not fit is left out and named.
 With ``--test`` the runs of the third part train for longer than those of the second where the time allows it.
+
+A plan may name the recipes of linear evaluation that count (``linear``), and the runs of the test (``[[test]]``:
+``method``, ``streams``, and ``as``, the method whose chosen settings it takes, or ``name``, a setting that stands in
+``[[try]]`` and is taken as it is, whether or not it was chosen).
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ import sys
 import time
 import tomllib
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -41,9 +46,6 @@ LINEAR = ("linear", "linear-bn", str(Path(__file__).with_name("nwucla-linear.tom
 
 BASELINES = (("random", None), ("pretrained", "standardised"), ("pretrained", "raw"))
 """What is scored beside a pretrained encoder: words of ``--init`` and ``--baseline``."""
-
-FROZEN = (("knn", None), *(("linear", recipe) for recipe in LINEAR))
-"""Protocols of the choice and of the test, each with its recipe."""
 
 LABELS = (("retrieval", None), ("semi1", None), ("semi10", None), ("finetune", None))
 """Further protocols of the runs of the test."""
@@ -69,6 +71,7 @@ class Job:
         part: ``frozen``: training and the protocols on frozen features. ``labels``: the other protocols, and training
             from random weights without and with the views of pretraining.
         epochs: Of the protocols that train all weights; 0 for their own.
+        linear: Recipes of linear evaluation.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Job:
     baselines: bool = False
     part: str = "frozen"
     epochs: int = 0
+    linear: tuple[str, ...] = LINEAR
 
     @property
     def folder(self) -> Path:
@@ -122,7 +126,7 @@ class Table:
 
 
 def convert(archive: Path, out: Path, preps: dict[str, dict[str, Any]], jobs: int) -> None:
-    """Convert the archive once a preparation; what is there is kept."""
+    """Convert the archive once per preparation; what is there is kept."""
     from skeltools.cli.main import main as skeltools
 
     for name, sets in preps.items():
@@ -183,7 +187,8 @@ def evaluations(job: Job) -> list[tuple[str, str | None, str, str | None, dict[s
     """Return protocol, recipe, words of ``--init`` and ``--baseline``, and settings of what a job is scored by."""
     subjects = [("pretrained", None), *(BASELINES if job.baselines else ())]
     if job.part == "frozen":
-        return [(*pair, *subject, {}) for subject, pair in itertools.product(subjects, FROZEN)]
+        frozen = (("knn", None), *(("linear", recipe) for recipe in job.linear))
+        return [(*pair, *subject, {}) for subject, pair in itertools.product(subjects, frozen)]
     views = {"finetune.view": job.settings["augment.view"]}
 
     def of(protocol: str) -> dict[str, Any]:
@@ -364,8 +369,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--select", type=float, default=UNBOUNDED, help="seconds for the choice")
     parser.add_argument("--test", type=float, default=UNBOUNDED, help="seconds for the test")
+    parser.add_argument(
+        "--share", type=float, default=0.55, help="of the time for the test, what training takes"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the test")
-    parser.add_argument("--finalists", type=int, default=2, help="settings a method that get more seeds")
+    parser.add_argument("--finalists", type=int, default=2, help="settings per method that get more seeds")
     parser.add_argument("--smoke", action="store_true", help="two epochs each, to see that it runs")
     options = parser.parse_args()
     from skeltools.errors import SkeltoolsError
@@ -381,6 +389,7 @@ def main() -> None:
         print(line, file=log, flush=True)
 
     plan = tomllib.loads(options.plan.read_text(encoding="utf-8"))
+    linear = tuple(plan.get("linear", LINEAR))
     table = Table(options.out / "scores.jsonl")
     table.read()
     pool = Pool(options.jobs, options.out, options.device)  # they start while the archive is converted
@@ -390,20 +399,19 @@ def main() -> None:
     # 2. the choice
     until = time.monotonic() + options.select
     tried = settings_of(plan, options.smoke)
-    dev = [Job(name, method, prep, "xview-dev", "joint", 0, sets) for name, method, prep, sets in tried]
+    everything = [
+        Job(name, method, prep, "xview-dev", "joint", 0, sets, linear=linear)
+        for name, method, prep, sets in tried
+    ]
+    dev = [job for job in everything if job.method in plan.get("choose", (job.method,))]
     left = pool.run(dev, table, time.monotonic() + 0.66 * options.select, say)
-    methods = list(dict.fromkeys(method for _, method, _, _ in tried))
+    methods = list(dict.fromkeys(job.method for job in dev))
     finalists = []
     for method in methods:
-        names = [name for name, of, _, _ in tried if of == method]
+        names = [job.name for job in dev if job.method == method]
         names.sort(key=lambda name: mean_linear(table, name, "xview-dev", "joint")[0], reverse=True)
         finalists += [name for name in names[: options.finalists] if table.of(name=name)]
-    more = [
-        Job(job.name, job.method, job.prep, job.split, job.stream, seed, job.settings)
-        for seed in (1, 2)
-        for job in dev
-        if job.name in finalists
-    ]
+    more = [replace(job, seed=seed) for seed in (1, 2) for job in dev if job.name in finalists]
     left += pool.run(more, table, until, say)
     chosen: dict[str, tuple[Job, str]] = {}
     for method in methods:
@@ -418,18 +426,15 @@ def main() -> None:
             )
 
     # 3. the test
-    jobs = []
     if not chosen:
         say("no setting was scored in the time for the choice, so nothing can be tested: give --select more")
-    for method, stream, seed, baselines in order(list(chosen), options.seeds) if chosen else ():
-        job, _ = chosen[method]
-        settings = longer(job, table, options)
-        jobs.append(Job(job.name, method, job.prep, "xview", stream, seed, settings, baselines))
-    jobs += [
-        replace(job, baselines=False, part="labels", epochs=2 if options.smoke else 0)
-        for job in jobs
-        if job.stream == "joint"
-    ]
+    jobs = list(tests(plan, {job.name: job for job in everything}, chosen, table, options)) if chosen else []
+    if plan.get("labels", True):
+        jobs += [
+            replace(job, baselines=False, part="labels", epochs=2 if options.smoke else 0)
+            for job in jobs
+            if job.stream == "joint"
+        ]
     unscored = pool.run(jobs, table, time.monotonic() + options.test, say)
     pool.close()
     try:
@@ -446,16 +451,44 @@ def main() -> None:
     say("end")
 
 
+def tests(
+    plan: dict[str, Any],
+    tried: dict[str, Job],
+    chosen: dict[str, tuple[Job, str]],
+    table: Table,
+    options: argparse.Namespace,
+) -> Iterator[Job]:
+    """Yield the runs of the test: those of the plan, or those of every method for which something was chosen."""
+    if "test" not in plan:
+        for method, stream, seed, baselines in order(list(chosen), options.seeds):
+            job, _ = chosen[method]
+            settings = longer(job, table, options)
+            yield replace(
+                job, split="xview", stream=stream, seed=seed, baselines=baselines, settings=settings
+            )
+        return
+    for item in plan["test"]:
+        job = tried[item["name"]] if "name" in item else chosen[item.get("as", item["method"])][0]
+        settings = job.settings if "name" in item else longer(job, table, options)
+        if "as" in item:  # the same settings, another method
+            job = replace(job, method=item["method"], name=f"{item['method']}-as-{job.name}")
+        seeds = 1 if options.smoke else item.get("seeds", options.seeds)
+        for seed, stream in itertools.product(range(seeds), item["streams"]):
+            yield replace(job, split="xview", stream=stream, seed=seed, baselines=True, settings=settings)
+
+
 def longer(job: Job, table: Table, options: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of a test run: as many epochs as the time for the test has room for, at least the choice's.
 
-    A good half of the time is for training the first `options.jobs` runs at once, at the speed of the choice's.
+    `options.share` of the time is for training the first `options.jobs` runs at once, at the speed of the choice's.
     An epoch of xview has 1,020 clips, one of xview-dev 516.
     """
     if options.test >= UNBOUNDED or options.smoke:
         return job.settings
-    took = statistics.median(item["train_seconds"] for item in table.of(name=job.name, split="xview-dev"))
-    factor = max(1.0, min(5.0, 0.55 * options.test / (took * 1020 / 516)))
+    took = statistics.median(
+        item["train_seconds"] for item in table.of(name=job.name, split="xview-dev", seed=0)
+    )
+    factor = max(1.0, min(5.0, options.share * options.test / (took * 1020 / 516)))
     return job.settings | {"train.epochs": int(job.settings["train.epochs"] * factor)}
 
 

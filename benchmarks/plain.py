@@ -1,6 +1,6 @@
 """The plainest PyTorch version of a SkeAttnCLR training step, to measure against.
 
-One module a layer, channels first, the graph convolution as an einsum, nothing fused; names as in the
+One module per layer, channels first, the graph convolution as an einsum, nothing fused; names as in the
 released implementation, so that `skeltools.reference.skeattnclr` carries weights over.
 """
 

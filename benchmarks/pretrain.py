@@ -243,7 +243,7 @@ def _work(options: argparse.Namespace, variant: str, pipe: Connection) -> None:
 
 
 def stretch(step: Step, number: int) -> tuple[float, float]:
-    """Return seconds and CPU seconds a step of `STRETCH` steps without waiting."""
+    """Return seconds and CPU seconds per step of `STRETCH` steps without waiting."""
     torch.cuda.synchronize()
     began, busy = time.perf_counter(), time.process_time()
     for ahead in range(STRETCH):
@@ -283,10 +283,10 @@ def profile(step: Step, variant: str, options: argparse.Namespace) -> dict[str, 
         times.setdefault(kind, []).append(kernel.device_time_total / 1e3)
         longest.setdefault(kernel.name, []).append(kernel.device_time_total / 1e3)
     busy, count = sum(map(sum, times.values())) / steps, len(kernels) / steps
-    print(f"kernels of {variant}, batch {options.batch}: {busy:.2f} ms, {count:.0f} a step")
+    print(f"kernels of {variant}, batch {options.batch}: {busy:.2f} ms, {count:.0f} per step")
     for kind, each in sorted(times.items(), key=lambda item: -sum(item[1])):
         took = sum(each) / steps
-        print(f"  {kind}: {took:.2f} ms, {100 * took / busy:.1f} %, {len(each) / steps:.0f} a step")
+        print(f"  {kind}: {took:.2f} ms, {100 * took / busy:.1f} %, {len(each) / steps:.0f} per step")
     found: dict[str, Any] = {"busy_ms": busy, "kernels": count}
     found["kinds"] = {
         kind: {"ms": sum(each) / steps, "kernels": len(each) / steps} for kind, each in times.items()
@@ -300,7 +300,7 @@ def profile(step: Step, variant: str, options: argparse.Namespace) -> dict[str, 
         with FlopCounterMode(display=False) as counter:
             step(0)
         found["gflop_a_clip"] = counter.get_total_flops() / options.batch / 1e9
-        print(f"arithmetic: {found['gflop_a_clip']:.2f} GFLOP a clip and step")
+        print(f"arithmetic: {found['gflop_a_clip']:.2f} GFLOP per clip and step")
         found |= ceilings()
     return found
 
@@ -452,7 +452,7 @@ def summary(
 
 
 def time_views(options: argparse.Namespace) -> None:
-    """Print what the two views and the part swap cost a clip on one core."""
+    """Print what the two views and the part swap cost per clip on one core."""
     from skeltools.methods.contract import Batch
     from skeltools.methods.registry import make_method
     from skeltools.runs.settings import resolve_recipe
@@ -473,7 +473,7 @@ def time_views(options: argparse.Namespace) -> None:
                 method.views(Batch(x, Draws(0, number, rows), step_draws(0, number), slice(0, options.batch)))
             costs.append((time.perf_counter() - began) / options.batch * 1e3)
         middle, least = statistics.median(costs), min(costs)
-        print(f"{label}: {middle:.4f} ms a clip on one core (median of 30, least {least:.4f})")
+        print(f"{label}: {middle:.4f} ms per clip on one core (median of 30, least {least:.4f})")
 
 
 def watch_memory(options: argparse.Namespace) -> None:

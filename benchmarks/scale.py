@@ -44,7 +44,7 @@ def read(path: Path, how: str, workers: int) -> int:
 
 
 def measure(folder: Path, files: list[Path], count: int, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Convert, verify and read `count` clips; return one row a step."""
+    """Convert, verify and read `count` clips; return one row per step."""
     workers = str(options.workers)
     source, out = folder / f"clips-{count}", folder / f"ntu120-{count}.h5"
     link_clips(files, source, count)
@@ -76,7 +76,7 @@ def measure(folder: Path, files: list[Path], count: int, options: argparse.Names
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print the table."""
-    print("| clips | step | time, s | ms a clip | peak MiB, main process | peak MiB, a worker | file, GB |")
+    print("| clips | step | time, s | ms per clip | peak MiB, main process | peak MiB, a worker | file, GB |")
     print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     for row in rows:
         cells = [

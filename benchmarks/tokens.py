@@ -2,11 +2,11 @@
 
 Times forward and backward of the token map (training), and features (evaluation), of clips of several V, M and T, one
 of them changed at a time, in CPU seconds of one thread, which do not count what other programs take. Sizes take turns;
-medians of the rounds. For each backbone and axis a line, time = a + b x tokens, is laid through the medians (least
-squares of relative errors), and the largest deviation from it is told; a token is a joint of a body in a frame. ViT
+medians of the rounds. For each backbone and axis the line time = a + b x tokens is laid through the medians (least
+squares of relative errors), and the largest deviation from it is printed; a token is a joint of a body in a frame. ViT
 lets each token of a body look at all of that body's, so that a part of its work grows with the square of V and T:
-there the deviation from a + b x tokens + c x tokens^2 is told too, and counts. With --check the script fails where one
-is over 15 %.
+there the deviation from a + b x tokens + c x tokens^2 is printed too, and counts. With --check the script fails
+where one is over 15 %.
 
     python benchmarks/tokens.py --rounds 5
     python benchmarks/tokens.py --backbones vit --axes frames --check

@@ -25,7 +25,7 @@ def _offering(
 
     Args:
         find: Called with the context and what was typed.
-        files: Whether a file may stand there as well: offered where nothing else fits.
+        files: Whether a file may be there as well: offered where nothing else fits.
     """
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -197,7 +197,7 @@ def _told(command: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
 
         known = {**schema_fields(TrainSettings, "train."), **schema_fields(MonitorSettings, "monitor.")}
     elif command == "eval":
-        known = {}  # those of protocols stand beside code that needs torch
+        known = {}  # those of protocols are beside code that needs torch
     else:
         from skeltools.preparation.chain import Chain
 

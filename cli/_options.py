@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.errors import did_you_mean
+from skeltools.files.cores import cores
 from skeltools.settings import MOST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,18 +71,13 @@ BASELINES = Choice(
 """Type of ``--baseline``."""
 
 
-def _cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def workers(function: F) -> F:
     """Add ``--workers``: number of processes, all cores unless given."""
     return click.option(
         "--workers",
         type=click.IntRange(min=1),
         default=None,
-        callback=lambda context, parameter, value: value or _cores(),
+        callback=lambda context, parameter, value: value or cores(),
         help="Worker processes.  [default: all cores]",
     )(function)
 
@@ -131,7 +126,7 @@ def preparation(function: F) -> F:
         "skeattnclr; of other skeletons than Kinect v2 anyskeleton, of 2-D key points keypoints2d]",
     )
     frames = click.option(
-        "--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the preparation's]"
+        "--frames", type=click.IntRange(min=1), help="Frames per clip.  [default: the preparation's]"
     )
     dtype = click.option(
         "--dtype",
@@ -163,7 +158,7 @@ def data(function: F) -> F:
 
 
 def check_order(first: str, one: object, second: str, two: object, *, swapped: bool) -> None:
-    """Say so where two arguments stand in each other's place.
+    """Say so where two arguments are in each other's place.
 
     Args:
         first: What the first argument is called.
@@ -219,7 +214,7 @@ def check_dataset_first(dataset: str, name: str, path: Path) -> None:
 
 
 def check_run_first(run: Path, file: Path) -> None:
-    """Say so where a converted file stands in the place of a run, and the run in its place.
+    """Say so where a converted file is in the place of a run, and the run in its place.
 
     Raises:
         SettingError: They are swapped.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _values(values: dict[str, float | str]) -> list[str]:
-    """Return names with their values; numbers keep their zeros, so that what follows stands still."""
+    """Return names with their values; numbers keep their zeros, so that the rest does not move."""
     return [
         f"{key} {value:#.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in values.items()
@@ -68,14 +68,14 @@ class Bars:
                         yield Text(f"  {line}")
 
         class Bar(ProgressColumn):
-            """How much is done, told by shapes, so that it can be read without colour."""
+            """How much is done, shown by shapes, so that it can be read without colour."""
 
             def render(self, task: Task) -> Text:
                 full = 0 if not task.total else int(WIDTH * min(task.completed / task.total, 1.0))
                 return Text("\N{FULL BLOCK}" * full + "\N{LIGHT SHADE}" * (WIDTH - full))
 
         class Rate(ProgressColumn):
-            """Units a second."""
+            """Units per second."""
 
             def render(self, task: Task) -> Text:
                 speed = task.finished_speed or task.speed

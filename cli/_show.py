@@ -111,7 +111,7 @@ def grids(made: Sequence[Grid], form: str = "table") -> None:
     for place, grid in enumerate(parts):
         if place:
             out().print()
-        # Title and notes stand outside the table, so that a narrow table does not fold them; in a pipe the
+        # Title and notes are outside the table, so that a narrow table does not fold them; in a pipe the
         # table takes the width it needs.
         table = tables.to_rich(grid)
         title, notes = table.title, table.caption

@@ -56,7 +56,7 @@ def command(
     RECIPE is a packaged one, of pretraining (the default: skeattnclr), of a protocol or of a preparation, or the
     path of a .toml file. Recipes may say other values for some datasets, splits and streams: name these as well to
     see what a run of them would take. --set is checked as 'pretrain', 'eval' and 'convert' check it. With --diff,
-    these options are for a side that is no run; the exit status is 1 when settings differ, 0 when they are equal.
+    these options are for a side that is not a run; the exit status is 1 when settings differ, 0 when they are equal.
 
     \b
     Example:

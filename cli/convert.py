@@ -67,7 +67,7 @@ def command(
 
     DATASET is ntu60, ntu120, pku1, pku2, irds or nwucla; or the descriptor of data of your own, a TOML file
     (docs/your-data.md; 'skeltools describe' writes a first one). SOURCE is a folder, nested as it may be, a .zip or .7z
-    archive, which is read in place, a raw file, or @FILE with one path a line; give as many as there are.
+    archive, which is read in place, a raw file, or @FILE with one path per line; give as many as there are.
     NTU takes .skeleton files; PKU-MMD a folder 'skeleton', a folder 'label' and the split files. Clips left
     out and files passed over are listed in the output with their reasons; what else was decided is noted.
     OUT appears only when it is complete. --dry-run lists and plans the same, reads and prepares some of the raw files,

@@ -26,8 +26,7 @@ def command(sources: tuple[Path, ...], out: Path | None, replace: bool) -> None:
     """
     from skeltools.convert.describe import describe
     from skeltools.files.texts import printable
-    from skeltools.files.writing import write_text
-    from skeltools.store.writer import check_output
+    from skeltools.files.writing import check_output, write_text
 
     if out is not None:
         check_output(out, replace, *sources)

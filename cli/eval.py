@@ -205,7 +205,7 @@ def command(
     try:
         evaluation.run(request, progress(), done)
     except BaseException:
-        if done.records and not quiet:  # what was done before the error, which is told after it
+        if done.records and not quiet:  # what was done before the error, which is printed after it
             show.records(done.records, as_json=as_json)
         raise
     if not done.is_main:

@@ -20,7 +20,7 @@ from skeltools.errors import counted
     "project",
     metavar="NAME",
     help="Project: skeattnclr, aimclr, crossclr, skelemixclr, hiclr, actclr, pstl, hysp, cmd, pcm3, mamp or stars.  "
-    "[default: told from the file]",
+    "[default: found in the file]",
 )
 @click.option(
     "--stream",
@@ -136,7 +136,7 @@ def command(
         known = (
             ""
             if name not in unknown
-            else f", {unknown[name]} not known to stand in files of {found.project.title}"
+            else f", {unknown[name]} not known to be in files of {found.project.title}"
         )
         lines.append(f"left out: {name} ({counted(count, 'entry', 'entries')}{known})")
     if found.note:

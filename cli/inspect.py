@@ -116,7 +116,7 @@ def _overview(found: dict[str, Any]) -> Table:
         box=SIMPLE_HEAD,
         show_header=False,
         show_edge=False,
-        padding=(0, 0),  # a digest stands on one line of 80 columns
+        padding=(0, 0),  # a digest is on one line of 80 columns
     )
     table.add_column()
     table.add_column(overflow="fold")

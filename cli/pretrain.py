@@ -24,7 +24,7 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
     """Check that --resume names a run, where DATA is none: by DATA alone, or by the whole first command.
 
     Raises:
-        RunError: DATA stands alone and is no run folder.
+        RunError: DATA is given alone and is not a run folder.
         SettingError: The run is at --out, but the rest of its first command is not there.
     """
     from skeltools.errors import RunError, SettingError
@@ -38,7 +38,7 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
             raise RunError(
                 f"{data} is a folder of runs. Name one of them: skeltools pretrain --resume {inside[0].parent}"
             )
-        raise RunError(f"{data} is no run folder: {what}. {_RESUMING.format(run='RUN')}")
+        raise RunError(f"{data} is not a run folder: {what}. {_RESUMING.format(run='RUN')}")
     if out is not None and (out / "run.json").exists() and None in (split, stream):
         missing = "--split" if split is None else "--stream"
         raise SettingError(f"{missing} is missing. {_RESUMING.format(run=out)}")

@@ -81,7 +81,7 @@ def command(
 
     RUN is a run folder, a folder of runs, or the --out of an evaluation. Results that differ in their seed
     alone share a row, with mean and deviation over seeds and a bootstrap interval over test clips. The last
-    epoch counts; the best one on the test set stands beside it as "selected".
+    epoch counts; the best one on the test set is beside it as "selected".
 
     \b
     Example:

@@ -28,7 +28,7 @@ from skeltools.errors import counted
     default=(40, 120),
     show_default=True,
     metavar="MIN MAX",
-    help="Least and greatest length of an NTU clip, frames at 30 a second.",
+    help="Least and greatest length of an NTU clip, frames at 30 per second.",
 )
 @options.seed
 @options.workers

@@ -39,7 +39,7 @@ def command(file: Path, near_duplicates: bool, against: Path | None, threshold: 
     Structure, digests, NaN and infinite values, persons of impossible size, label range, disjointness and
     coverage of the splits: a fault exits with status 1. Counts other than the official ones are notes, as
     they are for any subset; so are odd sizes, bones and distances, and what was decided when the file was
-    made. Clips that two files share are no fault.
+    made. Clips that two files share are not a fault.
 
     \b
     Example:

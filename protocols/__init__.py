@@ -1,4 +1,4 @@
-"""Evaluation protocols, one module a protocol; `evaluate` runs them from Python.
+"""Evaluation protocols, one module per protocol; `evaluate` runs them from Python.
 
 Importing this package loads neither torch nor any protocol.
 """
@@ -36,7 +36,7 @@ PROTOCOLS: dict[str, tuple[str, Kind]] = {
 }
 """Where each protocol's class is and how its results are shown, in the order of tables and of ``all``.
 
-What stands after a colon in a name is for the user to give; ``all`` leaves such a protocol out, and what is dear.
+The part after a colon in a name is for the user to give; ``all`` leaves such a protocol out, and what is dear.
 """
 
 KINDS.update((name.partition(":")[0], kind) for name, (_, kind) in PROTOCOLS.items())

@@ -1,6 +1,6 @@
 """Calibration: the test scores of a recorded linear evaluation, and what a temperature for them is fitted on.
 
-The temperature needs scores of clips that the classifier did not see and that are no test clips: a second classifier
+The temperature needs scores of clips that the classifier did not see and that are not test clips: a second classifier
 is trained with the same settings on the training clips but for some held out, and its scores of those are recorded
 beside the first one's test scores. `skeltools.results.calibration` measures both.
 """

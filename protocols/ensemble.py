@@ -151,7 +151,7 @@ def joined(scores: Mapping[str, NDArray[np.float32]], weights: Mapping[str, floa
 def aligned(
     members: Mapping[str, Record], names: list[str]
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
-    """Return the members' scores by stream in one order of clips, and where each of `names` stands in it.
+    """Return the members' scores by stream in one order of clips, and where each of `names` is in it.
 
     Raises:
         RunError: The clips, labels or numbers of classes differ.

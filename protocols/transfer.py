@@ -46,7 +46,7 @@ class Transfer(Protocol):
     def run(self, task: Task, settings: TransferSettings) -> list[Outcome]:
         """Run linear evaluation and finetuning on the target; outputs are the target's classes.
 
-        A subject that is no encoder to train is run with linear alone. Where finetuning diverges after linear
+        A subject that is not an encoder to train is run with linear alone. Where finetuning diverges after linear
         has a result, that result is returned with a note.
 
         Raises:

@@ -52,7 +52,7 @@ def open_clips(path: str | Path, split: str, stream: str = "joint") -> tuple[Cli
         The training side and the test side.
 
     Raises:
-        DataError: The path is no converted file, or it has no such split.
+        DataError: The path is not a converted file, or it has no such split.
         SettingError: There is no such stream.
 
     Examples:
@@ -96,7 +96,7 @@ class ClipDataset(Dataset[tuple[torch.Tensor, int]]):
         transform: Called with each clip, for augmentation.
 
     Raises:
-        DataError: The path is no converted file, or it has no such split or side.
+        DataError: The path is not a converted file, or it has no such split or side.
         SettingError: There is no such stream.
 
     Examples:

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _LONGEST = 4000
-"""Most characters of a message; names and keys that stand in it come from files, which may make them of any length."""
+"""Most characters of a message; names and keys that are in it come from files, which may make them of any length."""
 
 
 def _one_line(text: str) -> str:
-    """Return a message with the line ends of names that stand in it written as escapes, its middle left out where it
+    """Return a message with the line ends of names that are in it written as escapes, its middle left out where it
     is long."""
     if len(text) > _LONGEST:
         half = _LONGEST // 2

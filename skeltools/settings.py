@@ -16,6 +16,7 @@ key and the nearest known one.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 import types
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.files.texts import parse_toml, read_text
+from skeltools.files.texts import parse_toml, read_named
 
 T = TypeVar("T")
 
@@ -36,8 +37,6 @@ Context = Mapping[str, str]
 """What ``[[when]]`` tables match against, such as dataset, split and stream."""
 
 _HEADER = {"title", "source", "note", "extends", "when"}
-LARGEST = 1 << 20
-"""Most bytes of a recipe (1 MiB)."""
 
 MOST_SEED = 2**32 - 1
 """Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
@@ -138,9 +137,15 @@ class Resolved(Generic[T]):
     unused: tuple[str, ...] = ()
 
 
+@functools.lru_cache(maxsize=1024)  # some schemas are made as they are needed
+def _hints(schema: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields."""
+    return typing.get_type_hints(schema)
+
+
 def schema_fields(schema: type, prefix: str = "") -> dict[str, tuple[Any, Mapping[str, Any]]]:
     """Return (type, metadata) of every setting of `schema` by dotted key."""
-    hints = typing.get_type_hints(schema)
+    hints = _hints(schema)
     found: dict[str, tuple[Any, Mapping[str, Any]]] = {}
     for item in fields(schema):
         kind, key = hints[item.name], prefix + item.name
@@ -275,7 +280,7 @@ def checked(schema: Schema[Any], key: str, value: Any, where: str) -> Any:
 
 def _assemble(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
     """Return a schema instance of checked values."""
-    hints = typing.get_type_hints(schema)
+    hints = _hints(schema)
     kwargs = {}
     for item in fields(typing.cast(Any, schema)):
         kind, key = hints[item.name], prefix + item.name
@@ -309,9 +314,13 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def packaged_recipes(package: str = "skeltools.methods.recipes") -> list[str]:
     """Return the names of the recipes that ship in `package`, sorted."""
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in files(package).iterdir() if entry.name.endswith(".toml")
-    )
+    return list(_names(package))
+
+
+@functools.cache
+def _names(package: str) -> tuple[str, ...]:
+    found = (entry.name for entry in files(package).iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
 
 
 @dataclass(frozen=True)
@@ -349,30 +358,30 @@ def _chain(recipe: str, package: str) -> list[_Layer]:
 def _read(recipe: str, package: str, by: str | None = None) -> dict[str, Any]:
     """Return the content of a recipe that the recipe `by` extends, or that was asked for where it is None."""
     if recipe.endswith(".toml"):
-        path = Path(recipe)
-        try:
-            text = read_text(path, LARGEST)
-        except FileNotFoundError:
-            if by is not None:
-                raise SettingError(f"{by}: extends names {recipe}, which does not exist.") from None
-            raise SettingError(f"Recipe file {recipe} does not exist.") from None
-        except (OSError, ValueError) as error:
-            raise SettingError(f"Recipe file {recipe} cannot be read: {error}.") from None
+        if by is not None and not Path(recipe).exists():
+            raise SettingError(f"{by}: extends names {recipe}, which does not exist.")
+        text = read_named(recipe, "Recipe file")
     else:
         known = packaged_recipes(package)
         if recipe not in known:
             problem = f"Unknown recipe '{recipe}'."
             if by is not None:
-                problem = f"{by}: extends names '{recipe}', which is no recipe that fits here."
+                problem = f"{by}: extends names '{recipe}', which is not a recipe that fits here."
             raise SettingError(
                 f"{problem} Choose one of: {', '.join(known)}, or give the path of a "
                 f".toml file.{did_you_mean(recipe, known)}"
             )
-        text = (files(package) / f"{recipe}.toml").read_text(encoding="utf-8")
+        return _packaged(recipe, package)
     try:
         return parse_toml(text)
     except ValueError as error:  # tomllib.TOMLDecodeError, or a number with too many digits
         raise SettingError(f"Recipe '{recipe}' is not valid TOML: {error}.") from None
+
+
+@functools.cache
+def _packaged(recipe: str, package: str) -> dict[str, Any]:
+    """Return the content of a packaged recipe, which is only read."""
+    return parse_toml((files(package) / f"{recipe}.toml").read_text(encoding="utf-8"))
 
 
 def _sections(layer: _Layer, context: Context) -> list[tuple[str, dict[str, Any]]]:

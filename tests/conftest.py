@@ -16,7 +16,7 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch: tensors are tiny, and files of tests run side by side
 
-hypothesis.settings.register_profile("skeltools", deadline=None)  # a busy machine is no fault
+hypothesis.settings.register_profile("skeltools", deadline=None)  # a busy machine is not a fault
 hypothesis.settings.load_profile("skeltools")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"

@@ -90,7 +90,7 @@ def main() -> None:
                     os.wait()
             print("{}", flush=True)
             continue
-        if number == 0:  # what is imported and compiled at first use is no step of an order
+        if number == 0:  # what is imported and compiled at first use is not a step of an order
             with tempfile.TemporaryDirectory() as folder:
                 conversion.convert(
                     datasets.get("ntu60"), order["source"], Path(folder) / "o.h5", keep_raw=True

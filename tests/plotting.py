@@ -87,7 +87,7 @@ _MADE: list[tuple[Path, Path]] = []
 
 
 def make_run(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Make, once a session, a converted file of 32 clips of 16 frames and a run on it; return both.
+    """Make, once per session, a converted file of 32 clips of 16 frames and a run on it; return both.
 
     Tests read them and write nothing there.
     """

@@ -45,6 +45,9 @@ streams = ["joint"]
 protocol = "ensemble"
 """
 
+ONE_STREAM = PLAN.replace('"joint", "bone"', '"joint"').partition('[[evaluate]]\nprotocol = "finetune"')[0]
+"""The same of one stream, by kNN and linear alone."""
+
 TIMES = ("created", "seconds", "features")
 """Fields of a record that may differ: when, how long, and whether features came from the cache."""
 

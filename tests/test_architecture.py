@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"skeltools": "skeltools", "protocols": "skeltools.protocols", "cli": "skeltools.cli"}
 FLOORS = (
     ("errors", "progress"),
-    ("files",),
+    ("files", "processes"),
     ("skeletons",),
     ("datasets", "settings", "environment", "plugins"),
     ("formats", "models", "results"),
@@ -136,7 +136,7 @@ EXCUSED = {
     "skeltools/reference/contract.py": "frames per clip of AimCLR",
     "protocols/calibration.py": "per cent",
     "protocols/ensemble.py": "per cent",
-    "cli/plot.py": "frames per second",
+    "cli/_pictures.py": "frames per second",
 }
 """Where such a number is another thing."""
 

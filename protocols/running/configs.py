@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.files.texts import parse_toml, read_text
+from skeltools.files.texts import parse_toml, read_named
 from skeltools.preparation import chain as preparation
 from skeltools.protocols import PROTOCOLS
 from skeltools.protocols.running import registry
@@ -16,7 +16,6 @@ from skeltools.protocols.running.contract import RECIPES, Protocol
 from skeltools.runs.folder import Run
 from skeltools.runs.settings import BASE_RECIPE, pretrain_schema, resolve_recipe
 from skeltools.settings import (
-    LARGEST,
     Known,
     Resolved,
     packaged_recipes,
@@ -151,7 +150,7 @@ def _means_run(name: str) -> bool:
     try:
         _kind_of(name, None)
     except SettingError:
-        return True  # and what it lacks is told
+        return True  # and the fault is reported
     return False  # such as demo, the folder that 'skeltools demo' writes, and the recipe
 
 
@@ -166,20 +165,17 @@ def _kind_of(name: str, kind: str | None) -> str:
         return "protocol"
     every = {each: of for of in KINDS if kind in (None, of) for each in known[of]}
     raise SettingError(
-        f"'{name}' is no run folder, recipe or protocol{'' if kind is None else f' of kind {kind}'}. Choose one of: "
+        f"'{name}' is not a run folder, recipe or protocol{'' if kind is None else f' of kind {kind}'}. Choose one of: "
         f"{', '.join(every)}, or give a run folder or the path of a .toml file.{did_you_mean(name, every)}"
     )
 
 
 def _kind_of_file(name: str) -> str:
     """Return what a recipe file is of, by its tables, or by what it extends where it has none."""
-    path = Path(name)
     try:
-        content = parse_toml(read_text(path, LARGEST))
-    except FileNotFoundError:
-        raise SettingError(f"Recipe file {path} does not exist.") from None
-    except (OSError, ValueError) as error:
-        raise SettingError(f"Recipe file {path} cannot be read: {error}.") from None
+        content = parse_toml(read_named(name, "Recipe file"))
+    except ValueError as error:
+        raise SettingError(f"Recipe file {name} cannot be read: {error}.") from None
     rows = content.get("when", [])
     words = {*content, *(key for row in rows if isinstance(row, dict) for key in row)} - {"when"}
     sections = {word.partition(".")[0] for word in words}

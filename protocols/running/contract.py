@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
@@ -34,7 +35,7 @@ class DivergedError(RunError):
 
 @dataclass(frozen=True)
 class Best:
-    """The best test top-1 a protocol met on its way, in [0, 1], and the epoch it was met at."""
+    """The best test top-1 that a protocol met on its way, in [0, 1], and the epoch it was met at."""
 
     epoch: int
     top1: float
@@ -99,7 +100,7 @@ class TrainingSettings:
     """Settings of every protocol that trains a classifier."""
 
     epochs: int = setting("Passes over the training clips.", low=1)
-    batch_size: int = setting("Clips a step; the last partial batch is kept.", low=1)
+    batch_size: int = setting("Clips per step; the last partial batch is kept.", low=1)
     view: str = setting(
         "Augmentations of a clip while the classifier is trained, such as crop_resize(0.5,1,64); none for none."
     )
@@ -139,6 +140,12 @@ class TrainingSettings:
 @dataclass(frozen=True)
 class NoSettings:
     """Nothing to set."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _schema(section: str, settings: type) -> type:
+    """Return a schema of one section."""
+    return make_dataclass("Settings", [(section, settings)], frozen=True)
 
 
 class Protocol:
@@ -226,7 +233,7 @@ class Protocol:
     @property
     def schema(self) -> type:
         """The schema of its settings: one section."""
-        return make_dataclass("Settings", [(self.section, self.settings)], frozen=True)
+        return _schema(self.section, self.settings)
 
     @property
     def epoch_keys(self) -> tuple[str, ...]:
@@ -304,4 +311,4 @@ def _fits(match: Mapping[str, str | list[str]], context: Mapping[str, str]) -> b
 
 def obstacle(task: Task) -> str | None:
     """Return why a task's subject cannot be trained, or None."""
-    return None if task.subject.trainable else f"'{task.subject.kind}' is no encoder to train"
+    return None if task.subject.trainable else f"'{task.subject.kind}' is not an encoder to train"

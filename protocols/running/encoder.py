@@ -58,7 +58,7 @@ def build(factory: Callable[[], Any], name: str, seed: int) -> nn.Module:
     """Call a factory with torch's generator at `seed`.
 
     Raises:
-        RunError: The factory failed, or what it returned is no module.
+        RunError: The factory failed, or what it returned is not a module.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

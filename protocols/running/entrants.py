@@ -1,4 +1,4 @@
-"""What is given to evaluate: run folders, or an encoder from elsewhere, one entrant a stream."""
+"""What is given to evaluate: run folders, or an encoder from elsewhere, one entrant per stream."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from skeltools.datasets.registry import STREAMS
 from skeltools.errors import OutputError, RunError
+from skeltools.files.folders import having
 from skeltools.files.writing import check_writable
 from skeltools.protocols.running import encoder as encoders
 from skeltools.protocols.running import subjects
@@ -82,16 +83,12 @@ def from_runs(paths: Iterable[Path], streams: Sequence[str] | None) -> list[Entr
 
 
 def open_runs(path: Path) -> list[Run]:
-    """Return the run at `path`, or the runs in the folders directly inside it, by name.
+    """Return the run at `path`, or the runs in the folders inside it, by path.
 
     Raises:
         RunError: There is none.
     """
-    if path.is_dir() and not (path / "run.json").exists():
-        inside = sorted(child.parent for child in path.glob("*/run.json"))
-        if inside:
-            return [Run.open(child) for child in inside]
-    return [Run.open(path)]
+    return [Run.open(at) for at in having(path, "run.json")] or [Run.open(path)]
 
 
 def _from_run(run: Run) -> Entrant:
@@ -137,7 +134,7 @@ def from_factory(
     streams: Sequence[str] | None,
     home: Path | None,
 ) -> list[Entrant]:
-    """Return somebody else's encoder, once a stream."""
+    """Return somebody else's encoder, once per stream."""
     return [
         Entrant(
             name=name,
@@ -152,7 +149,7 @@ def from_factory(
 def from_name(
     spec: str, weights: Path | None, streams: Sequence[str] | None, home: Path | None
 ) -> list[Entrant]:
-    """Return the encoder that ``package.module:factory`` names, once a stream.
+    """Return the encoder that ``package.module:factory`` names, once per stream.
 
     Raises:
         RunError: There is no such factory.
@@ -164,7 +161,7 @@ def from_name(
 
 
 def from_module(encoder: nn.Module, streams: Sequence[str] | None, home: Path | None) -> list[Entrant]:
-    """Return an encoder in memory, once a stream."""
+    """Return an encoder in memory, once per stream."""
     name = f"{type(encoder).__module__}:{type(encoder).__qualname__}"
     return [
         Entrant(

@@ -58,7 +58,7 @@ class Request:
         recipe: Protocol recipe; the one named like the protocol when None.
         overrides: ``key=value`` strings.
         epochs: Value for every ``epochs`` of the protocols.
-        batch_size: Clips a forward pass where nothing is trained.
+        batch_size: Clips per forward pass where nothing is trained.
         limit: Most clips of each side of a split.
         again: Whether `ALL` also runs what is recorded already.
         skip_recorded: Whether one protocol too leaves out what is recorded already.
@@ -96,7 +96,7 @@ class Finished:
     Attributes:
         records: Every record, those found already recorded among them, in the order of work.
         skipped: Names of the protocols that did not apply, and of runs that cannot be evaluated, by the reason.
-        told: Those of the reasons that were known, and told to the receiver of progress, before any work.
+        told: Those of the reasons that were known, and sent to the receiver of progress, before any work.
         reused: Evaluations that were recorded already.
         foreseen: Of a dry request, the evaluations that would be run.
         is_main: Whether this process is the one that reports; the others have no records.
@@ -412,7 +412,7 @@ class _Work:
     def _groups(self) -> list[dict[str, tuple[Entrant, int]]]:
         """Return the entrants by stream that differ in nothing else: same data, split and seed.
 
-        Of all protocols, a group of which two runs are of one stream is skipped, and so are streams that stand alone.
+        Of all protocols, a group of which two runs are of one stream is skipped, and so are streams that are alone.
 
         Raises:
             RunError: Of a protocol that joins streams alone: there is such a group, or none of two streams.
@@ -429,8 +429,8 @@ class _Work:
             if double is not None and (len(group) > 1 or not self.whole):
                 (one, seed), (two, _) = double[:2]
                 problems.append(
-                    f"{one.name} and {two.name} are both of stream {one.stream} and seed {seed}. Name one run a stream "
-                    f"for an ensemble: skeltools eval {' '.join(['RUN'] * len(group))} --protocol ensemble"
+                    f"{one.name} and {two.name} are both of stream {one.stream} and seed {seed}. Name one run per "
+                    f"stream for an ensemble: skeltools eval {' '.join(['RUN'] * len(group))} --protocol ensemble"
                 )
             elif len(group) > 1:
                 found.append({stream: members[0] for stream, members in group.items()})

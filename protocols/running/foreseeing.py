@@ -11,7 +11,7 @@ from skeltools.protocols.running.task import Task
 from skeltools.settings import Resolved
 
 BACKWARD = 3.0
-"""A training step takes about so many times a forward pass: one forward, two backward."""
+"""A training step takes about as long as this many forward passes: one forward, two backward."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def of(
         protocol: The protocol.
         task: The task; some of its clips pass through the encoder.
         settings: The protocol's settings.
-        speeds: Seconds per clip that were measured, by encoder; features counted for one protocol stand there too.
+        speeds: Seconds per clip that were measured, by encoder; features counted for one protocol are there too.
             None measures nothing, for a protocol that passes no clip through an encoder.
     """
     seconds, how = (

@@ -67,7 +67,7 @@ class Subject:
         settings: Settings that shaped the subject: all of the pretraining's, or the model's alone where it
             is untrained.
         pretraining: What is known of the pretraining; None for an untrained subject.
-        frames: Frames a clip must have; None where any number will do.
+        frames: Frames that a clip must have; None where any number will do.
         masked: Returns the method with its attention mask on a device, for a run whose method has one.
     """
 

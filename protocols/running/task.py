@@ -40,7 +40,7 @@ class Task:
         subject: What is evaluated.
         seed: Seed of the protocol's draws.
         device: Where to compute.
-        batch_size: Clips a forward pass.
+        batch_size: Clips per forward pass.
         limit: Most clips of each side of the split, None for all. Which ones depends on their names alone.
         cache: Where features are kept.
         results_dir: Folder of the subject's records, None where nothing is kept.

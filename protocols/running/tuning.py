@@ -62,7 +62,9 @@ class TuneSettings(TrainingSettings):
     token_dropout: float = setting("Dropout of the tokens before the head joints.", low=0, high=0.99)
     precision: str = setting("Arithmetic of the training.", choices=("float32", "bf16", "float64"))
     compile: bool = setting("Whether to try torch.compile; without it where that fails.")
-    accumulate: int = setting("Parts a batch is computed in, one after the other, to save memory.", low=1)
+    accumulate: int = setting(
+        "Parts in which a batch is computed, one after the other, to save memory.", low=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,7 +92,7 @@ def misfit(task: Task, settings: TuneSettings, section: str) -> str | None:
     Args:
         task: The task; its subject is an encoder.
         settings: The settings.
-        section: What stands before their keys.
+        section: The word before their keys.
     """
     if settings.head == "linear" and settings.layer_decay == 1 and settings.drop_path == 0:
         return None

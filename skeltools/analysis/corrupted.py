@@ -39,7 +39,9 @@ class Corruptor:
         self.pipeline = corrupt.parse(text, form.skeleton, form.dimensions, Space.of(dict(file.attrs)))
         self._first = [operation for operation in self._operations if operation.before]
         if self._first and (len(self._first) > 1 or self._operations[0] is not self._first[0]):
-            raise SettingError(f"Corruption '{text}': what comes before the preparation must stand first.")
+            raise SettingError(
+                f"Corruption '{text}': what acts before the preparation must be written first."
+            )
         if self._first and not (file.has_raw and file.has_ids):
             raise SettingError(
                 f"Corruption '{text}': {file.path} holds no recordings to turn. Convert with --keep-raw."

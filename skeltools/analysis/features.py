@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skeltools.environment import full_float32
 from skeltools.errors import OutputError, RunError, counted
-from skeltools.files.writing import check_replaceable, check_writable, replacing
+from skeltools.files.writing import check_output, replacing
 from skeltools.progress import SILENT, Progress
 from skeltools.transforms.streams import to_stream
 
@@ -46,7 +46,7 @@ def extract(
         file: An open clip file.
         rows: Rows of the clips, int64 (n,), in the order wanted.
         stream: ``joint``, ``motion`` or ``bone``.
-        batch_size: Clips a forward pass.
+        batch_size: Clips per forward pass.
         device: Where the encoder lies.
         progress: Receiver of progress.
         label: What the progress display calls this pass.
@@ -143,9 +143,4 @@ def check_target(path: Path, *, replace: bool) -> None:
     """
     if path.suffix != ".npz":
         raise OutputError(f"{path}: features are written as .npz. Give a name that ends so.")
-    check_replaceable(path)
-    if path.exists() and not replace:
-        raise OutputError(f"{path} already exists. Use --replace to write it again.")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
-    check_writable(path)
+    check_output(path, replace)

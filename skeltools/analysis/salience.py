@@ -5,7 +5,7 @@ is pooled from x * m. A token's salience is the share of its activation that goe
 channels. (A mean of m alone would give channels in which nothing is active the same say.)
 
 Backbones that read the bodies one by one (ST-GCN, DSTA) have a token for each joint and each of T' frames,
-T' <= T; one that reads a whole frame at once (BiGRU) has a token a frame, whose salience all joints share.
+T' <= T; one that reads a whole frame at once (BiGRU) has a token per frame, whose salience all joints share.
 Clips have M bodies of V joints (`skeltools.skeletons.Form`).
 """
 
@@ -72,7 +72,7 @@ def of_clips(
         file: An open clip file.
         rows: Rows, int64 (n,).
         stream: The run's stream.
-        batch_size: Clips a forward pass.
+        batch_size: Clips per forward pass.
         device: Where the method lies.
         progress: Receiver of progress.
 
@@ -119,12 +119,12 @@ def share(tokens: Tensor, mask: Tensor) -> Tensor:
 def grid(salience: NDArray[np.float32], clips: int, form: Form) -> NDArray[np.float32]:
     """Return the salience of tokens (clips * bodies, L) as (clips, T', V, M); bodies is M or 1.
 
-    Tokens that each body has for itself are one a joint and frame where V divides their number. Those of all
-    bodies, or of the only one, are one a frame where there are T or, of several bodies, fewer. Joints and
+    Tokens that each body has for itself are one per joint and frame where V divides their number. Those of all
+    bodies, or of the only one, are one per frame where there are T or, of several bodies, fewer. Joints and
     bodies without tokens of their own share one.
 
     Raises:
-        RunError: The tokens are neither one a joint and frame nor one a frame, of a body or of all.
+        RunError: The tokens are neither one per joint and frame nor one per frame, of a body or of all.
     """
     sequences, length = salience.shape
     together = sequences == clips and (length == form.frames or (form.bodies > 1 and length < form.frames))

@@ -212,7 +212,7 @@ def best(scores: NDArray[np.float32], top: int) -> list[tuple[int, float]]:
 
 
 def header(top: int) -> list[str]:
-    """Return the columns of CSV: a row a window."""
+    """Return the columns of CSV: a row per window."""
     pairs = [f"{what}{place}" for place in range(1, top + 1) for what in ("class", "score")]
     return ["path", "clip", "start", "stop", "used", "gap", *pairs]
 

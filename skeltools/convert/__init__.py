@@ -41,7 +41,7 @@ class _Callable(ModuleType):
             source: One or several folders, archives or files.
             out: The file to write.
             prep: Name of a preparation or a ``.toml`` file; None for the usual one.
-            frames: T, frames a prepared clip; None for the preparation's.
+            frames: T, frames per prepared clip; None for the preparation's.
             settings: Settings that differ from the preparation, by dotted key, such as ``{"chain.bodies": "first"}``.
             workers: Processes. More than one need the caller's ``if __name__ == "__main__"`` guard.
             keep_raw: Also store the recordings.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from skeltools.datasets.contract import NEITHER, PARTITIONS, TEST, TRAIN
 from skeltools.errors import DataError, SettingError, counted
+from skeltools.files.writing import check_output
 from skeltools.formats.recording import Recording
 from skeltools.preparation.chain import OF_CHAIN, Chain, Prepared, apply
 from skeltools.progress import SILENT, Progress
@@ -21,7 +22,7 @@ from skeltools.skeletons.mapping import JointMap
 from skeltools.store.layout import narrowed, sha256
 from skeltools.store.notes import Note
 from skeltools.store.reader import ClipFile
-from skeltools.store.writer import Contents, Raw, RawBodies, check_output, read_clips, write_file
+from skeltools.store.writer import Contents, Raw, RawBodies, read_clips, write_file
 
 _OF_THE_SPLITS = {"ntu120": "splits", "pku1": "split_names", "pku2": "split_names"}
 """The setting that bears on the splits, by dataset; it takes the raw files to change them."""

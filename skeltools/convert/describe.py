@@ -1,4 +1,4 @@
-"""A first descriptor of files of one's own: what can be told from them, and what cannot, as comments."""
+"""A first descriptor of files of one's own: what can be inferred from them, and what cannot, as comments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _WORDS = {
     "camera": ("c", "cam", "camera", "v", "view", "kinect"),
     "replication": ("r", "rep", "repetition", "take", "trial", "t", "e", "episode"),
 }
-"""What stands in front of a number in a clip's name, by what the number then is."""
+"""The word in front of a number in a clip's name, by what the number then is."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ def _naming(clips: Sequence[Clip], stated: bool) -> list[str]:
 def _classes(labels: Sequence[int], pattern: _Pattern | None) -> list[str]:
     if labels:
         names = ", ".join(_toml(f"class {label}") for label in range(min(max(labels) + 1, _MOST_CLASSES)))
-        return [f"classes = [{names}]  # inferred: the numbers stand in the file; not inferred: their names"]
+        return [f"classes = [{names}]  # inferred: the numbers are in the file; not inferred: their names"]
     words = sorted(set(pattern.groups.get("label", []))) if pattern is not None else []
     if not words:
         return ['classes = ["?"]  # not inferred: the names of the classes']
@@ -341,7 +341,7 @@ def _by_folder(clips: Sequence[Clip], pattern: _Pattern | None) -> _Pattern | No
 
 def _splits(pattern: _Pattern | None, stated: bool) -> list[str]:
     if stated:
-        return ["# inferred: the file states its splits, which are taken where none stand here"]
+        return ["# inferred: the file states its splits, which are taken where none are here"]
     column = next(
         (
             name

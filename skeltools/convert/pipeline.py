@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.convert import pool
+from skeltools import processes
 from skeltools.convert.plan import (
     METRES,
     Excluded,
@@ -32,6 +32,7 @@ from skeltools.convert.plan import (
 from skeltools.datasets import registry as datasets
 from skeltools.datasets.contract import NEITHER, TEST, TRAIN, Dataset
 from skeltools.errors import FormatError, OutputError, SettingError, SkeltoolsError, SourceError, counted
+from skeltools.files.writing import check_output
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, list_entries, stream
@@ -63,7 +64,6 @@ from skeltools.store.writer import (
     Contents,
     Raw,
     RawBodies,
-    check_output,
     read_clips,
     room_in_front,
     write_around,
@@ -184,7 +184,7 @@ def convert(
         prep: How to prepare the clips, from `skeltools.preparation.chain.choose` with the dataset's name; the
             default chain when None.
         prep_name: Name of that preparation, stored with the data.
-        frames: T, frames a prepared clip, where `prep` is None.
+        frames: T, frames per prepared clip, where `prep` is None.
         workers: Processes. More than one need the caller's ``if __name__ == "__main__"`` guard.
         replace: Rebuild `out` if it exists, and forget an interrupted conversion.
         resume: Continue an interrupted conversion; does nothing when `out` is finished.
@@ -271,11 +271,11 @@ def check_reading(dataset: Dataset, reading: Reading) -> None:
     """Check that raw files of a dataset can be read so.
 
     Raises:
-        SettingError: There is no such unit, or the dataset's stands in its descriptor.
+        SettingError: There is no such unit, or the dataset's is in its descriptor.
     """
     plausible.check_unit(reading.unit)
     if dataset.own is not None and reading.unit != "m":
-        raise SettingError(f"The unit of {dataset.name} stands in its descriptor. Leave --unit out.")
+        raise SettingError(f"The unit of {dataset.name} is in its descriptor. Leave --unit out.")
 
 
 def planned(
@@ -404,7 +404,7 @@ def _work_off(job: Job, plan: Plan, spool: Spool, workers: int, progress: Progre
     size = sum(units[index].size for index in map(int, left))
     workers = min(workers, len(left), max(1, size // _WORKER_BYTES))
     try:
-        for results in pool.run(_batches(units, left), make_worker, (job,), workers):
+        for results in processes.run(_batches(units, left), make_worker, (job,), workers):
             spool.add(results)
             progress.advance(sum(len(units[result.unit].spans) for result in results))
     finally:
@@ -461,7 +461,7 @@ class _Worker:
             try:
                 done.append(self._unit(work))
             except SkeltoolsError as fault:
-                raise pool.Halted(done, fault) from None
+                raise processes.Halted(done, fault) from None
         return done
 
     def _unit(self, work: Work) -> UnitResult:

@@ -1,4 +1,4 @@
-"""A plan: which clips a source holds, how they are labelled and split, and which are left out."""
+"""A plan: the clips that a source holds, how they are labelled and split, and which are left out."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Plan:
     Attributes:
         names: Clip names, sorted; a clip's index counts here.
         labels: 0-based labels.
-        columns: Further columns by name, whole numbers or texts, one entry a clip.
+        columns: Further columns by name, whole numbers or texts, one entry per clip.
         train: For each split, whether each clip is on its training side; None for a clip on neither.
         units: The raw files, in the order of their first clips.
         excluded: What is left out already, each with its reason.
@@ -155,7 +155,7 @@ _COPY = re.compile(r"( \(\d+\)| ?- ?[Cc]opy.*|~)$")
 
 
 def damage(entry: Entry, error: FormatError) -> str:
-    """Return the reason for leaving out what stands in a damaged file."""
+    """Return the reason for leaving out the clips of a damaged file."""
     where = entry.inside if error.line is None else f"{entry.inside}, line {error.line}"
     return f"damaged: {where}: {error.problem}"
 
@@ -506,7 +506,7 @@ def _kind(entry: Entry) -> str:
 def _training_videos(
     task: Task, entry: Entry, content: bytes, videos: Iterable[str], split: str
 ) -> tuple[set[str], list[Note]]:
-    """Return the training videos a split file names, and notes; all other videos are on the test side."""
+    """Return the training videos that a split file names, and notes; all other videos are on the test side."""
     if task.chain.split_names == "comma-space":
         return pku.parse_split_unstripped(content, entry.path), []
     known = set(videos)

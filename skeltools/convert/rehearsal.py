@@ -19,12 +19,12 @@ from skeltools.convert.pipeline import (
     reason_counts,
 )
 from skeltools.convert.plan import METRES, Plan, Reading, Unit
-from skeltools.convert.pool import Halted
 from skeltools.datasets.contract import Dataset
 from skeltools.errors import OutputError
 from skeltools.formats import backend
 from skeltools.formats.sources import stream
 from skeltools.preparation.chain import Chain
+from skeltools.processes import Halted
 from skeltools.settings import Resolved
 from skeltools.store.spool import CLIPS, MOTION, Left, folder_of
 

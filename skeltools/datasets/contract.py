@@ -62,7 +62,7 @@ class Naming:
         suffix: Their extension in lower case.
         called: How such a file is called, for messages.
         wrong: What is said of a name that begins as they do and is none.
-        parse: What a name without extension says, or None where it is no clip's: an object with `label`, the
+        parse: What a name without extension says, or None where it is not a clip's: an object with `label`, the
             0-based class, and the columns.
         columns: Attributes of that object that are stored as columns.
         like: Whether a name that `parse` does not take is a faulty clip's; other files are passed over.
@@ -88,7 +88,7 @@ class Dataset:
         splits: Names of the official splits, the customary one first.
         licence: The terms under which the recordings are given out.
         namings: How its raw files are called where each holds one clip, the customary way first.
-        train: A rule per split, for clips told by their names.
+        train: A rule per split, for clips that are known by their names.
         other_train: Further rules by value of ``chain.splits``.
         partial: Splits that leave some of the clips out, on neither side.
         outside: Why a clip is none of the dataset, from what its name says; empty where it is one.

@@ -213,7 +213,7 @@ def from_json(text: str, where: str) -> Descriptor:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise SettingError(f"{where}: the definition of its dataset is no JSON object.")
+        raise SettingError(f"{where}: the definition of its dataset is not a JSON object.")
     return _parse(content, where, None)
 
 
@@ -370,7 +370,7 @@ def _check_pattern(pattern: str, where: str) -> None:
     try:
         found = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise SettingError(f"{where}: names.pattern is no regular expression: {error}.") from None
+        raise SettingError(f"{where}: names.pattern is not a regular expression: {error}.") from None
     if not found.groupindex:
         raise SettingError(
             f"{where}: names.pattern has no named group. Write for example (?P<subject>[0-9]+)_(?P<label>[a-z]+)."
@@ -396,7 +396,7 @@ def _rows(path: Path, name: str) -> dict[str, dict[str, str]]:
     except FileNotFoundError:
         raise SettingError(f"{path} does not exist; names.table names it.") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise FormatError(path, f"this is no CSV file: {str(error).rstrip('.')}.") from None
+        raise FormatError(path, f"this is not a CSV file: {str(error).rstrip('.')}.") from None
     if not lines:
         raise FormatError(path, "this is an empty file; expected a header and a row per clip.")
     header = [cell.strip() for cell in lines[0]]
@@ -405,7 +405,7 @@ def _rows(path: Path, name: str) -> dict[str, dict[str, str]]:
         raise FormatError(path, f"no column 'name' or 'file' in the header ({', '.join(header)[:200]}).", 1)
     if len(set(header)) < len(header):
         twice = next(word for word in header if header.count(word) > 1)
-        raise FormatError(path, f"column '{twice}' stands twice in the header.", 1)
+        raise FormatError(path, f"column '{twice}' occurs twice in the header.", 1)
     for column in header:
         try:
             _check_column(column, name, "a column of a table of names", ("name", "file", "label"))
@@ -422,7 +422,7 @@ def _rows(path: Path, name: str) -> dict[str, dict[str, str]]:
         if not clip:
             raise FormatError(path, f"the {key} is empty.", number)
         if clip in found:
-            raise FormatError(path, f"clip '{clip:.60}' stands twice.", number)
+            raise FormatError(path, f"clip '{clip:.60}' occurs twice.", number)
         empty = next((column for column, cell in row.items() if not cell), None)
         if empty is not None:
             raise FormatError(path, f"the {empty} of clip '{clip:.60}' is empty.", number)
@@ -476,7 +476,7 @@ def _term(text: str, where: str) -> Term:
     match = _RULE.fullmatch(text)
     if match is None:
         raise SettingError(
-            f"{where}: '{text:.60}' is no rule. Write COLUMN in VALUES or COLUMN not in VALUES, such as "
+            f"{where}: '{text:.60}' is not a rule. Write COLUMN in VALUES or COLUMN not in VALUES, such as "
             "'subject in 1,2,5' or 'subject in 1-20 and camera not in 3'."
         )
     words = [word.strip() for word in match[3].split(",")]
@@ -522,7 +522,7 @@ def sides(split: Split, clips: Sequence[Values], where: str) -> dict[str, list[b
         where: The descriptor, for messages.
 
     Raises:
-        SettingError: A rule names an unknown column, a side is empty, or a clip or subject stands on both.
+        SettingError: A rule names an unknown column, a side is empty, or a clip or subject is on both.
     """
     here = f"{where}: splits.{split.name}"
     columns = list(clips[0]) if clips else ["name"]

@@ -1,4 +1,4 @@
-"""The datasets skeltools knows (docs/method.md#formats). Each family's facts stand in its own module.
+"""The datasets skeltools knows (docs/method.md#formats). Each family's facts are in its own module.
 
 Adding a dataset is one `Dataset` entry in a module of this package, named here and, when its raw format is
 new, one reader in `skeltools.formats`.

@@ -45,7 +45,7 @@ def parse_percent(text: str) -> float:
     """Return the share that a percentage such as ``1`` or ``0.5`` names, in (0, 1].
 
     Raises:
-        SettingError: The text is no number above 0 and up to 100.
+        SettingError: The text is not a number above 0 and up to 100.
     """
     try:
         value = Decimal(text)

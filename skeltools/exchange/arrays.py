@@ -1,4 +1,4 @@
-"""Files other projects use, in and out: the layout is told from the file, or named. Each has a module of its own."""
+"""Files other projects use, in and out: the layout is found in the file, or named. Each has a module of its own."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from skeltools.files import kinds
 from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
 from skeltools.files.reading import open_regular
-from skeltools.files.writing import check_writable, replacing
+from skeltools.files.writing import check_output, check_writable, replacing
 from skeltools.preparation.chain import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import Form, plausible
 from skeltools.store.layout import sha256
 from skeltools.store.reader import ClipFile
-from skeltools.store.writer import Contents, check_output, write_file
+from skeltools.store.writer import Contents, write_file
 
 LAYOUTS: dict[str, Any] = {"aimclr": aimclr, "ctrgcn": ctrgcn, "agcn": agcn, "pyskl": pyskl, "npz": npz}
 """The layouts by name, each a module that reads and writes."""
@@ -69,7 +69,7 @@ def import_arrays(
 
     How the clips were prepared is not in their files, so the result records only T, the type and
     ``prep = imported`` (unless `chain` prepares them here). `skeltools identify` can find out more. What
-    was left out or made up stands in its exclusions and notes.
+    was left out or made up is in its exclusions and notes.
 
     Args:
         dataset: What the clips are from.
@@ -179,7 +179,7 @@ def read_arrays(
             equal lengths. The others take none: their clips are prepared.
         unequal: What to do about a pickle with sequences of several lengths, for the message.
         unit: Unit of the coordinates: m, cm or mm. Clips that `chain` prepares come out in metres, others as
-            they stand, for `checked`.
+            they are, for `checked`.
         labels: For a folder with ``_label.npy``, a folder with the ``_label.pkl`` that hold the names; for
             CTR-GCN's file, a text file with one clip name per line.
         dataset: What the clips are from; CTR-GCN's order of names depends on it.
@@ -363,7 +363,7 @@ def export(
         file: An open file.
         to: ``aimclr``: a folder ``<split>/{train,val}_position.npy`` and ``_label.pkl``; ``agcn``: a folder
             ``<split>/{train,val}_data_joint.npy``, ``_label.pkl`` and ``_num_frame.npy``; ``ctrgcn``: a folder with
-            ``NTU60_CS.npz`` and so on, one a split; ``pyskl``: a pickle with float16 keypoints; ``npz``: a NumPy
+            ``NTU60_CS.npz`` and so on, one per split; ``pyskl``: a pickle with float16 keypoints; ``npz``: a NumPy
             archive with clips, labels, names and rows of the splits.
         out: The folder or file to write; it appears when it is complete.
         replace: Rebuild `out` if it exists. A folder is replaced only when it holds nothing but an export.

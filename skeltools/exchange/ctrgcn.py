@@ -1,4 +1,4 @@
-"""CTR-GCN's layout, and that of MAMP and STARS: one archive a split, without names."""
+"""CTR-GCN's layout, and that of MAMP and STARS: one archive per split, without names."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _names(
         if _parsed(how.dataset, name) is None:
             called = how.dataset.namings[0].called if how.dataset else ""
             like = "S001C001P001R001A001" if called.startswith("NAME") else called.partition(".")[0]
-            raise FormatError(how.labels, f"'{name:.60}' is no name such as {like}.", number)
+            raise FormatError(how.labels, f"'{name:.60}' is not a name such as {like}.", number)
     sides = _in_order([name for _, name in given], split, how.dataset)
     for part, names in sides.items():
         if len(names) != counts[part]:

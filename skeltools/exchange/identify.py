@@ -38,7 +38,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "resize": ("linear", "sample"),
     "rotation": ("yaw", "axes", "none"),
 }
-"""The settings that are tried, each with the values known to be in use; the reference's stand first."""
+"""The settings that are tried, each with the values known to be in use; the reference's are first."""
 
 MORE_CHOICES: dict[str, tuple[str, ...]] = {
     "motion": ("clip", "source"),
@@ -77,7 +77,7 @@ class Verdict:
         error: Largest coordinate difference of the best combination, metres.
         nearest: The best combination of all, whether it fits or not.
         others: The same as `values` for settings that show in which clips there are and on which side of a
-            split they stand (`MORE_CHOICES`); a setting is absent where the data say nothing about it.
+            split they are (`MORE_CHOICES`); a setting is absent where the data say nothing about it.
         preparations: Packaged preparations that give the clips, number of frames apart.
         stored: Packaged preparations whose scripts' arrays the clips are: padded to 300 frames, neither
             cropped nor resized.
@@ -145,17 +145,29 @@ def identify(
     tolerance = _HALF if dtype == "float16" else _EXACT
     first = list(_combinations(base, _FIRST_HALF, labelled))
     second = list(_combinations(base, _SECOND_HALF, labelled))
-    tries = []
-    for streams in (("joint",), ("motion", "bone")):
-        kinds = [kind for stream in streams for kind in _KINDS[stream]]
+
+    def tried(kinds: Sequence[str], whole: bool) -> NDArray[np.float64]:
+        """Return the largest difference of each combination; what one clip rules out only where `whole` is asked."""
         worst = np.zeros((len(first), len(kinds), len(second)))
         progress.start("trying", len(recordings))
         for name, recording in recordings.items():
-            worst = np.maximum(worst, _gaps(recording, clips[name], first, second, kinds, form, labelled))
+            left = (worst <= tolerance).any(axis=1) | whole
+            worst = np.maximum(
+                worst, _gaps(recording, clips[name], first, second, kinds, form, labelled, left)
+            )
             progress.advance()
         progress.finish()
-        tries.append((worst, kinds))
-        if worst.min() <= tolerance:
+        return worst
+
+    # Most combinations differ in the first clip already. Only where all do is it asked by how much in every clip.
+    for whole in (False, True):
+        tries = []
+        for streams in (("joint",), ("motion", "bone")):
+            kinds = [kind for stream in streams for kind in _KINDS[stream]]
+            tries.append((tried(kinds, whole), kinds))
+            if tries[-1][0].min() <= tolerance:
+                break
+        if tries[-1][0].min() <= tolerance:
             break
     worst, kinds = min(tries, key=lambda item: item[0].min())
     best = np.unravel_index(int(worst.argmin()), worst.shape)
@@ -251,7 +263,7 @@ def _splits(
 
 
 def _same_sides(plan: Plan, theirs: _Theirs) -> bool | None:
-    """Return whether the common clips stand on the same sides in every split; None without a common clip."""
+    """Return whether the common clips are on the same sides in every split; None without a common clip."""
     found = None
     for split, train in theirs.train.items():
         either = train | theirs.test[split]
@@ -279,15 +291,18 @@ def _gaps(
     kinds: Sequence[str],
     form: Form,
     labelled: bool,
+    left: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Return the largest coordinate difference between the clip and what each pair of halves makes of it.
 
-    Shape (first, kinds, second).
+    Shape (first, kinds, second); infinite where `left` (first, second) leaves out the row or the column.
     """
+    columns = np.flatnonzero(left.any(axis=0)).tolist()
     gaps = np.full((len(first), len(kinds), len(second)), np.inf)
     known: dict[bytes, NDArray[np.float64]] = {}
     chosen: dict[Chain, Chosen | str] = {}
-    for row, chain in enumerate(first):
+    for row in np.flatnonzero(left.any(axis=1)).tolist():
+        chain = first[row]
         alike = _alike(chain, recording.frames)
         if alike not in chosen:
             chosen[alike] = choose_frames(recording, alike, form, labelled)
@@ -297,7 +312,10 @@ def _gaps(
         used = central(found, chain)._replace(others=1)
         key = b"".join(array.tobytes() for array in (used.raw, used.there, used.first))
         if key not in known:
-            known[key] = np.array([_gap(used, clip, other, form, kinds) for other in second]).T
+            known[key] = np.full((len(kinds), len(second)), np.inf)
+            known[key][:, columns] = np.array(
+                [_gap(used, clip, second[column], form, kinds) for column in columns]
+            ).T
         gaps[row] = known[key]
     return gaps
 

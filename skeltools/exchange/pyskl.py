@@ -1,4 +1,4 @@
-"""pyskl's layout: a pickle of splits and annotations, one a clip, with keypoints in 3-D or in pixels."""
+"""pyskl's layout: a pickle of splits and annotations, one per clip, with keypoints in 3-D or in pixels."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read(path: Path, how: Reading) -> Arrays:
         raise FormatError(path, f"{expected}.")
     annotations = content["annotations"]
     if not isinstance(annotations, (list, tuple)):
-        raise FormatError(path, f"'annotations' is no list; {expected}.")
+        raise FormatError(path, f"'annotations' is not a list; {expected}.")
     splits = _splits(path, content["split"])
     notes: list[Note] = []
     flat = _is_flat(annotations)
@@ -97,7 +97,7 @@ def _splits(path: Path, found: Any) -> dict[str, set[str]]:
     try:
         return {clip_name(key): set(map(clip_name, names)) for key, names in found.items()}
     except (TypeError, AttributeError) as error:
-        told = str(error) if "no name" in str(error) else "'split' is no dictionary of lists of names"
+        told = str(error) if "not a name" in str(error) else "'split' is not a dictionary of lists of names"
         raise FormatError(
             path, f"{told}; expected names such as S001C001P001R001A001 by xsub_train."
         ) from None
@@ -165,7 +165,7 @@ def _from_pixels(
     height, width = (int(size) for size in shape)
     score = item.get("keypoint_score", np.ones(points.shape[:3], np.float32))
     if not isinstance(score, np.ndarray) or score.shape != points.shape[:3] or score.dtype.kind not in "fiu":
-        raise FormatError(path, f"{name}: keypoint_score is no array of numbers {points.shape[:3]}.")
+        raise FormatError(path, f"{name}: keypoint_score is not an array of numbers {points.shape[:3]}.")
     scores = score.astype(np.float32)  # compared as pyskl does
     if not np.isfinite(scores).all():
         raise FormatError(path, f"{name}: keypoint_score holds NaN or an infinite number.")

@@ -29,7 +29,7 @@ from skeltools.formats.sources import list_entries
 from skeltools.skeletons import Form, Skeleton, load, plausible
 
 AXES = ("TVC", "TMVC", "MTVC", "CTV", "CTVM", "TF")
-"""Orders of axes of one recording: T frames, M bodies, V joints, C coordinates; F is M * V * 3 numbers a frame,
+"""Orders of axes of one recording: T frames, M bodies, V joints, C coordinates; F is M * V * 3 numbers per frame,
 body slowest."""
 
 MOST_BODIES = 8
@@ -82,7 +82,7 @@ def read(
 
     Raises:
         FormatError: The file is damaged, has another skeleton or unit, holds prepared clips, or its axes cannot
-            be told.
+            be found.
         SourceError: It is of no kind that holds a recording, or `clip` is needed or unknown.
     """
     path = Path(path)
@@ -242,7 +242,7 @@ def _pickled(
 
 
 def _pick(path: Path, items: Sequence[tuple[str, Any]], clip: str | None) -> tuple[str, Any]:
-    """Return the one of several recordings that is called `clip` or stands in that place."""
+    """Return the one of several recordings that is called `clip` or is at that place."""
     if not items:
         raise SourceError(f"{path} holds no recording. {WANTED}")
     names = [name for name, _ in items]
@@ -292,7 +292,7 @@ def _check_finite(path: Path, values: NDArray[np.float32]) -> None:
         more = f" (and {counted(len(bad) - 1, 'number')} more)" if len(bad) > 1 else ""
         raise FormatError(
             path,
-            f"{'xyz'[axis]} of joint {joint} of body {body} in frame {frame}, counted from 0, is no finite "
+            f"{'xyz'[axis]} of joint {joint} of body {body} in frame {frame}, counted from 0, is not a finite "
             f"number{more}. Fill in what is missing; an absent body is zeros in all its joints.",
         )
 
@@ -319,7 +319,7 @@ def _order(path: Path, shape: tuple[int, ...], form: Form) -> str:
         raise FormatError(path, f"{_shape(shape)} can be read in several ways. Choose: {choices}")
     raise FormatError(
         path,
-        f"{_shape(shape)} is no recording of {form.skeleton.name}: expected {_told('TVC', form)}, or with bodies "
+        f"{_shape(shape)} is not a recording of {form.skeleton.name}: expected {_told('TVC', form)}, or with bodies "
         f"{_told('TMVC', form)}, in another order of axes too (--axes).",
     )
 

@@ -174,7 +174,7 @@ def clip_name(name: Any) -> str:
         TypeError: It is not a printable text of a sensible length.
     """
     if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= _LONGEST:
-        raise TypeError(f"{_told(name)} is no name of a clip")
+        raise TypeError(f"{_told(name)} is not a name of a clip")
     return str(name).removesuffix(SUFFIX)
 
 
@@ -185,11 +185,11 @@ def clip_label(label: Any) -> int:
         TypeError: It is none.
     """
     if isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
-        raise TypeError(f"the label, {_told(label)}, is no whole number")
+        raise TypeError(f"the label, {_told(label)}, is not a whole number")
     return int(label)
 
 
-# --- Folders with two arrays a split, of AimCLR and 2s-AGCN
+# --- Folders with two arrays per split, of AimCLR and 2s-AGCN
 
 
 @dataclass
@@ -319,7 +319,7 @@ def _names_of(folder: Path, side: str, how: Reading) -> tuple[list[str], list[in
     pickled, bare = (folder / f"{side}_label.{suffix}" for suffix in ("pkl", "npy"))
     if how.labels is not None:
         if not how.labels.is_dir():
-            raise SourceError(f"{how.labels} is no folder with {pickled.name}. Give one to --labels.")
+            raise SourceError(f"{how.labels} is not a folder with {pickled.name}. Give one to --labels.")
         inside = how.labels / folder.name / pickled.name
         named = inside if inside.exists() else how.labels / pickled.name
         names, labels = _read_labels(named)

@@ -23,7 +23,7 @@ _BLOCK = 1 << 22
 _HEAP = b"GCOL\x01\0\0\0"
 _OBJECT = struct.Struct("<HHIQ")
 _REFERENCE = np.dtype([("bytes", "<u4"), ("heap", "<u8"), ("object", "<u4")])
-"""What stands in a dataset in place of a text: its length, and where it lies in the heaps."""
+"""The entry of a dataset in place of a text: its length, and where it is in the heaps."""
 
 _TEXTS = 1 << 28
 """Most bytes of texts that attributes could hold, were each the longest text of the file (256 MiB)."""
@@ -46,7 +46,7 @@ def check(file: h5py.File, path: Path) -> None:
         where, group, depth = stack.pop()
         for key in group:
             if not isinstance(key, str):
-                raise ValueError("a name is no text")
+                raise ValueError("a name is not text")
             name = f"{where}/{key}"
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 raise ValueError(f"{name} is a soft or external link, which is not followed")
@@ -72,7 +72,7 @@ def check(file: h5py.File, path: Path) -> None:
 
 
 def _fields(kind: np.dtype[Any]) -> int:
-    """Return how many texts a value of a type holds."""
+    """Return how many texts one value of a type holds."""
     if kind.names:
         return sum(_fields(kind[name]) for name in kind.names)
     text = h5py.check_string_dtype(kind)
@@ -80,7 +80,7 @@ def _fields(kind: np.dtype[Any]) -> int:
 
 
 def _texts(attributes: h5py.AttributeManager) -> int:
-    """Return how many texts attributes hold, whose lengths stand elsewhere."""
+    """Return how many texts attributes hold, whose lengths are elsewhere."""
     found = (attributes.get_id(key) for key in attributes)
     return sum(_fields(one.dtype) * math.prod(one.shape or ()) for one in found)
 
@@ -200,7 +200,7 @@ def _attributes(found: h5py.AttributeManager, length: int, name: str) -> None:
         raise ValueError(f"{name} has {len(found):,} attributes")
     for key in found:
         if not isinstance(key, str):
-            raise ValueError(f"an attribute's name of {name} is no text")
+            raise ValueError(f"an attribute's name of {name} is not text")
         _attribute(found, key, length, name)
 
 

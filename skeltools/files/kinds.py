@@ -1,4 +1,4 @@
-"""Kinds of files, told from their first bytes, so that a reader can say what to do with the wrong one."""
+"""Kinds of files, found by their first bytes, so that a reader can say what to do with the wrong one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from skeltools.files.reading import open_regular
 
 HEAD = 4096
-"""Bytes from which a kind is told."""
+"""Bytes by which a kind is found."""
 
 
 class Kind(Enum):
@@ -163,7 +163,7 @@ def _text(head: bytes) -> Kind:
 
 
 def _is_foreign(head: bytes) -> bool:
-    """Tell whether these are no text in UTF-8 and mostly no plain characters, as a text in Latin-1 has."""
+    """Tell whether these are not text in UTF-8 and mostly not plain characters, as a text in Latin-1 has."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

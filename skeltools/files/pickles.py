@@ -59,7 +59,7 @@ class _Type:
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or len(code) > 12:
-            _refuse("a NumPy type that is no plain code")
+            _refuse("a NumPy type that is not a plain code")
         made = np.dtype(code)
         if made.kind not in _KINDS or made.itemsize > _WIDEST or made.shape:
             _refuse("a NumPy type of objects, records or times")
@@ -81,7 +81,7 @@ class _Type:
 
 
 class _Array:
-    """A NumPy array under way; it is filled once, and replaced by the array wherever it stands."""
+    """A NumPy array under way; it is filled once, and replaced by the array wherever it is."""
 
     __slots__ = ("made",)
 
@@ -382,7 +382,7 @@ def load(path: Path) -> Any:
 
     Raises:
         SourceError: There is no such file.
-        FormatError: It is no pickle, is damaged, or holds anything else.
+        FormatError: It is not a pickle, is damaged, or holds anything else.
     """
     try:
         kind = kinds.tell(path)

@@ -51,12 +51,12 @@ def _entry(name: str, told: Any, room: int) -> tuple[torch.dtype, list[int], int
             _refuse(f"'{name:.60}' has an unknown shape or place")
     need = math.prod(shape) * kind.itemsize
     if len(place) != 2 or not place[0] <= place[1] <= room or place[1] - place[0] != need:
-        _refuse(f"'{name:.60}' of {need:,} bytes stands at {place} of {room:,}")
+        _refuse(f"'{name:.60}' of {need:,} bytes is at {place} of {room:,}")
     return kind, shape, place[0], need
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file by name; what stands under ``__metadata__`` is passed over.
+    """Return the tensors of a safetensors file by name; what is under ``__metadata__`` is passed over.
 
     Raises:
         ValueError: The file is damaged, or claims more than it has bytes.
@@ -90,7 +90,7 @@ def metadata(path: Path) -> dict[str, str]:
         header, _ = _header(file, path.stat().st_size)
     found = header.get("__metadata__", {})
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        _refuse("metadata that are no texts by name")
+        _refuse("metadata that are not texts by name")
     return found
 
 
@@ -129,12 +129,12 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         _refuse(f"a header of {length:,} bytes in a file of {size:,}")
     header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_once)
     if not isinstance(header, dict):
-        _refuse("a header that is no table of names")
+        _refuse("a header that is not a table of names")
     return header, length
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        _refuse("a name that stands twice")
+        _refuse("a name that occurs twice")
     return made

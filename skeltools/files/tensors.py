@@ -1,10 +1,11 @@
 """Reading checkpoint files: what a file claims is compared with what it holds before torch reserves anything.
 
-A checkpoint is a zip archive with one pickle and one member a storage, or, from torch before 1.6, a row of
+A checkpoint is a zip archive with one pickle and one member per storage, or, from torch before 1.6, a row of
 pickles followed by the storages. The pickle is read here first, by a machine that builds nothing: it notes
 which storages and tensors the file speaks of. Only when each of them is covered by bytes of the file does
-`torch.load`, weights only, read it. An ``argparse.Namespace``, as training scripts keep their options in, is
-data like a dictionary. Files of safetensors are read too.
+`torch.load`, weights only, read it. That runs no code by itself, but reserves what a file asks for: torch 2.13
+took 3 GiB for a file of 1,249 bytes and 1 GiB for a deflated one of 1 MB. An ``argparse.Namespace``, as training
+scripts keep their options in, is data like a dictionary. Files of safetensors are read too.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from skeltools.files.reading import open_regular
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MEMBERS = 100_000
 _PICKLE = 1 << 28
-"""Most bytes of the pickle inside a checkpoint; the storages stand outside it."""
+"""Most bytes of the pickle inside a checkpoint; the storages are outside it."""
 
 _SIZES = {
     **dict.fromkeys(("DoubleStorage", "LongStorage", "ComplexFloatStorage"), 8),
@@ -103,7 +104,7 @@ def _tensor_1(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
 
 
 def _parameter(data: Any, *_: Any) -> Any:
-    return data if isinstance(data, _Tensor) else _refuse("a parameter that is no tensor")
+    return data if isinstance(data, _Tensor) else _refuse("a parameter that is not a tensor")
 
 
 def _ordered(*arguments: Any) -> OrderedDict[Any, Any]:
@@ -134,7 +135,7 @@ _REMEDIES = {
     Kind.OURS: "It holds clips; give weights.",
     Kind.HDF5: "Make tensors of its arrays and save them with torch.save.",
 }
-"""What to do about files of some kinds that are no checkpoint."""
+"""What to do about files of some kinds that are not checkpoints."""
 
 _DTYPES = frozenset(name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype))
 
@@ -159,7 +160,7 @@ class _Reader(Machine):
 
     def persistent_load(self, pid: Any) -> Any:
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
-            _refuse("a reference that is no storage")
+            _refuse("a reference that is not a storage")
         kind, key, _, count = pid[1:5]
         if not isinstance(kind, _Kind) or not isinstance(key, str) or not _whole(count):
             _refuse("a storage of unknown type")
@@ -192,7 +193,7 @@ class _Reader(Machine):
         state = self.stack.pop()
         if isinstance(self.stack[-1], _Options):
             if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-                _refuse("options that are no table of names")
+                _refuse("options that are not a table of names")
             return
         # A state dict carries its modules' versions as an attribute.
         known = isinstance(self.stack[-1], OrderedDict) and isinstance(state, dict)
@@ -268,7 +269,7 @@ def _begins(file: Any, length: int) -> bool:
     """Tell whether a file begins with torch's magic number and protocol."""
     try:
         return bool(_Reader(file, length).load() == _MAGIC and _Reader(file, length).load() == 1001)
-    except Exception:  # the pickle machine raises nearly anything on what is no pickle
+    except Exception:  # the pickle machine raises nearly anything on what is not a pickle
         return False
 
 

@@ -11,12 +11,16 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+from skeltools.errors import SettingError
 from skeltools.files import kinds
 from skeltools.files.kinds import Kind
 from skeltools.files.reading import open_regular
 
 LARGEST = 1 << 26
 """Most bytes of a JSON record (64 MiB)."""
+
+LARGEST_TOML = 1 << 20
+"""Most bytes of a TOML file that a user names (1 MiB)."""
 
 DEEPEST = 64
 """Most levels that the values of a record or recipe are nested."""
@@ -85,7 +89,7 @@ def read_json(path: Path, largest: int = LARGEST) -> Any:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no file, too large, no JSON, nested too deeply, or holds a number that JSON does not
+        ValueError: It is not a file, too large, not JSON, nested too deeply, or holds a number that JSON does not
             have.
     """
     if path.exists() and not path.is_file():
@@ -97,7 +101,7 @@ def parse_json(text: str) -> Any:
     """Read JSON text.
 
     Raises:
-        ValueError: It is no JSON, nested too deeply, or holds a number that JSON does not have.
+        ValueError: It is not JSON, nested too deeply, or holds a number that JSON does not have.
     """
     try:
         found = json.loads(text, parse_constant=_no_number)
@@ -108,7 +112,7 @@ def parse_json(text: str) -> Any:
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(f"it holds {word}, which is no number of JSON")
+    raise ValueError(f"it holds {word}, which is not a number of JSON")
 
 
 def read_text(path: Path, largest: int) -> str:
@@ -128,16 +132,30 @@ def read_text(path: Path, largest: int) -> str:
     return kinds.decode(data)
 
 
+def read_named(name: str | Path, what: str) -> str:
+    """Read a TOML file that a user names.
+
+    Raises:
+        SettingError: It does not exist, or cannot be read as text; the message begins with `what`, such as ``Plan``.
+    """
+    try:
+        return read_text(Path(name), LARGEST_TOML)
+    except FileNotFoundError:
+        raise SettingError(f"{what} {name} does not exist.") from None
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{what} {name} cannot be read: {error}.") from None
+
+
 _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.){0,64}+"|'[^'\n]{0,64}+')"""
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_PART}[ \t]*+\.[ \t]*+){{{DEEPEST}}}")
-"""A key of more than `DEEPEST` parts, wherever it stands; of long parts there can be few."""
+"""A key of more than `DEEPEST` parts, wherever it is; of long parts there can be few."""
 
 
 def parse_toml(text: str) -> dict[str, Any]:
     """Read TOML text.
 
     Raises:
-        ValueError: It is no TOML or nested too deeply.
+        ValueError: It is not TOML or nested too deeply.
     """
     if _LONG_KEY.search(
         text

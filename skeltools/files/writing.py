@@ -20,7 +20,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_replaceable(path: Path, *sources: Path) -> None:
-    """Refuse an output that is no file or folder, or is one of the inputs.
+    """Refuse an output that is not a file or folder, or is one of the inputs.
 
     Raises:
         OutputError: `path` is a device, a pipe or a socket, or the same file as one of `sources`.
@@ -51,6 +51,23 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
     finally:
         _remove(made)
+
+
+def check_output(path: Path, replace: bool, *sources: Path) -> None:
+    """Refuse an output that exists, is one of the inputs `sources`, or has no folder to lie in.
+
+    Raises:
+        OutputError: `path` exists and `replace` is not set, is a folder, a device or an input, or its folder
+            does not exist or takes no file.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder. Give the name of the file to write.")
+    check_replaceable(path, *sources)
+    if path.exists() and not replace:
+        raise OutputError(f"{path} already exists. Use --replace to write it again.")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
+    check_writable(path)
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Readers and writers of raw skeleton formats, one module a format."""
+"""Readers and writers of raw skeleton formats, one module per format."""

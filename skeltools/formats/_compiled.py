@@ -25,6 +25,20 @@ _CLASS[np.frombuffer(b" \t\r", np.uint8)] = _BLANK
 _CLASS[10] = _NEWLINE
 
 
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _digits(data: Any, at: int, end: int, whole: Any) -> Any:
+    """Read digits behind `whole`; return (the number, how many digits, the position after them)."""
+    digits = 0
+    while at < end:
+        digit = np.int64(data[at]) - 48
+        if digit < 0 or digit > 9:
+            break
+        whole = whole * 10 + digit
+        digits += 1
+        at += 1
+    return whole, digits, at
+
+
 @numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
 def _number(data: Any, at: int, end: int) -> Any:
     """Return (value, position after the token), the position -1 where the token is not an easy number."""
@@ -34,24 +48,18 @@ def _number(data: Any, at: int, end: int) -> Any:
         at += 1
     whole = np.int64(0)
     digits = 0
-    shift = np.int64(0)
+    point = end  # one loop for both sides of the point: a call of `_digits` for each takes 1.4 times as long
     while at < end:
-        digit = np.int64(data[at]) - 48
-        if digit < 0 or digit > 9:
-            break
-        whole = whole * 10 + digit
-        digits += 1
-        at += 1
-    if at < end and data[at] == 46:
-        at += 1
-        while at < end:
+        if data[at] == 46 and point == end:
+            point = at + 1
+        else:
             digit = np.int64(data[at]) - 48
             if digit < 0 or digit > 9:
                 break
             whole = whole * 10 + digit
             digits += 1
-            shift -= 1
-            at += 1
+        at += 1
+    shift = np.int64(min(point - at, 0))
     if digits == 0 or digits > 18 or whole > 9007199254740992:
         return 0.0, -1
     if at < end and (data[at] == 101 or data[at] == 69):
@@ -60,15 +68,7 @@ def _number(data: Any, at: int, end: int) -> Any:
         if at < end and (data[at] == 45 or data[at] == 43):
             down = data[at] == 45
             at += 1
-        power = np.int64(0)
-        digits = 0
-        while at < end:
-            digit = np.int64(data[at]) - 48
-            if digit < 0 or digit > 9:
-                break
-            power = power * 10 + digit
-            digits += 1
-            at += 1
+        power, digits, at = _digits(data, at, end, np.int64(0))
         if digits == 0 or digits > 4:
             return 0.0, -1
         shift += -power if down else power
@@ -93,15 +93,7 @@ def _blanks(data: Any, at: int, end: int) -> int:
 def _count(data: Any, at: int, end: int) -> Any:
     """Read a line with one whole number; return (number, start of the next line), -1 where it is none."""
     at = _blanks(data, at, end)
-    whole = np.int64(0)
-    digits = 0
-    while at < end:
-        digit = np.int64(data[at]) - 48
-        if digit < 0 or digit > 9:
-            break
-        whole = whole * 10 + digit
-        digits += 1
-        at += 1
+    whole, digits, at = _digits(data, at, end, np.int64(0))
     at = _blanks(data, at, end)
     if digits == 0 or digits > 9 or (at < end and data[at] != 10):
         return 0, -1
@@ -142,15 +134,7 @@ def _skeleton(data: Any, coords: Any, frame: Any, slot: Any, ids: Any, joints: i
             return -1, 0
         for order in range(present):
             at = _blanks(data, at, end)
-            track = np.int64(0)
-            digits = 0
-            while at < end:
-                digit = np.int64(data[at]) - 48
-                if digit < 0 or digit > 9:
-                    break
-                track = track * 10 + digit
-                digits += 1
-                at += 1
+            track, digits, at = _digits(data, at, end, np.int64(0))
             if digits == 0 or digits > 18 or at >= end or (data[at] != 32 and data[at] != 9):
                 return -1, 0
             at = _rest(data, at, end, 9)
@@ -248,7 +232,8 @@ def _prepare(
     """Prepare the bodies of frames start to stop-1 by the reference's chain.
 
     `place` (F, M) holds the observation of each frame and column, -1 where there is none; `clip`
-    (3, T, V, M) is filled. Every operation is the one, and in the order, of `skeltools.preparation.chain`.
+    (3, T, V, M) is filled. Every operation is the one, and in the order, of `skeltools.preparation.chain`; with that
+    in its place converting NTU's files takes 1.3 times the CPU time.
     Returns L and the frames the first body misses in between.
     """
     joints = coords.shape[1]

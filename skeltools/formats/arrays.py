@@ -26,7 +26,7 @@ def read(data: bytes, path: str, how: Descriptor) -> Recording:
     except ValueError as error:
         kind = kinds.of(data[: kinds.HEAD])
         told = "damaged" if kind is kinds.Kind.NPY else kinds.described(kind).rstrip(".")
-        raise FormatError(path, f"this is no readable NumPy array ({told}): {error}.") from None
+        raise FormatError(path, f"this is not a readable NumPy array ({told}): {error}.") from None
     return points.of_array(array, path, how)
 
 
@@ -39,7 +39,7 @@ def members(data: bytes, path: str) -> dict[str, NDArray[Any]]:
     try:
         found = files.read_arrays(io.BytesIO(data))
     except (OSError, ValueError) as error:
-        raise FormatError(path, f"this is no readable NumPy archive ({str(error).rstrip('.')}).") from None
+        raise FormatError(path, f"this is not a readable NumPy archive ({str(error).rstrip('.')}).") from None
     if not found:
         raise FormatError(path, "the NumPy archive holds no array.")
     return found

@@ -1,7 +1,7 @@
 """IntelliRehabDS raw text files (docs/method.md#intellirehabds): bytes in, recordings out.
 
-The first line holds a version. Then a line a frame: three time numbers and 25 groups
-``(JointName,TrackingState,x,y,z,u,v)``; a line with fewer groups is no frame, which is counted.
+The first line holds a version. Then a line per frame: three time numbers and 25 groups
+``(JointName,TrackingState,x,y,z,u,v)``; a line with fewer groups is not a frame, which is counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ JOINTS = (
     "HipRight", "KneeRight", "AnkleRight", "FootRight", "SpineShoulder", "HandTipLeft", "ThumbLeft",
     "HandTipRight", "ThumbRight",
 )  # fmt: skip
-"""Kinect's joint names in the order of the skeleton kinect2, in which they stand in a line."""
+"""Kinect's joint names in the order of the skeleton kinect2, in which they are in a line."""
 
 _NAMES = tuple(name.encode() for name in JOINTS)
 
@@ -36,7 +36,7 @@ _COMMAS = re.compile(rb"\([^(),]*,[^(),]*(,\s*-?[0-9]+,[0-9]+){2}")
 """A group whose numbers have decimal commas."""
 
 _TIMES = re.compile(rb"[0-9.,;:+\-eE\s]*")
-"""What stands beside the groups of a line."""
+"""Words beside the groups of a line."""
 
 
 def parse(data: bytes, path: str) -> NDArray[np.float32]:
@@ -82,7 +82,7 @@ def read(data: bytes, path: str) -> tuple[NDArray[np.float32], int]:
             raise FormatError(path, f"{len(groups)} joints in a frame; expected {NUM_JOINTS}.", number)
         for group, name in zip(groups, _NAMES, strict=True):
             if group[0].strip() != name:
-                problem = f"joint {shown(group[0])} stands where {name.decode()} was expected."
+                problem = f"joint {shown(group[0])} is where {name.decode()} was expected."
                 raise FormatError(path, problem, number)
             tokens += group[2:5]
         numbers.append(number)
@@ -102,7 +102,7 @@ def read(data: bytes, path: str) -> tuple[NDArray[np.float32], int]:
 
 
 def _line_fault(line: bytes, groups: list[bytes], cut: bool) -> str | None:
-    """Say what is wrong with a line that is no whole frame; None where it just has fewer joints, or more.
+    """Say what is wrong with a line that is not a whole frame; None where it just has fewer joints, or more.
 
     `cut`: no line end follows, so the file may have been cut off within it.
     """
@@ -114,4 +114,4 @@ def _line_fault(line: bytes, groups: list[bytes], cut: bool) -> str | None:
     if _TIMES.fullmatch(rest):
         return None
     wrong = rest[rest.find(b"(") :] if b"(" in rest else rest
-    return f"{shown(wrong)} is no group (JointName,TrackingState,x,y,z,u,v)."
+    return f"{shown(wrong)} is not a group (JointName,TrackingState,x,y,z,u,v)."

@@ -32,7 +32,7 @@ OPENPOSE = re.compile(r"(.*?)_?([0-9]{1,12})_keypoints\.json", re.IGNORECASE)
 WORLD = ("pose_world_landmarks", "poseWorldLandmarks", "world_landmarks", "worldLandmarks")
 IMAGE = ("pose_landmarks", "poseLandmarks", "landmarks", "keypoints")
 _LISTS = ("frames", "data", "keypoints", "joints", "skeletons", "poses")
-"""Keys under which a recording's frames may stand."""
+"""Keys under which a recording's frames may be."""
 
 _ORDER = ("frame_id", "frame", "frame_index", "timestamp_usec", "timestamp_ms", "timestamp")
 """Keys of a frame that grow from one to the next."""
@@ -45,7 +45,7 @@ def read(data: bytes, path: str, how: Descriptor) -> Recording:
     """Read a JSON file of a whole recording.
 
     Raises:
-        FormatError: It is no JSON or holds none of what is read, frames are out of order, or it does not hold what the
+        FormatError: It is not JSON or holds none of what is read, frames are out of order, or it does not hold what the
             descriptor says.
     """
     content = parsed(data, path)
@@ -81,7 +81,7 @@ def parsed(data: bytes, path: str) -> Any:
         return parse_json(kinds.decode(data))
     except (ValueError, RecursionError) as error:
         told = "it is empty" if not data.strip() else str(error).rstrip(".")
-        raise FormatError(path, f"this is no readable JSON: {told}.") from None
+        raise FormatError(path, f"this is not readable JSON: {told}.") from None
 
 
 def frames_of(content: Any, path: str) -> list[Any]:
@@ -193,7 +193,7 @@ def _of_object(item: dict[Any, Any], path: str, where: str, how: Descriptor) -> 
     if how.dimensions == 3 and chosen in ("pose_landmarks", "poseLandmarks") and how.unit != "pixel":
         raise FormatError(
             path,
-            f"{where} has image landmarks alone ({chosen}), which are no metres. Save pose_world_landmarks, "
+            f"{where} has image landmarks alone ({chosen}), which are not metres. Save pose_world_landmarks, "
             'or say unit = "pixel" in the descriptor.',
         )
     found = item[chosen]
@@ -249,7 +249,9 @@ def _landmarks(found: Any, path: str, where: str, how: Descriptor) -> NDArray[np
             row.append(point.get("visibility", point.get("score", 1.0)))
         for axis, value in zip("xyz" if how.dimensions == 3 else ("x", "y", "visibility"), row, strict=True):
             if not isinstance(value, (int, float)) or isinstance(value, bool):
-                told = f"has no {axis}" if value is None else f"has {axis} {value!r:.40}, which is no number"
+                told = (
+                    f"has no {axis}" if value is None else f"has {axis} {value!r:.40}, which is not a number"
+                )
                 raise FormatError(path, f"landmark {number} of {where} {told}.")
         rows.append(row)
     return points.numbers(rows, path, f"the landmarks of {where}")

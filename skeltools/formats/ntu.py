@@ -152,7 +152,7 @@ def _body_fault(line: bytes, where: str) -> str:
     if re.fullmatch(rb"[0-9]{1,20}", values[0]) and int(values[0]) <= _MOST_ID:
         return f"a body line of {where} must be a tracking id and 9 numbers, not {shown(line)}."
     return (
-        f"{shown(values[0])} in a body line of {where} is no tracking id, which is a whole number from 0 to "
+        f"{shown(values[0])} in a body line of {where} is not a tracking id, which is a whole number from 0 to "
         f"{_MOST_ID} written in digits."
     )
 

@@ -35,8 +35,8 @@ def read(data: bytes, path: str, name: str) -> Recording:
         The recording, with notes of kind ``one-frame``, ``zero-joints`` and ``other-keys``.
 
     Raises:
-        FormatError: It is no JSON or damaged, lacks a key, contradicts its name, a frame has not 20 joints, or
-            a coordinate is no finite number.
+        FormatError: It is not JSON or damaged, lacks a key, contradicts its name, a frame has not 20 joints, or
+            a coordinate is not a finite number.
     """
     content = _load(text.plain(data, path), path)
     for key in _KEYS:
@@ -75,7 +75,7 @@ def _load(data: bytes, path: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise FormatError(path, f"this JSON is not read: {str(error) or 'it nests too deep'}.") from None
     if twice or not isinstance(content, dict):
-        what = "a key stands twice in an object" if twice else "this is no JSON object"
+        what = "a key occurs twice in an object" if twice else "this is not a JSON object"
         raise FormatError(path, f"{what}; expected one object of {', '.join(_KEYS)}.")
     return content
 

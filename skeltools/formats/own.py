@@ -94,7 +94,7 @@ def find(entries: Iterable[Entry], passed: Iterable[str] = ()) -> Found:
 def _no_gap(files: Sequence[tuple[int, Entry]]) -> None:
     for (before, _), (number, entry) in itertools.pairwise(files):
         if number == before:
-            raise FormatError(entry.path, f"frame {number} of its recording stands in two files.")
+            raise FormatError(entry.path, f"frame {number} of its recording is in two files.")
         if number != before + 1:
             raise FormatError(
                 entry.path,
@@ -127,7 +127,7 @@ def read(
     members: Sequence[int] = (0,),
     parts: Sequence[tuple[bytes, str]] = (),
 ) -> Iterator[Recording | FormatError]:
-    """Read the clips of a file one after the other; what is wrong with one of several stands in its place.
+    """Read the clips of a file one after the other; the fault of one of several takes its place.
 
     Args:
         data: The file's content.
@@ -137,7 +137,7 @@ def read(
         parts: Contents and places of further files, of a file per frame.
 
     Raises:
-        FormatError: The file is no file of its format, or its only clip is faulty.
+        FormatError: The file is not a file of its format, or its only clip is faulty.
     """
     suffix = "".join(re.findall(r"\.[A-Za-z0-9]+$", path)).lower()
     if suffix in (".pkl", ".pickle"):

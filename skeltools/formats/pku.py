@@ -114,7 +114,7 @@ def sort_labels(data: bytes, path: str, classes: int) -> tuple[list[Action], lis
     """Read a label file; return its actions, and the rows that are none with what is wrong in each.
 
     Raises:
-        FormatError: The file holds no row, or is no text.
+        FormatError: The file holds no row, or is not text.
     """
     data = text.plain(data, path)
     actions: list[Action] = []
@@ -148,7 +148,7 @@ def parse_split(data: bytes, path: str) -> tuple[dict[str, int], dict[str, int]]
     Trailing commas, spaces and blank lines are passed over.
 
     Returns:
-        The training videos and the test videos, each name with the line it stands in.
+        The training videos and the test videos, each name with its line.
 
     Raises:
         FormatError: There are not four lines, a name is not a video's, or one is on both sides.

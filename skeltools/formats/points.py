@@ -64,7 +64,7 @@ def numbers(values: Any, path: str, what: str) -> NDArray[np.float64]:
     try:
         found = np.array(values)
     except (ValueError, OverflowError):  # ragged; NumPy says so with a ValueError
-        raise FormatError(path, f"{what} is ragged: lists of unequal lengths stand side by side.") from None
+        raise FormatError(path, f"{what} is ragged: lists of unequal lengths are side by side.") from None
     if found.dtype.kind not in "iuf" or found.size == 0:
         told = "empty" if found.size == 0 else "no list of numbers alone"
         raise FormatError(path, f"{what} is {told}; expected a number for each coordinate.")

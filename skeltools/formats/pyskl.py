@@ -25,7 +25,7 @@ def parse(data: bytes, path: str) -> tuple[list[Annotation], dict[str, dict[str,
     """Return the annotations of a pickle, and the names on the sides of its splits, by split and side.
 
     Raises:
-        FormatError: It is no pickle of pyskl's, or a name or label is none.
+        FormatError: It is not a pickle of pyskl's, or a name or label is none.
     """
     content = pickles.loads(data, path)
     if isinstance(content, list):
@@ -90,7 +90,7 @@ def read(item: Annotation, path: str, how: Descriptor) -> Recording:
     keypoint, score = item.content.get("keypoint"), item.content.get("keypoint_score")
     what = f"{item.name}: keypoint"
     if not isinstance(keypoint, np.ndarray) or keypoint.dtype.kind not in "iuf":
-        raise FormatError(path, f"{what} is no array of numbers.")
+        raise FormatError(path, f"{what} is not an array of numbers.")
     if keypoint.ndim == 3:
         keypoint = keypoint[None]
     if keypoint.ndim != 4:
@@ -98,7 +98,7 @@ def read(item: Annotation, path: str, how: Descriptor) -> Recording:
     array = keypoint.astype(np.float64)
     if how.dimensions == 2 and keypoint.shape[3] == 2 and score is not None:
         if not isinstance(score, np.ndarray) or score.dtype.kind not in "iuf":
-            raise FormatError(path, f"{item.name}: keypoint_score is no array of numbers.")
+            raise FormatError(path, f"{item.name}: keypoint_score is not an array of numbers.")
         score = score[None] if score.ndim == 2 else score
         if score.shape != keypoint.shape[:3]:
             raise FormatError(

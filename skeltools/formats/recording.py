@@ -18,7 +18,7 @@ class Recording:
         frame: int32 (B,), the 0-based frame of each observation, never decreasing.
         slot: int32 (B,), its 0-based place among the bodies of its frame.
         ids: int64 (B,), its tracking id (the body's column where the format has no ids); an id of 2**63 or
-            more stands here less 2**64.
+            more is here less 2**64.
         notes: What was decided while reading, (kind, count) each; kinds as in `skeltools.store.notes`.
     """
 

@@ -102,7 +102,7 @@ class Entry:
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}.") from None
         except MemoryError:
-            raise FormatError(self.path, "the file does not fit into memory; it is no raw file.") from None
+            raise FormatError(self.path, "the file does not fit into memory; it is not a raw file.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class SevenZipEntry(Entry):
         return True
 
     def read(self) -> bytes:
-        """Return its content; this decompresses all that stands before it."""
+        """Return its content; this decompresses all that comes before it."""
         return dict(stream([self]))[self]
 
 
@@ -184,7 +184,7 @@ def list_entries(sources: Sequence[Path]) -> list[Entry]:
 
     Args:
         sources: Folders (nested as they may be), ``.zip`` and ``.7z`` archives, and raw files. ``@names.txt``
-            stands for the files that names.txt lists, one path a line.
+            stands for the files that names.txt lists, one path per line.
 
     Raises:
         SourceError: A source is missing or empty, or an archive cannot be opened.
@@ -218,11 +218,13 @@ def _listed(source: Path) -> list[Entry]:
     try:
         lines = kinds.decode(read_regular(path)).splitlines()
     except FileNotFoundError:
-        raise SourceError(f"{path} does not exist. Give a text file with one path a line after @.") from None
+        raise SourceError(
+            f"{path} does not exist. Give a text file with one path per line after @."
+        ) from None
     except ValueError as error:
-        raise SourceError(f"{path}: this is no text file with one path a line: {error}") from None
+        raise SourceError(f"{path}: this is not a text file with one path per line: {error}") from None
     except OSError:
-        raise SourceError(f"{path} cannot be read as a text file with one path a line.") from None
+        raise SourceError(f"{path} cannot be read as a text file with one path per line.") from None
     entries = []
     for number, line in enumerate(lines, start=1):
         if line.strip():

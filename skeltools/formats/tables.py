@@ -26,7 +26,7 @@ _FRAME = ("frame", "frameid", "frameindex", "framenumber")
 _BODY = ("body", "person", "bodyid", "personid", "track", "trackid")
 _SCORE = ("score", "confidence", "visibility", "conf", "c")
 _PASSED = ("time", "timestamp", "timestampusec", "timestampms", "seconds", "ms")
-"""Columns of time, which nothing is read from: frames stand in order."""
+"""Columns of time, which nothing is read from: frames are in order."""
 
 _AXES = ("x", "y", "z")
 _LONGEST = 1 << 20
@@ -37,13 +37,13 @@ def read(data: bytes, path: str, how: Descriptor) -> Recording:
     """Read a CSV file, its cells separated by commas, semicolons or tabs.
 
     Raises:
-        FormatError: It is none, a row is ragged, a column is missing or unknown, a cell is no number, frames are out
+        FormatError: It is none, a row is ragged, a column is missing or unknown, a cell is not a number, frames are out
             of order, or it does not hold what the descriptor says.
     """
     rows = cells(data, path)
     header = rows[0][1]
     if len(rows) == 1 and not all(_is_number(cell) for cell in header):
-        raise FormatError(path, "there are no frames: a header stands alone.")
+        raise FormatError(path, "there are no frames, only a header.")
     if all(_is_number(cell) for cell in header):
         found = _plain(rows, path, how)
     elif any(_key(cell) == "joint" for cell in header):
@@ -57,13 +57,13 @@ def cells(data: bytes, path: str) -> list[tuple[int, list[str]]]:
     """Return (line, cells) of each row of a CSV file that is not empty.
 
     Raises:
-        FormatError: It is no text, empty, or its quotes are faulty.
+        FormatError: It is not text, empty, or its quotes are faulty.
     """
     text.check_kind(data, path)
     try:
         content = kinds.decode(data)
     except ValueError as error:
-        raise FormatError(path, f"this is no CSV file: {str(error).rstrip('.')}.") from None
+        raise FormatError(path, f"this is not a CSV file: {str(error).rstrip('.')}.") from None
     first = next((line for line in content.splitlines() if line.strip()), "")
     if not first:
         raise FormatError(path, "this is an empty file; expected a CSV file.")
@@ -75,7 +75,7 @@ def cells(data: bytes, path: str) -> list[tuple[int, list[str]]]:
             if any(map(str.strip, row)):
                 found.append((reader.line_num, [cell.strip() for cell in row]))
     except csv.Error as error:
-        raise FormatError(path, f"this is no CSV row: {error}.", reader.line_num) from None
+        raise FormatError(path, f"this is not a CSV row: {error}.", reader.line_num) from None
     width = len(found[0][1])
     for line, row in found:
         if len(row) != width:
@@ -105,7 +105,7 @@ def _number(cell: str, path: str, line: int, column: str) -> float:
     elif re.fullmatch(r"-?[0-9]+,[0-9]+", cell):
         told = f"is '{cell:.40}', with a decimal comma; write a decimal point"
     else:
-        told = f"is '{cell:.40}', which is no number"
+        told = f"is '{cell:.40}', which is not a number"
     raise FormatError(path, f"column {column} {told}.", line)
 
 
@@ -149,7 +149,7 @@ def _columns(header: Sequence[str], path: str) -> dict[str, int]:
         if not _key(name):
             raise FormatError(path, f"column {place + 1} has no name in the header.", 1)
         if _key(name) in found:
-            raise FormatError(path, f"column '{name:.60}' stands twice in the header.", 1)
+            raise FormatError(path, f"column '{name:.60}' occurs twice in the header.", 1)
         found[_key(name)] = place
     return found
 
@@ -226,7 +226,7 @@ def _in_frames(
     path: str,
     how: Descriptor,
 ) -> Observed:
-    """Give each row its frame, by number or in order, and its place there; rows of zeros are no bodies."""
+    """Give each row its frame, by number or in order, and its place there; rows of zeros are not bodies."""
     if body_at is not None and frame_at is None:
         raise FormatError(path, "there is a column of bodies but none of frames. Add a column 'frame'.", 1)
     numbers = (
@@ -246,7 +246,7 @@ def _in_frames(
         if body in here:
             told = f" for body {body}" if body_at is not None else ""
             line, row = rows[place]
-            raise FormatError(path, f"frame {row[frame_at or 0]} stands twice{told}.", line)
+            raise FormatError(path, f"frame {row[frame_at or 0]} occurs twice{told}.", line)
         if coords[place, :, : how.dimensions].any():
             frame.append(number)
             slot.append(len(here))
@@ -268,7 +268,7 @@ def _frames(numbered: list[tuple[int, str]], path: str) -> list[int]:
         number = _whole(cell, path, line, "'frame'")
         if found and number < found[-1]:
             raise FormatError(
-                path, f"frame {number} stands after frame {found[-1]}: frames are out of order.", line
+                path, f"frame {number} comes after frame {found[-1]}: frames are out of order.", line
             )
         found.append(number)
     if found and found[-1] - found[0] >= points.MOST_FRAMES:
@@ -302,14 +302,14 @@ def _long(header: Sequence[str], rows: list[tuple[int, list[str]]], path: str, h
         if joint is None:
             hint = did_you_mean(row[joint_at].lower(), how.skeleton.joints)
             raise FormatError(
-                path, f"'{row[joint_at]:.60}' is no joint of the skeleton {how.skeleton.name}.{hint}", line
+                path, f"'{row[joint_at]:.60}' is not a joint of the skeleton {how.skeleton.name}.{hint}", line
             )
         body = _whole(row[body_at], path, line, "'body'") if body_at is not None else 0
         joints = found.setdefault((number, body), {})
         lines.setdefault((number, body), line)
         if joint in joints:
             raise FormatError(
-                path, f"joint '{row[joint_at]:.60}' stands twice in frame {row[frame_at or 0]}.", line
+                path, f"joint '{row[joint_at]:.60}' occurs twice in frame {row[frame_at or 0]}.", line
             )
         joints[joint] = [_number(row[place], path, line, f"'{header[place]}'") for place in places]
     return _whole_bodies(found, lines, numbers, path, how)

@@ -1,4 +1,4 @@
-"""The text of a raw file: without a byte order mark; what is no plain text is named with the remedy."""
+"""The text of a raw file: without a byte order mark; what is not plain text is named with the remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plain(data: bytes, path: str) -> bytes:
 
 
 def check_kind(data: bytes, path: str) -> None:
-    """Say what kind of file this is where it is no text at all; for readers that met a fault.
+    """Say what kind of file this is where it is not text at all; for readers that met a fault.
 
     Raises:
         FormatError: It is an archive, a web page, a pointer of Git LFS and so on.

@@ -1,1 +1,1 @@
-"""What is trained: one module a method, and the recipes."""
+"""What is trained: one module per method, and the recipes."""

@@ -39,7 +39,7 @@ def make_method(settings: Any, form: Form, stream: str, seed: int) -> Method:
 
 
 def encoder_prefix(settings: Any, form: Form) -> str:
-    """Return what stands before the names of the encoder's weights in the state of a run's method."""
+    """Return the prefix of the names of the encoder's weights in the state of a run's method."""
     from skeltools.models.sizes import on_meta
 
     method = on_meta(lambda: find_method(settings.method).create(settings, form, "joint"))

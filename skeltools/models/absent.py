@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from skeltools.models.contract import Backbone
+
 
 def pooled_once(bodies: Tensor, pooled: Callable[[Tensor], Tensor]) -> Tensor:
     """Return `pooled` of bodies, without computing it twice for bodies that are all zeros.
@@ -30,3 +32,27 @@ def pooled_once(bodies: Tensor, pooled: Callable[[Tensor], Tensor]) -> Tensor:
     place = torch.full((len(bodies),), len(kept) - 1, device=bodies.device)
     place[kept] = torch.arange(len(kept), device=bodies.device)
     return found[place]
+
+
+class BodyByBody(Backbone):
+    """A backbone that reads each body by itself, T x V tokens of it, and means over tokens, then over bodies."""
+
+    def _tokens(self, bodies: Tensor) -> Tensor:
+        """Return tokens (B, L, D) of bodies (B, T, V, 3)."""
+        raise NotImplementedError
+
+    def _bodies(self, x: Tensor) -> Tensor:
+        """Return clips (N, 3, T, V, M) as bodies (N * M, T, V, 3)."""
+        return x.permute(0, 4, 2, 3, 1).reshape(-1, x.shape[2], x.shape[3], x.shape[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._tokens(self._bodies(x))
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        return tokens.mean(dim=1).view(-1, self.bodies, tokens.shape[2]).mean(dim=1)
+
+    def features(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().features(x)
+        pooled = pooled_once(self._bodies(x), lambda bodies: self._tokens(bodies).mean(dim=1))
+        return pooled.view(-1, self.bodies, pooled.shape[1]).mean(dim=1)

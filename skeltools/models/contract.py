@@ -61,7 +61,7 @@ class Backbone(nn.Module):
         )
 
     def layers(self) -> list[list[nn.Parameter]]:
-        """Return the weights in layers from input to output, for rates that differ by depth; none where not told.
+        """Return the weights in layers from input to output, for rates that differ by depth; none if unknown.
 
         What is in no layer is trained like the head that follows.
         """
@@ -80,9 +80,9 @@ class Backbone(nn.Module):
 
 
 class ExtentBackbone(Backbone):
-    """A backbone that can be told how much of each clip is real; the others take `x` alone.
+    """A backbone that also takes how much of each clip is real; the others take `x` alone.
 
-    What is not told counts as real, but for a body that is all zeros, which is absent.
+    What is not given counts as real, but for a body that is all zeros, which is absent.
     """
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, bodies: Tensor | None = None) -> Tensor:
@@ -104,9 +104,12 @@ def initialise(module: nn.Module) -> None:
     """Start the weights of a whole model.
 
     Convolutions and linear layers N(0, 0.02) with zero bias; batch norm weight N(1, 0.02) with zero bias.
-    Uses torch's global generator. Backbones then `reset` what they start differently.
+    Uses torch's global generator. Backbones then `reset` what they start differently. Weights on the meta device
+    have no values to start.
     """
     for part in module.modules():
+        if any(weight.is_meta for weight in part.parameters(recurse=False)):
+            continue  # torch would draw nothing, and slowly
         if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Linear)) or getattr(part, "is_convolution", False):
             nn.init.normal_(cast(Tensor, part.weight), 0.0, 0.02)
             if part.bias is not None:

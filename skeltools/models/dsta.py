@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeltools.errors import SettingError, counted
-from skeltools.models.absent import pooled_once
-from skeltools.models.contract import Backbone
+from skeltools.models.absent import BodyByBody
 from skeltools.models.norm import BatchNorm
 from skeltools.settings import setting
 from skeltools.skeletons import Form
@@ -182,7 +181,7 @@ class DSTASettings:
     dsta_strides: tuple[int, ...] = setting("Temporal stride of each of model.dsta_channels.", low=1, high=64)
 
 
-class DSTA(Backbone):
+class DSTA(BodyByBody):
     """Projection of the coordinates, then blocks of attention over joints and over frames.
 
     Args:
@@ -227,28 +226,12 @@ class DSTA(Backbone):
         """Return the projection of the coordinates, then each block."""
         return [list(part.parameters()) for part in (self.input, *self.blocks)]
 
-    def _bodies(self, x: Tensor) -> Tensor:
-        """Return clips (N, 3, T, V, M) as bodies (N * M, T, V, 3)."""
-        return x.permute(0, 4, 2, 3, 1).reshape(-1, x.shape[2], x.shape[3], x.shape[1])
-
     def _tokens(self, bodies: Tensor) -> Tensor:
         """Return tokens (B, L, D) of bodies (B, T, V, 3)."""
         h = _leaky(self.input(bodies))
         for block in self.blocks:
             h = block(h)
         return h.flatten(1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._tokens(self._bodies(x))
-
-    def pool(self, tokens: Tensor) -> Tensor:
-        return tokens.mean(dim=1).view(-1, self.bodies, tokens.shape[2]).mean(dim=1)
-
-    def features(self, x: Tensor) -> Tensor:
-        if self.training:
-            return super().features(x)
-        pooled = pooled_once(self._bodies(x), lambda bodies: self._tokens(bodies).mean(dim=1))
-        return pooled.view(-1, self.bodies, pooled.shape[1]).mean(dim=1)
 
 
 def blocks_of(

@@ -1,4 +1,4 @@
-"""How large is a model? Told on the meta device, before anything of it is allocated."""
+"""How large is a model? Found on the meta device, before anything of it is allocated."""
 
 from __future__ import annotations
 

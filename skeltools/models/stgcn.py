@@ -1,10 +1,8 @@
 """The ST-GCN backbone.
 
-Activations are kept as (B, T, V, C) with channels last. In that layout the graph contraction of a block is
-one batched product with a (3V, V) matrix, after which the 1x1 convolution over the three parts is a single
-matrix product and the token map is a view; the temporal convolution runs in channels_last. It is
-the same mathematics as convolving to 3 x out channels first and contracting after, in fewer passes.
-Narrow blocks do both in one dense product. On a GPU the steps differ, see `_on_gpu`.
+Activations are kept as (B, T, V, C) with channels last. In that layout the graph convolution is two matrix products
+(`graph_conv`) and the token map is a view; the temporal convolution runs in channels_last. On a GPU some steps differ,
+see `_on_gpu`.
 """
 
 from __future__ import annotations
@@ -16,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.models.absent import pooled_once
-from skeltools.models.contract import Backbone
+from skeltools.models.absent import BodyByBody
 from skeltools.models.fast.dropout import dropout
 from skeltools.models.fast.gather import gather
 from skeltools.models.norm import BatchNorm
@@ -32,7 +29,8 @@ PARTS = 3
 
 
 _NARROW = 128
-"""Channels in times channels out up to which one dense product is faster than two steps on the CPU."""
+"""Channels in times channels out up to which one dense product is faster than two on the CPU: a step of width 8 takes
+1.2 times as long without it (docs/pretraining.md#measured)."""
 
 
 def _on_gpu(h: Tensor) -> bool:
@@ -44,8 +42,47 @@ def _on_gpu(h: Tensor) -> bool:
     return h.device.type != "cpu"
 
 
+def graph_conv_by_definition(h: Tensor, graph: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return out[w] = sum over parts k and joints v of (weight[k] x[v] + bias[k]) * graph[k, v, w].
+
+    Args:
+        h: (B, T, V, in).
+        graph: (3, V, V), from joint v to joint w.
+        weight: (3, out, in).
+        bias: (3, out).
+
+    Returns:
+        (B, T, V, out).
+    """
+    return torch.einsum("btvi,koi,kvw->btwo", h, weight, graph) + torch.einsum("ko,kvw->wo", bias, graph)
+
+
+def graph_conv(h: Tensor, graph: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return what `graph_conv_by_definition` does, in two products: over the joints, then over parts and channels.
+
+    That takes 0.72 to 0.85 of its time. With few channels on the CPU it is one product, of more arithmetic.
+    """
+    batch, frames, joints, inputs = h.shape
+    outputs, offset = len(weight[0]), graph.sum(dim=1).T @ bias  # (W, out)
+    if inputs * outputs <= _NARROW and not _on_gpu(h):
+        # One frame of all joints times a (V * in, W * out) matrix.
+        dense = torch.einsum("kvw,koi->viwo", graph, weight).reshape(joints * inputs, joints * outputs)
+        maps = torch.addmm(offset.flatten(), h.reshape(batch * frames, -1), dense)
+        return maps.view(batch, frames, joints, outputs)
+    rows = graph.permute(2, 0, 1).reshape(-1, joints)  # row w * 3 + k
+    stacked = h.reshape(batch * frames, joints, inputs)
+    # (B * T, V * 3, in): joint w holds its three parts side by side.
+    if _on_gpu(h):
+        gathered = gather(stacked, rows)
+    else:
+        gathered = torch.bmm(rows.to(h.dtype).expand(batch * frames, -1, -1), stacked)
+    kernel = weight.permute(1, 0, 2).reshape(-1, PARTS * inputs)
+    out = F.linear(gathered.view(batch, frames, joints, PARTS * inputs), kernel)
+    return out + offset.to(out.dtype)
+
+
 class GraphConv(nn.Module):
-    """Graph convolution: out[w] = sum over parts k and joints v of (W_k x[v] + b_k) * (A * edge)[k, v, w].
+    """Graph convolution (docs/method.md#st-gcn) of a graph with learned edge weights.
 
     Attributes:
         weight: (3, out, in).
@@ -63,28 +100,7 @@ class GraphConv(nn.Module):
 
     def forward(self, h: Tensor, graph: Tensor) -> Tensor:
         """Map (B, T, V, in) to (B, T, V, out)."""
-        batch, frames, joints, inputs = h.shape
-        adjacency = graph * self.edge  # (3, V, W)
-        offset = adjacency.sum(dim=1).T @ self.bias  # (W, out)
-        outputs = offset.shape[1]
-        if inputs * outputs <= _NARROW and not _on_gpu(h):
-            # One frame of all joints times a (V * in, W * out) matrix: more arithmetic, in one large product.
-            dense = torch.einsum("kvw,koi->viwo", adjacency, self.weight)
-            frame = h.reshape(batch * frames, -1)
-            maps = torch.addmm(offset.flatten(), frame, dense.reshape(joints * inputs, joints * outputs))
-            return maps.view(batch, frames, joints, outputs)
-        rows = adjacency.permute(2, 0, 1).reshape(joints * PARTS, joints)  # row w * 3 + k
-        stacked = h.reshape(batch * frames, joints, inputs)
-        kernel = self.weight.permute(1, 0, 2).reshape(-1, PARTS * inputs)
-        if _on_gpu(h):
-            gathered = gather(stacked, rows).view(batch, frames, joints, PARTS * inputs)
-            out = F.linear(gathered, kernel)
-            return out + offset.to(out.dtype)
-        # (B * T, V * 3, in): joint w holds its three parts side by side.
-        gathered = torch.bmm(rows.to(h.dtype).expand(batch * frames, -1, -1), stacked)
-        # A 1x1 convolution of a channels_last view: a matrix product, a quarter faster than matmul.
-        maps = gathered.view(batch, frames, joints, PARTS * inputs).permute(0, 3, 1, 2)
-        return F.conv2d(maps, kernel[..., None, None]).permute(0, 2, 3, 1).add_(offset)
+        return graph_conv(h, graph * self.edge, self.weight, self.bias)
 
 
 class TemporalConv(nn.Conv2d):
@@ -163,7 +179,7 @@ class STGCNSettings:
     dropout: float = setting("Dropout in ST-GCN blocks 2 to 10.", low=0, high=0.99)
 
 
-class STGCN(Backbone):
+class STGCN(BodyByBody):
     """ST-GCN: batch norm over joints x channels, then ten blocks.
 
     Args:
@@ -213,25 +229,9 @@ class STGCN(Backbone):
         for block in self.blocks:
             nn.init.ones_(cast(Block, block).spatial.edge)
 
-    def _bodies(self, x: Tensor) -> Tensor:
-        """Return clips (N, 3, T, V, M) as bodies (N * M, T, V, 3)."""
-        return x.permute(0, 4, 2, 3, 1).reshape(-1, x.shape[2], x.shape[3], x.shape[1])
-
     def _tokens(self, bodies: Tensor) -> Tensor:
         """Return tokens (B, L, D) of bodies (B, T, V, 3)."""
         h: Tensor = self.input_norm(bodies.flatten(2)).view(bodies.shape)
         for block in self.blocks:
             h = block(h, self.graph)
         return h.flatten(1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._tokens(self._bodies(x))
-
-    def pool(self, tokens: Tensor) -> Tensor:
-        return tokens.mean(dim=1).view(-1, self.bodies, tokens.shape[2]).mean(dim=1)
-
-    def features(self, x: Tensor) -> Tensor:
-        if self.training:
-            return super().features(x)
-        pooled = pooled_once(self._bodies(x), lambda bodies: self._tokens(bodies).mean(dim=1))
-        return pooled.view(-1, self.bodies, pooled.shape[1]).mean(dim=1)

@@ -53,7 +53,7 @@ def common() -> dict[str, Any]:
 def document(title: str, values: Mapping[str, Any]) -> str:
     """Return a page as HTML.
 
-    Texts of `values` can hold anything: they stand in a block that the browser does not read as markup, and
+    Texts of `values` can hold anything: they are in a block that the browser does not read as markup, and
     the script shows them as text only. The page's security policy admits its own script and style, by their
     digest, and nothing else: no further script, no request.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from skeltools.analysis import embedding, features, salience
 from skeltools.errors import DataError, RunError, counted
+from skeltools.files.folders import having
 from skeltools.page import clips as packing
 from skeltools.page.view import sampled, thinned
 from skeltools.plots.skeletons import salience_range
@@ -34,7 +35,7 @@ _POINTS = 1000
 """Most points of a curve."""
 
 TOP = 3
-"""Classes a clip is shown with."""
+"""Classes that a clip is shown with."""
 
 
 def find(paths: Sequence[Path]) -> list[Run]:
@@ -45,11 +46,7 @@ def find(paths: Sequence[Path]) -> list[Run]:
     """
     found = []
     for path in paths:
-        inside = sorted(at.parent for at in path.glob("*/run.json"))
-        if (path / "run.json").exists() or not inside:
-            found.append(Run.open(path))
-        else:
-            found += [Run.open(at) for at in inside]
+        found += [Run.open(at) for at in having(path, "run.json")] or [Run.open(path)]
     return found
 
 
@@ -72,7 +69,7 @@ def gather(
         runs: The runs.
         data: A converted file to use instead of each run's own.
         clips: Most test clips of all files together.
-        points: Most test clips a run in the embedding; 0 for none.
+        points: Most test clips per run in the embedding; 0 for none.
         method: ``tsne`` or ``pca``.
         device: Where encoders run.
         allow_mismatch: Whether clips of another length or preparation than a run's are taken.
@@ -203,7 +200,7 @@ def _epochs(run: Run) -> str:
         return "imported"
     try:
         far = run.unfinished
-    except RunError:  # told as the lack of a checkpoint
+    except RunError:  # reported as the lack of a checkpoint
         far = None
     return str(run.settings.train.epochs) if far is None else f"not finished: {far}"
 
@@ -314,14 +311,14 @@ def _has_checkpoint(run: Run, notes: list[str]) -> bool:
     except RunError as error:
         notes.append(str(error))
         return False
-    with suppress(RunError):  # a damaged one is told where it is used
+    with suppress(RunError):  # a damaged one is reported where it is used
         if run.unfinished is not None:
             notes.append(f"{run.path.name} is not finished: {run.unfinished}. It is shown as it is.")
     return True
 
 
 def shares(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return class scores (n, classes) as shares that add up to 1 a clip.
+    """Return class scores (n, classes) as shares that add up to 1 per clip.
 
     Votes (nothing below 0) are divided by their sum; logits pass through a softmax.
     """

@@ -56,7 +56,7 @@ def gather(
 
 
 def sampled(shown: int, total: int, named: bool, what: str = "clips of the file") -> str:
-    """Return a sentence that says which clips a page holds."""
+    """Return a sentence that says which clips are on the page."""
     if shown == total:
         return f"The player holds all {total:,} {what}."
     how = "named on the command line" if named else "sampled evenly over the classes, by a digest of names"

@@ -50,7 +50,7 @@ def write(made: Figure, draw: Callable[[int], None], frames: int, path: Path, ra
         draw: Called with 0 to frames-1 before each frame is taken.
         frames: Frames.
         path: A path that ends in one of `ANIMATIONS`.
-        rate: Frames a second.
+        rate: Frames per second.
 
     Raises:
         SettingError: There is no ffmpeg.
@@ -66,7 +66,7 @@ def write(made: Figure, draw: Callable[[int], None], frames: int, path: Path, ra
             draw(frame)
             canvas.draw()  # type: ignore[no-untyped-call]
             if frame == 0:
-                made.set_layout_engine("none")  # what stands still is laid out once
+                made.set_layout_engine("none")  # what does not move is laid out once
             yield np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
 
     if path.suffix.lower() == ".gif":

@@ -30,7 +30,7 @@ def order(skeleton: Skeleton) -> list[int]:
 
 
 def height(skeleton: Skeleton, maps: int = 1) -> float:
-    """Return the height of heat maps in inches: names of joints stand apart, and the scale has its label."""
+    """Return the height of heat maps in inches: names of joints are apart, and the scale has its label."""
     return max((104 * skeleton.num_joints + 700) / 1000 * maps, 3.3)
 
 
@@ -115,7 +115,7 @@ def draw(shown: Panel, title: str, camera: Camera, frames: int = 8) -> Figure:
         shown: Clip and salience.
         title: Title; lines.
         camera: The camera.
-        frames: Frames of the strip; fewer where more than two bodies stand side by side.
+        frames: Frames of the strip; fewer where more than two bodies are side by side.
     """
     assert shown.salience is not None
     salience = np.asarray(shown.salience)

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from skeltools.store import ClipFile
 
 RATE = 15.0
-"""Frames a second of a moving picture: a clip of 64 frames lasts some four seconds."""
+"""Frames per second of a moving picture: a clip of 64 frames lasts some four seconds."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the clips that stand side by side.
+    """One of the clips that are side by side.
 
     Attributes:
         title: What it shows.
@@ -93,7 +93,7 @@ def panels(
     Args:
         file: An open clip file.
         row: The row.
-        raw: Whether the recording stands beside, bodies as the file's preparation chose them.
+        raw: Whether the recording is drawn beside, bodies as the file's preparation chose them.
         augment: Augmentations such as ``crop(6)|shear(0.5)``, or None.
         seed: Seed of the draws of either.
         corruptions: Corruptions such as ``noise(0.05)``, a panel each.
@@ -187,13 +187,13 @@ def _scenes(shown: Sequence[Panel], camera: Camera) -> list[Scene]:
 
 
 def strip(shown: Sequence[Panel], title: str, camera: Camera, frames: int = 6) -> Figure:
-    """Draw frames evenly spread over time, a row a panel.
+    """Draw frames evenly spread over time, a row per panel.
 
     Args:
         shown: Panels.
         title: Title of the figure; lines.
         camera: The camera.
-        frames: Frames a panel.
+        frames: Frames per panel.
     """
     scenes = _scenes(shown, camera)
     ratio = float(scenes[0].half[0] / scenes[0].half[1])
@@ -221,7 +221,7 @@ def write_moving(shown: Sequence[Panel], title: str, camera: Camera, path: Path,
         title: Title; lines.
         camera: The camera.
         path: ``.gif`` or ``.mp4``.
-        rate: Frames a second.
+        rate: Frames per second.
     """
     scenes = _scenes(shown, camera)
     frames = scenes[-1].frames

@@ -18,7 +18,7 @@ _SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "H",
 _AXES = {"tsne": ("t-SNE 1", "t-SNE 2"), "pca": ("component 1", "component 2")}
 _NAMES = {"tsne": "t-SNE", "pca": "PCA"}
 _LINES = 40
-"""Classes a column of the legend."""
+"""Classes per column of the legend."""
 
 
 def heading(run: str, method: str, drawn: int, total: int, words: str) -> str:

@@ -49,7 +49,7 @@ def series(count: int) -> list[str]:
 
 
 def _endless() -> Iterator[str]:
-    """Yield the colours of `SERIES`, then hues that stand far from those before, without end."""
+    """Yield the colours of `SERIES`, then hues that are far from those before, without end."""
     yield from SERIES
     seen, hue = set(SERIES), 0.0
     while True:

@@ -17,7 +17,7 @@ def draw(found: Found, title: str) -> Figure:
 
     Args:
         found: What `skeltools.results.parts.look` found.
-        title: What stands above.
+        title: The lines above.
     """
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap

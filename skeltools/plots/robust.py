@@ -1,4 +1,4 @@
-"""Accuracy against severity, one panel a corruption, one line an encoder."""
+"""Accuracy against severity, one panel per corruption, one line per encoder."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeltools.errors import OutputError, SettingError
-from skeltools.files.writing import check_replaceable, check_writable, replacing
+from skeltools.files.writing import check_output, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ FIGURES = (".png", ".svg", ".pdf")
 """Suffixes a figure can be written as."""
 
 DPI = 150
-"""Dots an inch of a PNG."""
+"""Dots per inch of a PNG."""
 
 _FONT = 9.0
 """Points of the text of a picture of whose look nothing is asked."""
@@ -55,7 +55,7 @@ class Look:
 
     Attributes:
         width: Inches; the height keeps its proportion.
-        dpi: Dots an inch, of what is not drawn with vectors.
+        dpi: Dots per inch, of what is not drawn with vectors.
         font: Points of the text; smaller and larger texts keep their proportion.
     """
 
@@ -74,7 +74,7 @@ def points(size: float) -> float:
 
 
 def dpi(own: int = DPI) -> int:
-    """Return the dots an inch in the look that is asked for, given a picture's own."""
+    """Return the dots per inch in the look that is asked for, given a picture's own."""
     return _look.get().dpi or own
 
 
@@ -94,7 +94,7 @@ def need() -> None:
 
 @contextmanager
 def styled(look: Look = Look()) -> Iterator[None]:
-    """Draw and write in this context: fonts, sizes, and no warning about letters a font lacks.
+    """Draw and write in this context: fonts, sizes, and no warning about letters that a font lacks.
 
     Args:
         look: Width, dots per inch and size of the text.
@@ -150,14 +150,7 @@ def check_target(path: Path, suffixes: Sequence[str], *, replace: bool) -> None:
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(f"{path}: give a name that ends in {', '.join(suffixes)}.")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder. Give the name of the file to write.")
-    check_replaceable(path)
-    if path.exists() and not replace:
-        raise OutputError(f"{path} already exists. Use --replace to write it again.")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
-    check_writable(path)
+    check_output(path, replace)
 
 
 def save(made: Figure, path: Path) -> None:

@@ -21,7 +21,7 @@ def draw(
     Args:
         clip: (3, T, V, M), metres, y upwards.
         skeleton: Of V joints.
-        width: Characters a line.
+        width: Characters per line.
         height: Lines.
         frames: Frames to draw.
 

@@ -27,7 +27,7 @@ _TOO_WIDE = 0.69754
 """A track that is too wide in at least this share of its frames is noise while there is another (CTR-GCN)."""
 
 TOO_SHORT = f"too-short: several bodies, each of them seen {_SHORTEST} times or fewer, so that none is left"
-TOO_LONG = "id-twice: a tracking id stands twice in a frame, so that its track is longer than the clip"
+TOO_LONG = "id-twice: a tracking id occurs twice in a frame, so that its track is longer than the clip"
 
 
 class Bodies(NamedTuple):
@@ -52,7 +52,7 @@ def select(recording: Recording, how: str, gaps: str = "keep", bodies: int = 2) 
         how: ``first``: the first two of each frame in file order; ``spread``: of the first four places of a
             frame the two whose coordinates have the greatest standard deviation over their frames;
             ``tracked``: tracks by id, without those that look like noise, most motion first.
-        gaps: ``keep``: a body stands in the frames it was seen in. ``close``: frames without a body are
+        gaps: ``keep``: a body is in the frames it was seen in. ``close``: frames without a body are
             dropped, and a body that returns goes on right after its last frame, too early.
         bodies: M, the most that a clip holds.
     """

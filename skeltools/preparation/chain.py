@@ -5,7 +5,7 @@ Its steps, in order: range, bodies (with gaps), most_frames and cut, pad, absent
 points the score comes first; scaled by the torso, centre and scale are one step.
 
 The default is the chain behind the published numbers. Every step where other projects
-differ is a setting of `Chain`; values stand in the recipes of `skeltools.preparation.recipes`.
+differ is a setting of `Chain`; values are in the recipes of `skeltools.preparation.recipes`.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ class Chain:
         "floor(k (L - 1) / (T - 1)), k from 0 to T - 1.",
         choices=("linear", "sample", "floor"),
     )
-    frames: int = setting("T, frames a clip.", low=1, high=1000)
+    frames: int = setting("T, frames per clip.", low=1, high=1000)
     rotation: str = setting(
-        "About y frame by frame with one sign a body; spine and shoulders of person 1's first frame to z and "
+        "About y frame by frame with one sign per body; spine and shoulders of person 1's first frame to z and "
         "x; none.",
         choices=("yaw", "axes", "none"),
     )
@@ -135,7 +135,7 @@ class Chain:
             )
         if self.centre_joint >= skeleton.num_joints:
             raise SettingError(
-                f"chain.centre_joint {self.centre_joint} is no joint of the skeleton {skeleton.name}, which has "
+                f"chain.centre_joint {self.centre_joint} is not a joint of the skeleton {skeleton.name}, which has "
                 f"{skeleton.num_joints}: 0 to {skeleton.num_joints - 1}, or -1 for its own centre."
             )
         if self.rotation == "axes" and skeleton != load("kinect2"):
@@ -293,7 +293,7 @@ def apply(recording: Recording, chain: Chain, form: Form, labelled: bool = False
     """
     if backend.compiled() and _is_reference(chain):  # which no chain of 2-D key points is
         return _finite(_apply_compiled(recording, chain, form))
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is told below
+    with np.errstate(over="ignore", invalid="ignore"):  # too large values are reported below
         chosen = choose_frames(recording, chain, form, labelled)
         if isinstance(chosen, str):
             return chosen

@@ -1,6 +1,6 @@
 """What is said of a project whose weights are read: how its encoders are named, and what its files hold.
 
-An `Encoder` maps names and shapes of an architecture to a backbone's here; a `Project` says which encoders stand
+An `Encoder` maps names and shapes of an architecture to a backbone's here; a `Project` says which encoders are
 under which prefix of its files, what its clips look like, and what may be left out.
 """
 
@@ -20,7 +20,7 @@ AIMCLR_FRAMES = 50
 """Frames per clip of AimCLR, and of those that take its data."""
 
 WIDEST = 4096
-"""Most channels an encoder is read with; the projects use 16 to 2,048."""
+"""Most channels that an encoder is read with; the projects use 16 to 2,048."""
 
 _MOST = 100
 """Most layers or blocks that an encoder is read with."""
@@ -39,7 +39,7 @@ class Weights:
         entries: By name, without the prefixes that DataParallel, Lightning and torch.compile put before all.
         original: Name in the file by name in `entries`.
         beside: What the file holds beside its state dict, such as an optimiser's state.
-        options: Options of the training script that stand in the file, by name.
+        options: Options of the training script that are in the file, by name.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class Part:
 
     Attributes:
         weights: The file.
-        prefix: What stands before the encoder's names.
+        prefix: The text before the encoder's names.
         title: Of the architecture, for messages.
     """
 
@@ -82,7 +82,7 @@ class Part:
             problem = "lacks" if value is None else f"has {value.dim()} instead of {dimensions} dimensions in"
             raise RunError(
                 f"{self.weights.path} {problem} '{self.weights.called(self.prefix + rest)}', from which channels are "
-                f"read; it is no {self.title}."
+                f"read; it is not a {self.title}."
             )
         return tuple(value.shape)
 
@@ -101,7 +101,7 @@ class Part:
         return size
 
     def count(self, pattern: str) -> int:
-        """Return how many numbers, from 0 on and fewer than 100, stand in place of ``#`` in a name."""
+        """Return how many numbers, from 0 on and fewer than 100, are in place of ``#`` in a name."""
         number = 0
         while number < _MOST and self.has(pattern.replace("#", str(number))):
             number += 1
@@ -132,7 +132,7 @@ class Encoder:
         names: Each of its entries.
         sizes: Reads what the shapes tell.
         feature: How one vector is made of a clip.
-        recomputed: Pattern of its entries that are no weights and are made anew here.
+        recomputed: Pattern of its entries that are not weights and are made anew here.
         fixed_frames: Whether weights belong to so many frames.
         untold: ``model.*`` settings of which no shape tells, with what the projects use.
     """
@@ -178,8 +178,8 @@ class Project:
     Attributes:
         name: As ``--from`` takes it.
         title: As its authors write it.
-        encoders: Architectures that its files hold, one a file.
-        prefixes: What stands before an encoder's names -> the stream it is for where a file holds several.
+        encoders: Architectures that its files hold, one per file.
+        prefixes: The text before an encoder's names -> the stream it is for where a file holds several.
         frames: Frames of its clips, unless the file tells.
         preparation: Name of the packaged preparation of its clips.
         left: Pattern of names that its files hold beside the encoder's weights and that are left out.

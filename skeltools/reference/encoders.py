@@ -12,7 +12,7 @@ from skeltools.reference.contract import Encoder, Name, Part, Shape, Sizes, batc
 
 
 def _parts(shape: Shape) -> Shape:
-    """The three parts of a graph convolution stand one after the other there."""
+    """The three parts of a graph convolution are one after the other there."""
     return (shape[0] * shape[1], *((shape[2], 1, 1) if len(shape) == 3 else ()))
 
 
@@ -169,7 +169,7 @@ def _vit_sizes(part: Part) -> Sizes:
 
 
 def vit_block(there: str, here: str) -> tuple[Name, ...]:
-    """The names in blocks of a transformer, which stand under `there` and `here`."""
+    """The names in blocks of a transformer, which are under `there` and `here`."""
     start = rf"{there}\.(\d+)\."
     return (
         (start + r"(norm[12])\.(weight|bias)", rf"{here}.\1.\2.\3", same),

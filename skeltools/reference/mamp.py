@@ -1,4 +1,4 @@
-"""MAMP (ICCV 2023): masked motion prediction. The encoder stands without a prefix, the decoder beside it.
+"""MAMP (ICCV 2023): masked motion prediction. The encoder has no prefix; the decoder is beside it.
 
 `translate` maps a name in its state dict to the one in `skeltools.methods.mamp`.
 """

@@ -30,7 +30,7 @@ _KINDS: dict[str, type] = {
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Return what a file of ours says of its model, or None where it is no file of ours.
+    """Return what a file of ours says of its model, or None where it is not a file of ours.
 
     Raises:
         RunError: It is, and is damaged.

@@ -1,4 +1,4 @@
-"""PCM3 (ACM MM 2023): CMD's GRU, once; prompts and a decoder stand beside it, which evaluation does not use."""
+"""PCM3 (ACM MM 2023): CMD's GRU, once; prompts and a decoder are beside it, which evaluation does not use."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ import skeltools
 from skeltools.datasets import registry as datasets
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted
 from skeltools.files import safetensors
-from skeltools.files.writing import check_replaceable, replacing, write_text
+from skeltools.files.writing import check_output, replacing, write_text
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.results import record as results
 from skeltools.runs import listing
@@ -88,13 +88,7 @@ def check(path: Path, to: str, replace: bool) -> Path:
         raise OutputError(f"{path}: --to {to} writes a file whose name ends in {FORMS[to]}.")
     card = path.with_name(f"{path.name}.md")
     for place in (path, card):
-        if place.is_dir():
-            raise OutputError(f"{place} is a folder. Give the name of the file to write.")
-        check_replaceable(place)
-        if place.exists() and not replace:
-            raise OutputError(f"{place} already exists. Use --replace to write it again.")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
+        check_output(place, replace)
     if to == "onnx":
         try:
             import onnxscript  # noqa: F401

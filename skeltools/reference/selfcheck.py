@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -114,6 +114,10 @@ class _Table:
     def word(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 
+    def skip(self, name: str, tolerance: float = 0.0, relative: bool = False) -> None:
+        """Note that the reference does not have a field."""
+        self.rows.append(Row(name, self.word, None, None, None, tolerance, relative))
+
     def compare(
         self, name: str, got: Any, tolerance: float, relative: bool = False, floor: float = 0.0, at: str = ""
     ) -> None:
@@ -130,7 +134,7 @@ class _Table:
         if self.exact:
             tolerance, relative = min(tolerance, EXACT_BOUND), True
         if name not in self.want:
-            self.rows.append(Row(at or name, self.word, None, None, None, tolerance, relative))
+            self.skip(at or name, tolerance, relative)
             return
         value = got() if callable(got) else got
         ours = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, np.float64).reshape(
@@ -172,16 +176,11 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
     """
     want = _read(path)
     try:
-        if "hparams" in want and "init/joints_embed.proj.weight" in want:
-            return [
-                row for dtype in (torch.float32, torch.float64) for row in _check_mamp(want, device, dtype)
-            ]
         if "eval/feature" in want or "eval/joint/feature" in want:
             return _check_project(want, path, device)
         if "hparams" in want:
-            return [
-                row for dtype in (torch.float32, torch.float64) for row in _check_method(want, device, dtype)
-            ]
+            check = _check_mamp if "init/joints_embed.proj.weight" in want else _check_method
+            return [*check(want, device, torch.float32), *check(want, device, torch.float64)]
         if "hparams/hidden" in want or "hparams/blocks" in want:
             return _check_backbone(want, device)
     except KeyError as error:
@@ -225,7 +224,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def _built(make: Callable[[], M], want: Mapping[str, Any]) -> M:
-    """Build a model whose initial weights a file holds; sizes that the file only names reserve no memory.
+    """Build a model whose initial weights are in a file; sizes that the file only names reserve no memory.
 
     Raises:
         DataError: The model would have many more weights than there are numbers in the file.
@@ -235,7 +234,7 @@ def _built(make: Callable[[], M], want: Mapping[str, Any]) -> M:
         sum(value.numel() for value in state.values()),
         sum(np.size(value) for value in want.values()),
     )
-    if need > 4 * held + _OF_ITS_OWN:  # a momentum encoder and a queue need not stand there
+    if need > 4 * held + _OF_ITS_OWN:  # a momentum encoder and a queue need not be there
         raise DataError(f"its hparams ask for a model of {need:,} numbers, {held:,} are there.")
     return make()
 
@@ -279,21 +278,19 @@ def _check_method(want: dict[str, Any], device: torch.device, dtype: torch.dtype
         needed = ("xq", "xk", "swap_shift", "swap_joints", "swap_frames")
         lacking = [name for name in needed if name not in table.want]
         if lacking:
-            what = f"{prefix}{lacking[0]} and what follows"
-            rows.append(Row(what, table.word, None, None, None, 0.0, False))
-            return rows
+            table.skip(f"{prefix}{lacking[0]} and what follows")
+            return rows + table.rows
         for seen in (necks, keys, masks):
             seen.clear()
         _one_step(model, optimizer, table, step, stream, device, (necks, keys, masks))
-        rows += [_named(row, prefix) for row in table.rows]
+        rows += [replace(row, quantity=prefix + row.quantity) for row in table.rows]
     if in_double:
         table = _Table(want, dtype, exact)
         model.eval()
-        x = torch.from_numpy(want["step1/xq"].astype(np.float32)).to(device=device, dtype=dtype)
-        x = to_stream(x, stream, KINECT.skeleton)
-        table.compare(
-            "eval/logits", lambda: _logits(model.query.backbone, x, want, "init/encoder_q."), 0.02, True
-        )
+        x = to_stream(_clips(want, "step1/xq", device, dtype), stream, KINECT.skeleton)
+        with torch.no_grad():
+            feature = model.query.backbone.features(x)
+        table.compare("eval/logits", lambda: _logits(feature, want, "init/encoder_q."), 0.02, True)
         rows += table.rows
     return rows
 
@@ -320,10 +317,7 @@ def _one_step(
     seen: tuple[list[Tensor], list[Tensor], list[Tensor]],
 ) -> None:
     want = table.want
-    first, second = (
-        torch.from_numpy(want[name].astype(np.float32)).to(device=device, dtype=table.dtype)
-        for name in ("xq", "xk")
-    )
+    first, second = (_clips(want, name, device, table.dtype) for name in ("xq", "xk"))
     begin, end = (int(value) for value in want["swap_frames"])
     swap = partswap.PartSwap(int(want["swap_shift"]), tuple(int(j) for j in want["swap_joints"]), begin, end)
     swapped = partswap.apply(first, swap)
@@ -346,7 +340,7 @@ def _one_step(
         return
     optimizer.zero_grad()
     output.loss.backward()
-    gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    gradients = _gradients(model)
 
     def norms(names: str, values: Mapping[str, Tensor]) -> Iterator[float]:
         for name in want[names].tolist():
@@ -374,18 +368,24 @@ def _one_step(
         table.compare("param_norms", 0.0, 1e-4 if step == 0 else 5e-3)
 
 
-def _named(row: Row, prefix: str) -> Row:
-    return Row(
-        prefix + row.quantity, row.dtype, row.expected, row.got, row.error, row.tolerance, row.relative
-    )
+def _clips(want: Mapping[str, Any], name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return clips of a reference, which is in float32 and exact in float64."""
+    return torch.from_numpy(want[name].astype(np.float32)).to(device=device, dtype=dtype)
 
 
-def _logits(backbone: Backbone, x: Tensor, want: Mapping[str, Any], prefix: str) -> Tensor:
+def _logits(feature: Tensor, want: Mapping[str, Any], prefix: str) -> Tensor:
+    """Return what the reference's own classifier makes of features (N, D)."""
     weight, bias = (
-        torch.from_numpy(want[f"{prefix}backbone.fc.{name}"]).to(x) for name in ("weight", "bias")
+        torch.from_numpy(want[f"{prefix}backbone.fc.{n}"]).to(feature) for n in ("weight", "bias")
     )
-    with torch.no_grad():
-        return backbone.features(x) @ weight.T + bias
+    return feature @ weight.T + bias
+
+
+def _gradients(model: nn.Module) -> dict[str, Tensor]:
+    """Return the gradients in float64 by name, of the weights that have one."""
+    return {
+        name: weight.grad.double() for name, weight in model.named_parameters() if weight.grad is not None
+    }
 
 
 def _check_project(want: dict[str, Any], path: Path, device: torch.device) -> list[Row]:
@@ -449,8 +449,7 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
     restart()
     with torch.no_grad():
         tokens = backbone(x)
-        weight, bias = (torch.from_numpy(want[f"init/backbone.fc.{n}"]).to(x) for n in ("weight", "bias"))
-        table.compare("train/logits", backbone.pool(tokens) @ weight.T + bias, 1e-5, True)
+        table.compare("train/logits", _logits(backbone.pool(tokens), want, "init/"), 1e-5, True)
         table.compare("train/feature_sum", tokens.sum(), 1e-5, True)
         table.compare("train/feature_abs_mean", tokens.abs().mean(), 1e-5, True)
         restart()
@@ -463,8 +462,9 @@ def _check_backbone(want: dict[str, Any], device: torch.device) -> list[Row]:
         table.compare("train/mask_shape", np.array(mask.shape), 0.0)
         backbone.eval()
         neck.eval()
-        table.compare("eval/logits", lambda: _logits(backbone, x, want, "init/"), 1e-5, True)
-        table.compare("eval/z", neck["head"](backbone.features(x)), 1e-5, True)
+        feature = backbone.features(x)
+        table.compare("eval/logits", _logits(feature, want, "init/"), 1e-5, True)
+        table.compare("eval/z", neck["head"](feature), 1e-5, True)
     return table.rows
 
 
@@ -491,7 +491,7 @@ def _check_mamp(want: dict[str, Any], device: torch.device, dtype: torch.dtype) 
     }  # fmt: skip
     double = dtype == torch.float64
     table = _Table(want, dtype)
-    x = torch.from_numpy(want["x0"].astype(np.float32)).to(device, dtype)
+    x = _clips(want, "x0", device, dtype)
     clips, _, frames, _, bodies = x.shape
     form = Form(KINECT.skeleton, bodies, frames)
     for name, options in _MAMP_PASSES.items():
@@ -508,13 +508,13 @@ def _check_mamp(want: dict[str, Any], device: torch.device, dtype: torch.dtype) 
         loss = model(x, order.view(clips, bodies, -1), x.new_full((clips, bodies), 1 / bodies)).loss
         table.compare(f"float64/{name}/loss" if double else f"{name}/loss", loss, 1e-10 if double else 2e-6)
         loss.backward()
-        gradients = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
+        gradients = _gradients(model)
         if name == "step0":
             for key in (key for key in want if key.startswith("step0/grad/")):
                 gradient = gradients.get(str(translate_mamp(key.removeprefix("step0/grad/"))))
-                table.compare(key, math.nan if gradient is None else gradient.double().norm(), 1e-5, True)
+                table.compare(key, math.nan if gradient is None else gradient.norm(), 1e-5, True)
         else:
-            total = torch.stack([gradient.double().norm() for gradient in gradients.values()]).norm()
+            total = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
             table.compare(f"{name}/grad_total", total, 1e-5, True)
     with torch.no_grad():
         feature = model.backbone.features(x)

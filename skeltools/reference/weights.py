@@ -59,10 +59,10 @@ class Found:
         model: ``model.*`` settings without their prefix, by stream.
         state: Weights by our names, by stream.
         frames: Frames of its clips: as the file tells, else the project's.
-        left: Names of entries that are not taken over, and of what stands beside the state dict.
-        unknown: Those among them that are not known to stand in files of the project.
+        left: Names of entries that are not taken over, and of what is beside the state dict.
+        unknown: Those among them that are not known to be in files of the project.
         note: What a reader of results of these weights should know, or empty.
-        guessed: Those of `model` that neither the file nor the caller told: the project's own.
+        guessed: Those of `model` that neither the file nor the caller gave: the project's own.
     """
 
     project: Project
@@ -87,7 +87,7 @@ def read(path: Path, project: str | None = None, heads: int | None = None) -> Fo
             else the project used.
 
     Raises:
-        RunError: The file is missing, is no state dict, holds no encoder that is known, or an entry of the
+        RunError: The file is missing, is not a state dict, holds no encoder that is known, or an entry of the
             encoder is missing, unknown, of another shape or not finite.
     """
     chosen = None if project is None else find_project(project)
@@ -95,7 +95,7 @@ def read(path: Path, project: str | None = None, heads: int | None = None) -> Fo
 
 
 def unwrap(path: Path) -> Weights:
-    """Read the state dict of a file: the whole content, or what stands under a key of `WRAPPERS`.
+    """Read the state dict of a file: the whole content, or what is under a key of `WRAPPERS`.
 
     Raises:
         RunError: The file is missing or holds none.
@@ -122,7 +122,7 @@ def unwrap(path: Path) -> Weights:
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise RunError(
-                f"{path}: '{name}' is no tensor ({type(value).__name__}); a state dict holds tensors alone."
+                f"{path}: '{name}' is not a tensor ({type(value).__name__}); a state dict holds tensors alone."
             )
         bare = _BEFORE_ALL.sub("", str(name), count=1) if _BEFORE_ALL.match(str(name)) else str(name)
         if bare in entries:
@@ -301,7 +301,7 @@ def make_run(
         out: Run folder to make.
         project: Name of the project the file is of; None tells it from the file.
         stream: Stream the encoder is for; needed where the file holds three.
-        frames: Frames a clip must have; None for what the file tells, or else the project used.
+        frames: Frames that a clip must have; None for what the file tells, or else the project used.
         heads: As in `read`.
         prep: Preparation its clips had; None for the project's own.
         data: Converted file that evaluation uses unless told otherwise, or None.

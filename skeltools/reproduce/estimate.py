@@ -80,12 +80,12 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Model:
-    """What a recipe costs a clip.
+    """The cost of a recipe per clip.
 
     Attributes:
         forward: Operations of the encoder on one clip.
         step: Operations of a training step, per clip.
-        speed: Operations a second on the device in the encoder.
+        speed: Operations per second on the device in the encoder.
         state: Bytes of a checkpoint.
         dim: Channels of a feature.
         settings: The recipe's settings.
@@ -188,7 +188,7 @@ def data_sizes(plan: Plan, place: Place, name: str) -> Sizes:
 
 
 def model_of(step: Step, held: Sizes, device: torch.device, budget: float) -> Model:
-    """Return what the recipe of a run costs a clip, and how fast the device is in its encoder."""
+    """Return the cost per clip of a run's recipe, and how fast the device is in its encoder."""
     settings = resolve_recipe(
         step.spec["recipe"],
         dataset=held.dataset.name,
@@ -236,14 +236,14 @@ def _step(settings: PretrainSettings, form: Form, stream: str) -> float:
 def _speed(
     encoder: torch.nn.Module, forward: float, form: Form, device: torch.device, budget: float
 ) -> float:
-    """Return the operations a second in an encoder: there and back, in the largest batch that time allows.
+    """Return the operations per second in an encoder: there and back, in the largest batch that time allows.
 
     A device that needs long for one clip is measured on the way there alone.
     """
     began = time.perf_counter()
 
     def once(count: int, back: bool) -> float:
-        """Return the operations a second of one pass."""
+        """Return the operations per second of one pass."""
         x = _clips(count, form, device)
         start = time.perf_counter()
         with torch.set_grad_enabled(back):
@@ -304,7 +304,7 @@ def _evaluation(step: Step, model: Model, held: Sizes, seen: set[tuple[str, ...]
 
 
 def _tuned(values: Any) -> Iterator[TuneSettings]:
-    """Yield the settings by which an encoder is trained, wherever they stand in a protocol's settings."""
+    """Yield the settings by which an encoder is trained, wherever they are in a protocol's settings."""
     if isinstance(values, TuneSettings):
         yield values
     elif is_dataclass(values):

@@ -12,14 +12,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, TypeVar
 
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.files.texts import parse_toml, read_text
+from skeltools.files.texts import parse_toml, read_named
 from skeltools.results.record import SUBJECT_WORDS
-from skeltools.settings import LARGEST, MOST_SEED, packaged_recipes, resolve, setting
+from skeltools.settings import MOST_SEED, packaged_recipes, resolve, setting
 
 PACKAGE = "skeltools.reproduce.plans"
 """Package of the plans."""
@@ -126,12 +125,7 @@ def read(name: str) -> Plan:
         SettingError: There is no such plan, or a fault in it; the message names the table and the key.
     """
     if name.endswith(".toml"):
-        try:
-            text = read_text(Path(name), LARGEST)
-        except FileNotFoundError:
-            raise SettingError(f"Plan {name} does not exist.") from None
-        except (OSError, ValueError) as error:
-            raise SettingError(f"Plan {name} cannot be read: {error}.") from None
+        text = read_named(name, "Plan")
     else:
         known = packaged()
         if name not in known:

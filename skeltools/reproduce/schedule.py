@@ -37,7 +37,7 @@ _ASK_AGAIN = 5.0
 
 @dataclass
 class State:
-    """Where a step stands.
+    """How far a step is.
 
     Attributes:
         step: The step.
@@ -77,7 +77,7 @@ class State:
 
 
 class Watcher(Protocol):
-    """Is told how the steps go."""
+    """Receives how the steps go."""
 
     def changed(self, state: State) -> None:
         """A step changed its state."""
@@ -110,7 +110,7 @@ class Scheduler:
         devices: Words of ``--device``, one process each.
         workers: Processes that convert.
         command: The command line, for the record.
-        watcher: Is told how it goes.
+        watcher: Receives how it goes.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Scheduler:
         self._workers: list[_Worker] = []
 
     def run(self) -> list[State]:
-        """Do everything that is not done; return where every step stands.
+        """Do everything that is not done; return how far every step is.
 
         Raises:
             OutputError: Another process is at it.
@@ -154,7 +154,7 @@ class Scheduler:
 
     def _settle(self) -> None:
         """Find what is recorded and what is blocked, until nothing changes any more."""
-        for state in self.states.values():  # each stands behind those it needs
+        for state in self.states.values():  # each comes after those it needs
             if state.state != WAITING or state.looked:
                 continue
             step = state.step

@@ -30,7 +30,7 @@ def write(path: Path, plan: Plan, chosen: Sequence[Step], out: Path, only: Seque
     head = (files(PACKAGE) / "jobs.sh").read_text(encoding="utf-8")
     first = head.splitlines()[1]
     if path.exists() and first not in path.read_text(encoding="utf-8", errors="replace")[:1000]:
-        raise OutputError(f"{path} exists and is no script of skeltools reproduce. Choose another name.")
+        raise OutputError(f"{path} exists and is not a script of skeltools reproduce. Choose another name.")
     there = parts(chosen)
     words = [sys.executable, "-m", "skeltools", "reproduce", plan.name, "--out", str(out.absolute())]
     words += [word for text in only for word in ("--only", text)]

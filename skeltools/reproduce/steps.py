@@ -254,7 +254,7 @@ def _eval(
             f"The supervised baseline belongs to {registry.having('supervised')}, not to {item.protocol}."
         )
     if protocol.trains and kind in (results.STANDARDISED, results.RAW):
-        raise SettingError(f"'{subject}' is no encoder to train, as {item.protocol} does. Leave it out.")
+        raise SettingError(f"'{subject}' is not an encoder to train, as {item.protocol} does. Leave it out.")
     if protocol.needs_target and not item.on:
         raise SettingError(f"{item.protocol} goes to other data. Name them: on = 'pku2'")
     joins = protocol.joins_streams

@@ -23,7 +23,7 @@ DONE, FAILED, STOPPED, MOVED, SAID = "done", "failed", "stopped", "moved", "said
 
 
 class Reporter:
-    """A `skeltools.progress.Progress` that sends where a step stands.
+    """A `skeltools.progress.Progress` that sends how far a step is.
 
     Args:
         line: Where to.

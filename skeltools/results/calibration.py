@@ -25,7 +25,7 @@ BINS = 15
 """Bins of confidence (Guo et al., ICML 2017)."""
 
 RESAMPLES = 1000
-"""Resamples of a bootstrap; these measures are no means, so each is computed anew."""
+"""Resamples of a bootstrap; these measures are not means, so each is computed anew."""
 
 _LOG_T = 5.0
 """Logarithms of the temperature are looked for within this."""
@@ -146,7 +146,7 @@ def ace(clips: Judged, bins: int = BINS) -> float:
 
 
 def nll(clips: Judged) -> float:
-    """Return the negative log-likelihood of the true classes, nats a clip."""
+    """Return the negative log-likelihood of the true classes, nats per clip."""
     return float(clips.loss.mean())
 
 
@@ -278,16 +278,16 @@ def of_row(row: Row) -> tuple[list[Measured], list[Measured]]:
 
 NOTES = (
     "ECE, ACE, AURC in %; ECE: gap of confidence and accuracy, 15 bins of equal width; ACE: of equal numbers of clips",
-    "NLL: nats a clip; Brier: summed over classes, 0 to 2; AURC: area under the risk-coverage curve",
+    "NLL: nats per clip; Brier: summed over classes, 0 to 2; AURC: area under the risk-coverage curve",
     "T: temperature, fitted on training clips held out from a classifier of the same settings; guesses stay",
     "95 %: bootstrap over test clips, of the first seed",
 )
 
 
 def grids(rows: Sequence[Row]) -> list[Grid]:
-    """Return one grid a table: calibration as it is and, where held-out scores are recorded, after temperature.
+    """Return one grid per table: calibration as it is and, where held-out scores are recorded, after temperature.
 
-    Rows whose scores are no logits are passed over.
+    Rows whose scores are not logits are passed over.
     """
     made = []
     for part in report.by_table([row for row in rows if has_logits(row)], kinds=True):

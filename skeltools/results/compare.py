@@ -315,7 +315,7 @@ def _apart(a: Record, b: Record) -> list[str]:
 
 
 def caveat(a: Record, b: Record) -> str:
-    """Return what stands before the title of a comparison of two results."""
+    """Return the words before the title of a comparison of two results."""
     if a.caveat == b.caveat:
         return a.caveat
     return "".join(f"{name}: {one.caveat}" for name, one in (("A", a), ("B", b)) if one.caveat)

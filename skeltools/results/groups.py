@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeltools.datasets import registry as datasets
 from skeltools.errors import RunError, SettingError, did_you_mean
-from skeltools.files.texts import parse_toml, read_text
+from skeltools.files.texts import parse_toml, read_named
 from skeltools.results import report
 from skeltools.results.parts import NEEDS_MASK
 from skeltools.results.report import Row
@@ -28,8 +27,6 @@ SALIENCE = "salience"
 """Word for the body part that a clip's salience favours."""
 
 NONE = "(no group)"
-LARGEST = 1 << 20
-"""Most bytes of a file of groups (1 MiB)."""
 
 
 def packaged() -> list[str]:
@@ -50,12 +47,7 @@ def load(name: str) -> tuple[str, dict[str, str]]:
         SettingError: There is none, or it is no such file.
     """
     if name.endswith(".toml"):
-        try:
-            text = read_text(Path(name), LARGEST)
-        except FileNotFoundError:
-            raise SettingError(f"File of groups {name} does not exist.") from None
-        except (OSError, ValueError) as error:
-            raise SettingError(f"File of groups {name} cannot be read: {error}.") from None
+        text = read_named(name, "File of groups")
     elif name in packaged():
         text = (files("skeltools.datasets") / "groups" / f"{name}.toml").read_text(encoding="utf-8")
     else:
@@ -162,7 +154,7 @@ def shares(row: Row, groups: Mapping[str, str]) -> dict[str, NDArray[np.float64]
 
 
 def grids(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> list[Grid]:
-    """Return one grid a table: accuracy of each row by group with intervals, the mean over groups and the worst one.
+    """Return one grid per table: accuracy of each row by group with intervals, the mean over groups and the worst one.
 
     Args:
         rows: Rows whose scores lie beside them.

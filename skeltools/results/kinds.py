@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {}
 """Kinds by the name of the protocol up to its colon, in the order of tables; `skeltools.protocols` fills it.
 
-The results of any other protocol stand after them, in a table of their own.
+The results of any other protocol come after them, in a table of their own.
 """
 
 

@@ -120,7 +120,7 @@ def columns_of(rows: Sequence[Row]) -> list[Column]:
 
 
 def _protocol(record: Record) -> str | None:
-    """Return the protocol of a record as its column is called; None where it stands in no such table."""
+    """Return the protocol of a record as its column is called; None where it is in no such table."""
     names = names_of(record)
     if not names:
         return None

@@ -166,7 +166,7 @@ def spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def grids(rows: Sequence[Row]) -> list[Grid]:
-    """Return one grid a row of ``robust`` with missing parts: accuracy lost and salience by class and part."""
+    """Return one grid per row of ``robust`` with missing parts: accuracy lost and salience by class and part."""
     made = []
     for row in rows:
         try:

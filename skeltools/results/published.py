@@ -56,7 +56,7 @@ class Published:
         dataset: Dataset.
         split: Split; empty where the source names none.
         top1: Top-1 accuracy in [0, 1].
-        source: Where the number stands.
+        source: Where the number is.
         kind: Kind of source, one of `KINDS_OF_SOURCE`.
         note: What to mind.
     """
@@ -116,7 +116,7 @@ def _settings() -> Mapping[str, Mapping[str, Any]]:
 
 
 def names_of(record: Record) -> tuple[str, ...]:
-    """Return the protocols, as published numbers name them, that a record may stand beside.
+    """Return the protocols, as published numbers name them, that a record may be compared with.
 
     An ensemble counts as the protocol whose scores it joins, a transfer as the part of it.
     """
@@ -135,7 +135,7 @@ def fitting(record: Record, more: Sequence[Published] = ()) -> list[Published]:
     """Return the published accuracies of a record's dataset, split, stream and protocol, the highest first.
 
     A number whose source names no split fits every split of its dataset. Of sources that agree the one first
-    preferred stands.
+    preferred is taken.
 
     Args:
         record: The record.
@@ -310,13 +310,13 @@ def _points(share: float) -> str:
 
 
 def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
-    """Return one grid a table of the report: one's own rows beside every published number that fits.
+    """Return one grid per table of the report: one's own rows beside every published number that fits.
 
-    A row without a published number on file shows a dash. What is not the same behind the numbers stands
-    below, a line a method.
+    A row without a published number on file shows a dash. Differences behind the numbers are
+    below, a line per method.
 
     Args:
-        rows: The rows; those of untrained subjects have nothing to stand beside.
+        rows: The rows; those of untrained subjects have nothing to be compared with.
         more: Numbers beside those on file.
     """
     made = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError, counted
+from skeltools.files.folders import having
 from skeltools.files.texts import read_json
 from skeltools.files.writing import replacing, write_text
 
@@ -79,7 +81,7 @@ class Record:
         pretrain_settings: Every setting of the pretraining; its model settings for an untrained encoder.
         data: The converted file.
         data_digest: Content digest of the converted file.
-        frames: Frames a clip has, T.
+        frames: T, frames per clip.
         preparation: How its clips were prepared, from the file's root attributes.
         pretrain_data_digest: Content digest of the file the encoder was pretrained on.
         checkpoint_digest: Digest of the encoder's state.
@@ -180,9 +182,9 @@ class Record:
 
     @property
     def caveat(self) -> str:
-        """What stands before every title that the result is under: part of the data, or test clips that were seen."""
+        """Words before every title that the result is under: part of the data, or test clips that were seen."""
         words = [f"LEAK, pretraining saw {counted(self.leak, 'test clip')}"] if self.leak else []
-        words += [f"PARTIAL, at most {counted(self.limit, 'clip')} a side"] if self.partial else []
+        words += [f"PARTIAL, at most {counted(self.limit, 'clip')} per side"] if self.partial else []
         return "".join(f"{word}: " for word in words)
 
     @property
@@ -260,10 +262,16 @@ def named(record: Record) -> Record:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries results depend on."""
+    return {"python": platform.python_version()} | {
+        name: _version(name) for name in ("torch", "numpy", "h5py")
+    }
+
+
+@functools.cache
+def _version(package: str) -> str:
     from importlib.metadata import version
 
-    names = ("torch", "numpy", "h5py")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
+    return version(package)
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -353,18 +361,60 @@ def read_side(record: Record) -> Side:
     return side
 
 
+def accuracies(scores: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> dict[str, Any]:
+    """Return ``top1``, ``top5``, ``mean_class`` and ``per_class`` of a record by its scores.
+
+    They are what `skeltools.analysis.metrics` counts, without torch.
+
+    Args:
+        scores: (n, classes), n at least 1.
+        labels: (n,), from 0 to classes - 1.
+    """
+    import numpy as np
+
+    own = np.take_along_axis(scores, labels[:, None], 1)
+    ahead = ~((scores < own) | ((scores == own) & (np.arange(scores.shape[1]) >= labels[:, None])))
+    ranks = np.where(own[:, 0] == -np.inf, scores.shape[1], ahead.sum(axis=1))
+    many = np.bincount(labels, minlength=scores.shape[1]).tolist()
+    right = np.bincount(labels, weights=ranks == 0, minlength=scores.shape[1]).tolist()
+    by_class = [good / count if count else None for good, count in zip(right, many, strict=True)]
+    present = [value for value in by_class if value is not None]
+    return {
+        "top1": float((ranks == 0).mean()),
+        "top5": float((ranks < 5).mean()),
+        "mean_class": sum(present) / len(present),
+        "per_class": by_class,
+    }
+
+
 def _compare(record: Record, side: Side, path: Path) -> None:
-    """Compare a record's top-1 accuracy with that of its scores.
+    """Compare a record's accuracies with those of its scores.
 
     Raises:
-        RunError: They differ.
+        RunError: They differ; the message names the first that does.
     """
-    found = float((side.scores.argmax(axis=1) == side.labels).mean()) if len(side.labels) else record.top1
-    if abs(found - record.top1) > ROUNDING:
-        raise RunError(
-            f"{record.folder}/{record.stem}.json has top1 {record.top1:.6g}, its scores give {found:.6g}. "
-            "One of them was changed: run the protocol again."
-        )
+    labels = side.labels
+    if not len(labels):
+        return
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= record.num_classes:
+        raise RunError(f"{path} does not fit its record. Run the protocol again.")
+    pairs: list[tuple[str, float | None, float | None]] = []
+    for key, found in accuracies(side.scores, labels).items():
+        mine = getattr(record, key)
+        if not isinstance(found, list):
+            pairs.append((key, mine, found))
+        elif len(found) != len(mine):
+            raise RunError(f"{path} does not fit its record. Run the protocol again.")
+        else:
+            pairs += [(f"{key}[{place}]", *both) for place, both in enumerate(zip(mine, found, strict=True))]
+    for key, *both in pairs:
+        stored, given = (float("nan") if value is None else value for value in both)
+        if not (both == [None, None] or abs(stored - given) <= ROUNDING):
+            told = ["none" if value is None else f"{value:.6g}" for value in both]
+            raise RunError(
+                f"{record.folder}/{record.stem}.json has {key} {told[0]}, its scores give {told[1]}. "
+                "One of them was changed: run the protocol again."
+            )
 
 
 def read(path: Path) -> Record:
@@ -385,7 +435,7 @@ def read(path: Path) -> Record:
             f"{path}: result version {found!r:.40}, expected {RECORD_VERSION}. "
             "Remove it and run the protocol again."
         )
-    hints = typing.get_type_hints(Record)
+    hints = _hints()
     names = {_stored(item.name): item.name for item in fields(Record) if item.name != "folder"}
     content = _LATER | content
     wrong = sorted(names.keys() ^ content.keys())
@@ -425,13 +475,23 @@ def _shares(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield f"metrics.{name}", value
 
 
+@functools.cache
+def _hints() -> dict[str, Any]:
+    """Return the types of a record's attributes."""
+    return typing.get_type_hints(Record)
+
+
+@functools.cache
+def _parts(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return an annotated type without what it holds, and what it holds."""
+    return typing.get_origin(kind) or kind, typing.get_args(kind)
+
+
 def _fits(value: Any, kind: Any) -> bool:
     """Tell whether a JSON value is of the annotated type, its members included; floats are finite."""
-    if type(None) in typing.get_args(kind):
-        return value is None or any(
-            _fits(value, one) for one in typing.get_args(kind) if one is not type(None)
-        )
-    plain, inside = typing.get_origin(kind) or kind, typing.get_args(kind)
+    plain, inside = _parts(kind)
+    if type(None) in inside:
+        return value is None or any(_fits(value, one) for one in inside if one is not type(None))
     if plain is Any:
         return True
     if plain is float:
@@ -451,7 +511,7 @@ def read_all(folder: Path) -> list[Record]:
 
 
 def read_folders(paths: Iterable[Path]) -> list[Record]:
-    """Read the records of run folders, of folders of them, and of other folders with a ``results`` folder.
+    """Read the records of run folders, of folders of them at any depth, and of others with a ``results`` folder.
 
     Raises:
         RunError: A folder does not exist or holds no record.
@@ -461,8 +521,7 @@ def read_folders(paths: Iterable[Path]) -> list[Record]:
         if not path.is_dir():
             what = "is a file" if path.is_file() else "does not exist or is not a folder"
             raise RunError(f"{path} {what}. Give a run folder.")
-        homes = [path] if (path / "results").is_dir() else sorted(at.parent for at in path.glob("*/results"))
-        records = [record for home in homes for record in read_all(home / "results")]
+        records = [record for home in having(path, "results") for record in read_all(home / "results")]
         if not records:
             raise RunError(f"{path} holds no results yet. Make some: skeltools eval {path} --protocol linear")
         found += records

@@ -1,4 +1,4 @@
-"""Records to tables: grouped by dataset and split, one row a kind of result, seeds joined.
+"""Records to tables: grouped by dataset and split, one row per kind of result, seeds joined.
 
 Nothing here prints; `rows` gives plain data and the other functions grids of it.
 """
@@ -31,7 +31,7 @@ class Row:
     Accuracies are shares in [0, 1].
 
     Attributes:
-        records: The results, one a seed.
+        records: The results, one per seed.
         top1: Top-1 over seeds, at the last epoch.
         top5: Top-5 over seeds.
         mean_class: Mean class accuracy over seeds.
@@ -339,7 +339,7 @@ def by_table(rows: Sequence[Row], *, kinds: bool = False) -> list[list[Row]]:
 
     Args:
         rows: Rows.
-        kinds: Whether protocols of different kinds stand in tables of their own.
+        kinds: Whether protocols of different kinds are in tables of their own.
     """
     made: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
@@ -349,7 +349,7 @@ def by_table(rows: Sequence[Row], *, kinds: bool = False) -> list[list[Row]]:
 
 
 def title(rows: Sequence[Row]) -> list[str]:
-    """Return the title of a table: data, counts, what all rows share, settings that are no recipe's."""
+    """Return the title of a table: data, counts, what all rows share, settings that are not a recipe's."""
     first = rows[0].first
     train = max(row.first.train_clips for row in rows)
     protocols = ", ".join(dict.fromkeys(row.first.protocol for row in rows))
@@ -405,10 +405,10 @@ _ENCODERS = {
 
 
 def grids(rows: Sequence[Row], *, ids: bool = False) -> list[Grid]:
-    """Return one grid a dataset, split, file, set of test clips and kind of protocol.
+    """Return one grid per dataset, split, file, set of test clips and kind of protocol.
 
-    Partial results stand apart and say so. A column that says the same in every row is said once in the title
-    instead. The legend stands below the last grid.
+    Partial results are apart and say so. A column that says the same in every row is said once in the title
+    instead. The legend is below the last grid.
 
     Args:
         rows: Rows.
@@ -535,7 +535,7 @@ def flat(rows: Sequence[Row]) -> list[list[object]]:
 
 
 def per_class(rows: Sequence[Row]) -> list[Grid]:
-    """Return one grid a stream and protocol: top-1 by class, mean over seeds, a column a subject.
+    """Return one grid per stream and protocol: top-1 by class, mean over seeds, a column per subject.
 
     Raises:
         RunError: The class names beside a record are missing.
@@ -566,7 +566,7 @@ def _class_mean(row: Row, index: int) -> str:
 
 
 def confusions(rows: Sequence[Row], most: int) -> list[Grid]:
-    """Return one grid a row: the `most` frequent confusions, clips counted over all seeds.
+    """Return one grid per row: the `most` frequent confusions, clips counted over all seeds.
 
     Raises:
         RunError: Scores are missing or damaged.

@@ -191,7 +191,7 @@ def _alike(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def severities(rows: Sequence[Row]) -> list[Grid]:
-    """Return accuracies at every severity, one grid a table; rows of other protocols are passed over."""
+    """Return accuracies at every severity, one grid per table; rows of other protocols are passed over."""
     made = []
     mine = [row for row in rows if CLEAN in row.metrics and len(row.metrics) > 1]
     for part in (same for table in report.by_table(mine, kinds=True) for same in _alike(table)):

@@ -54,7 +54,7 @@ def unpack(path: Path, out: Path) -> list[Record]:
         raise RunError(f"{path} is not a readable file of results: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RunError(
-            f"{path} is no file of results. Make one: skeltools results export RUN --out {path.name}"
+            f"{path} is not a file of results. Make one: skeltools results export RUN --out {path.name}"
         )
     if content.get("version") != VERSION:
         raise RunError(f"{path}: version {content.get('version')!r:.40}, expected {VERSION}.")

@@ -16,7 +16,7 @@ RESAMPLES = 10_000
 
 
 def bootstrap(values: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean of one value a clip, resampling clips.
+    """Return the 95 % percentile interval of the mean of one value per clip, resampling clips.
 
     A resample of n clips with replacement is a multinomial draw over the distinct values, which is what is
     drawn here: seeds of an experiment give few distinct values, so thousands of resamples cost nothing.

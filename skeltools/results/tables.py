@@ -20,11 +20,11 @@ class Grid:
     """A table of texts.
 
     Attributes:
-        title: What stands above it; lines.
+        title: Lines above it.
         columns: Heading and whether the column is right-aligned.
-        rows: Cells, one text a column.
+        rows: Cells, one text per column.
         breaks: Indices of rows that begin a new section.
-        notes: What stands below it, a sentence each.
+        notes: Sentences below it.
         keys: How many of the first columns name a row; 0 for those that are left-aligned, and ``clips`` after them.
     """
 

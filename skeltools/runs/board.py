@@ -34,7 +34,7 @@ def opened(train: TrainSettings, run: Run, step: int, progress: Progress) -> lis
         train: ``train.*``
         run: The run, in its place.
         step: The step from which on it writes.
-        progress: Told where Weights & Biases cannot be reached; training goes on then.
+        progress: Receives a message where Weights & Biases cannot be reached; training goes on then.
 
     Raises:
         SettingError: A package is not installed.
@@ -109,7 +109,7 @@ class WeightsAndBiases:
     Args:
         run: The run; offline its files go to the folder ``wandb`` inside. A run that goes on keeps its id.
         mode: ``online`` or ``offline``.
-        progress: Told of a failure.
+        progress: Receives a message about a failure.
     """
 
     def __init__(self, run: Run, mode: str, progress: Progress) -> None:

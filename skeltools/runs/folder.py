@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 IMPORTED = "query.backbone."
-"""What stands before the names of an imported encoder's weights in its checkpoint."""
+"""The prefix of the names of an imported encoder's weights in its checkpoint."""
 
 _OURS = ("run.json", "log.jsonl", "checkpoints", "results", "tensorboard", "wandb", "ended.json", seen.NAME)
 
@@ -67,14 +67,14 @@ class Run:
         split: Name of the split; empty for an import.
         stream: Name of the stream.
         seed: Seed of every draw and of the initial weights.
-        frames: Frames a clip had, T.
+        frames: T, frames per clip.
         preparation: Root attributes of the file that say how its clips were prepared.
         command: The command line that started it.
         versions: Versions of skeltools and the libraries.
         created: When it started, ISO 8601, UTC.
         note: What a reader of results of it should know, which each record holds; empty for nothing.
         skeleton: Definition of the clips' skeleton, as `Skeleton.to_dict` gives it; empty for Kinect v2.
-        bodies: M, the bodies a clip had room for.
+        bodies: M, the bodies that a clip has room for.
         source: Of an import, what its file was: project, name, digest, how a clip's feature is made, what was
             left out.
         dimensions: 3, or 2 for clips of key points.
@@ -148,7 +148,7 @@ class Run:
         except SettingError as error:
             raise RunError(f"{file}: {error}") from None
         except (AttributeError, KeyError, TypeError):
-            pass  # no table: told below
+            pass  # no table: reported below
         try:
             settings, flat, origin = _stored_settings(content)
             return Run(
@@ -193,7 +193,7 @@ class Run:
             replace: Whether to delete a run that is there.
 
         Raises:
-            OutputError: The folder exists and `replace` is False, or it is no run folder.
+            OutputError: The folder exists and `replace` is False, or it is not a run folder.
         """
         from skeltools.results.record import library_versions
         from skeltools.store.overlap import Clips
@@ -628,7 +628,7 @@ def check_free(path: str | Path, replace: bool) -> None:
     """Check that a new run may go to `path`.
 
     Raises:
-        OutputError: It exists and `replace` is False, or it is a file or a folder that is no run.
+        OutputError: It exists and `replace` is False, or it is a file or a folder that is not a run.
     """
     path = Path(path)
     if not path.exists():

@@ -7,8 +7,7 @@ earlier version; its lock, its log and the names of its checkpoints tell which.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from skeltools.errors import RunError, SkeltoolsError
+from skeltools.files.folders import DEPTH, having
 from skeltools.files.reading import read_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import write_text
@@ -30,9 +30,6 @@ IMPORTED, UNREADABLE = "imported", "unreadable"
 """States beside the four of training: weights from elsewhere, and a folder whose ``run.json`` is damaged."""
 
 _ENDED = "ended.json"
-_DEPTH = 4
-"""Levels of folders that are searched for runs."""
-
 _WIDEST = 300
 """Most characters kept of the reason of a failure."""
 
@@ -103,35 +100,20 @@ def end(run: Path, state: str, *, epoch: int, step: int, reason: str = "") -> No
 def find(folder: Path) -> list[Listed]:
     """Return the runs in a folder, or the one that it is, by path.
 
-    Folders inside it are searched, down to `_DEPTH` levels; hidden ones, and what lies inside a run, are not.
+    Folders inside it are searched, down to `DEPTH` levels; hidden ones, and what lies inside a run, are not.
 
     Raises:
-        RunError: It is no folder, or holds no run.
+        RunError: It is not a folder, or holds no run.
     """
     if not folder.is_dir():
         raise RunError(f"{folder} does not exist or is not a folder. Give a folder of runs.")
-    found = [of(path) for path in _folders(folder, _DEPTH)]
+    found = [of(path) for path in having(folder, "run.json")]
     if not found:
         raise RunError(
-            f"{folder} holds no run, down to {_DEPTH} folders deep. Make one with 'skeltools pretrain', or give "
+            f"{folder} holds no run, down to {DEPTH} folders deep. Make one with 'skeltools pretrain', or give "
             "another folder."
         )
     return found
-
-
-def _folders(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / "run.json").exists():
-        yield folder
-        return
-    if depth == 0:
-        return
-    try:
-        inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return
-    for name in inside:
-        if not name.startswith("."):
-            yield from _folders(folder / name, depth - 1)
 
 
 def of(path: Path) -> Listed:
@@ -139,7 +121,7 @@ def of(path: Path) -> Listed:
     try:
         content = read_json(path / "run.json")
         if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
-            raise ValueError("it is no run's")
+            raise ValueError("it is not a run's")
     except (OSError, ValueError) as error:
         return Listed(path, UNREADABLE, f"{path / 'run.json'} cannot be read: {error}")
     records, unreadable = _records(path / "results")

@@ -113,11 +113,13 @@ def _entry(line: str) -> tuple[str, dict[str, float]]:
     for name, value in content.items():
         if name in ("step", "epoch"):
             if type(value) is not int or not 0 <= value < _MOST_STEP:
-                raise ValueError(f"its {name} is {value!r:.40}, which is no whole number of one")
+                raise ValueError(f"its {name} is {value!r:.40}, which is not a whole number of one")
         elif value is None:
             content[name] = math.nan
         elif not isinstance(value, (int, float)) or (isinstance(value, int) and abs(value) > _MOST_STEP**2):
-            raise ValueError(f"its '{name:.40}' is {type(value).__name__} {value!s:.40}, which is no number")
+            raise ValueError(
+                f"its '{name:.40}' is {type(value).__name__} {value!s:.40}, which is not a number"
+            )
     return kind, content
 
 

@@ -1,6 +1,6 @@
 """The settings of pretraining: those of the engine, and how a method's and a backbone's join them.
 
-Values stand in ``skeltools/methods/recipes/*.toml``.
+Values are in ``skeltools/methods/recipes/*.toml``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class TrainSettings:
 
     epochs: int = setting("Passes over the training clips.", low=1)
     batch_size: int = setting("Clips per optimiser step, over all processes.", low=1)
-    accumulate: int = setting("Parts a batch is computed in, one after the other, to save memory.", low=1)
+    accumulate: int = setting(
+        "Parts in which a batch is computed, one after the other, to save memory.", low=1
+    )
     optimizer: str = setting("Optimiser.", choices=("sgd", "adamw"))
     lr: float = setting("Learning rate.", above=0)
     momentum: float = setting("Momentum of SGD; ignored by AdamW.", low=0, high=0.9999, only="optimizer=sgd")

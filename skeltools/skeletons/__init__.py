@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.files.texts import parse_toml, read_text
+from skeltools.files.texts import parse_toml, read_named
 from skeltools.skeletons.skeleton import Form, Skeleton
 
 __all__ = ["Form", "Skeleton", "load", "packaged"]
-
-LARGEST = 1 << 20
-"""Most bytes of a skeleton's file (1 MiB)."""
 
 
 def packaged() -> list[str]:
@@ -32,12 +28,7 @@ def load(name: str) -> Skeleton:
     """
     if not name.endswith(".toml"):
         return _packaged(name)
-    try:
-        text = read_text(Path(name), LARGEST)
-    except FileNotFoundError:
-        raise SettingError(f"Skeleton file {name} does not exist.") from None
-    except (OSError, ValueError) as error:
-        raise SettingError(f"Skeleton file {name} cannot be read: {error}.") from None
+    text = read_named(name, "Skeleton file")
     return _parse(text, name)
 
 

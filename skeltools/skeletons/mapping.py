@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import SettingError, did_you_mean
-from skeltools.files.texts import parse_toml, read_text
+from skeltools.files.texts import parse_toml, read_named
 from skeltools.skeletons.skeleton import Skeleton
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-LARGEST = 1 << 20
-"""Most bytes of a map's file (1 MiB)."""
 
 _KEYS = {"from", "to", "joints"}
 _OPTIONAL = {"missing", "title", "source", "rule"}
@@ -194,7 +191,8 @@ def _number(name: Any, skeleton: Skeleton, where: str) -> int:
     if isinstance(name, str) and name in skeleton.joints:
         return skeleton.joints.index(name)
     raise SettingError(
-        f"{where} names {name!r:.60}, which is no joint of {skeleton.name}.{did_you_mean(str(name), skeleton.joints)}"
+        f"{where} names {name!r:.60}, which is not a joint of {skeleton.name}."
+        f"{did_you_mean(str(name), skeleton.joints)}"
     )
 
 
@@ -265,10 +263,8 @@ def load_map(path: str | Path, source: Skeleton, target: Skeleton | None = None)
     from skeltools.skeletons import load
 
     try:
-        content = parse_toml(read_text(Path(path), LARGEST))
-    except FileNotFoundError:
-        raise SettingError(f"Map file {path} does not exist.") from None
-    except (OSError, ValueError) as error:
+        content = parse_toml(read_named(path, "Map file"))
+    except ValueError as error:
         raise SettingError(f"Map file {path} cannot be read: {str(error).rstrip('.')}.") from None
     if target is None:
         if not isinstance(content.get("to"), str):

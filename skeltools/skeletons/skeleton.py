@@ -136,7 +136,7 @@ class Skeleton:
         for joint, parent in self.bones:
             children.setdefault(parent, []).append(joint)
         lines = []
-        left = [(self.root, "", "")]  # joint, what stands before it, and before its children
+        left = [(self.root, "", "")]  # joint, what is before it, and before its children
         while left:
             joint, before, below = left.pop()
             told = [part[joint], *(role for role in roles.get(joint, []) if role != self.joints[joint])]
@@ -161,7 +161,7 @@ class Skeleton:
         except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
-            raise SettingError(f"{where} is no JSON object.")
+            raise SettingError(f"{where} is not a JSON object.")
         return Skeleton.from_dict(content, where)
 
     @staticmethod
@@ -193,7 +193,7 @@ class Skeleton:
                 return number[value]
             if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(joints):
                 return value
-            raise SettingError(f"{where}: {key} names {value!r}, which is no joint of {len(joints)}.")
+            raise SettingError(f"{where}: {key} names {value!r}, which is not a joint of {len(joints)}.")
 
         def indices(values: Any, key: str) -> tuple[int, ...]:
             if not isinstance(values, list):

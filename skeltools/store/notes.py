@@ -1,6 +1,6 @@
-"""Counted notes: what was decided while a file was made and is no clip left out, each kind once.
+"""Counted notes: what was decided while a file was made and is not a clip left out, each kind once.
 
-They stand in the root attributes, ``note.<kind>`` with the sentence and ``count.note.<kind>`` with the count.
+They are in the root attributes, ``note.<kind>`` with the sentence and ``count.note.<kind>`` with the count.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, wraps
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from skeltools.datasets.contract import OTHER_SPLITS
 from skeltools.errors import DataError, SettingError, counted, did_you_mean, take_path
 from skeltools.files import hdf5 as guard
 from skeltools.files import kinds
+from skeltools.files.cores import cores
 from skeltools.files.hdf5 import FORMAT, decode
 from skeltools.files.kinds import Kind
 from skeltools.formats.recording import Recording
@@ -57,8 +59,11 @@ def _named(read: Callable[Concatenate[ClipFile, P], R]) -> Callable[Concatenate[
 _BLOCK = 256
 """Clips read at a time."""
 
+_THREADS, _SHARED = 8, 8 << 20
+"""Threads that compare clips with their digests, and from how many bytes on there is more than one."""
+
 _MOST_FRAMES = 1_000_000
-"""A recording of more frames (nine hours at 30 a second) is damaged."""
+"""A recording of more frames (nine hours at 30 per second) is damaged."""
 
 
 class ClipFile:
@@ -162,11 +167,11 @@ class ClipFile:
         try:
             definition = self.attrs.get("definition")
             if definition is not None and not isinstance(definition, str):
-                raise KeyError("definition is no text")
+                raise KeyError("definition is not text")
             self.dataset = datasets.of_file(str(self.attrs["dataset"]), definition)
             names = self.attrs["class_names"]
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise KeyError("class_names is no list of texts")
+                raise KeyError("class_names is not a list of texts")
             self.classes: tuple[str, ...] = tuple(names)
             self.digest = str(self.attrs["content_digest"])
             self._clips: h5py.Dataset = self._file["clips"]
@@ -219,13 +224,13 @@ class ClipFile:
             return self.dataset.skeleton, self.dataset.bodies
         text, bodies = self.attrs["skeleton"], self.attrs["bodies"]
         if not isinstance(text, str) or not isinstance(bodies, int) or bodies < 1:
-            raise KeyError("skeleton and bodies are no text and number")
+            raise KeyError("skeleton and bodies are not text and number")
         return Skeleton.from_json(text, "its skeleton"), bodies
 
     def _check_clips(self, name: str, joints: int, bodies: int) -> None:
         values = self._file[name]
         if not isinstance(values, h5py.Dataset) or values.dtype not in (np.float32, np.float16):
-            raise KeyError(f"{name} is no dataset of float32 or float16")
+            raise KeyError(f"{name} is not a dataset of float32 or float16")
         shape = values.shape
         if len(shape) != 5 or shape[1] != 3 or shape[3:] != (joints, bodies) or shape[2] < 1:
             raise KeyError(f"{name} has shape {shape}, not (N, 3, T, {joints}, {bodies})")
@@ -349,7 +354,7 @@ class ClipFile:
 
     @cached_property
     def notes(self) -> list[notes.Note]:
-        """What was decided when the file was made and is no clip left out, by kind."""
+        """What was decided when the file was made and is not a clip left out, by kind."""
         try:
             return notes.stored(self.attrs)
         except _FAULTS as error:
@@ -584,9 +589,25 @@ class ClipFile:
         digests: NDArray[np.uint8],
         name: str,
     ) -> None:
-        """Refuse rows that are not those that were written."""
-        for row, clip in zip(index.tolist(), found, strict=True):
-            if hashlib.sha256(clip).digest() != digests[row].tobytes():
+        """Refuse rows that are not those that were written; the first of them is named."""
+
+        def wrong(start: int) -> int | None:
+            part = slice(start, start + share)
+            for row, clip in zip(index[part].tolist(), found[part], strict=True):
+                if hashlib.sha256(clip).digest() != digests[row].tobytes():
+                    return int(row)
+            return None
+
+        threads = min(_THREADS, cores()) if found.nbytes >= _SHARED else 1
+        share = -(-len(index) // threads) or 1
+        starts = range(0, len(index), share)
+        if threads == 1:
+            rows = [wrong(start) for start in starts]
+        else:  # hashlib lets other threads run meanwhile
+            with ThreadPoolExecutor(threads) as pool:
+                rows = list(pool.map(wrong, starts))
+        for row in rows:
+            if row is not None:
                 raise self._changed(f"{name} of {self.names[row]} does not match its digest")
 
     def _read_at(

@@ -31,7 +31,7 @@ from skeltools.store.layout import sha256
 HEADER, JOURNAL, CLIPS, MOTION = "header.json", "journal", "clips", "motion"
 
 SPOOL_LAYOUT = 5
-"""Where things stand in the folder; a conversion interrupted under another layout has to start over."""
+"""Where things are in the folder; a conversion interrupted under another layout has to start over."""
 
 _SYNC_SECONDS = 5.0
 """Work of this many seconds is lost at most where the machine itself stops."""
@@ -43,7 +43,7 @@ DAMAGED = "handling of damaged files"
 class Done(NamedTuple):
     """A prepared clip: its index in the plan, what was found in it, and the digest of its values (hex).
 
-    `raw` is where its raw recording stands: (file number, offset, bodies observed,
+    `raw` is where its raw recording is: (file number, offset, bodies observed,
     CRC, frames), or None. `notes` is what was decided about it, (kind, count) each. `motion` is the CRC of its
     motion stream where that is kept.
     """
@@ -77,7 +77,7 @@ class UnitResult(NamedTuple):
 
 
 class Results:
-    """What is finished, in arrays: a tuple a clip would take a quarter of a gigabyte for a whole dataset.
+    """What is finished, in arrays: a tuple per clip would take a quarter of a gigabyte for a whole dataset.
 
     Args:
         units: How many raw files there are.
@@ -202,7 +202,7 @@ class Spool:
         except (OSError, ValueError):
             return cls.begin(folder, header, results, stamps)  # killed before anything was done
         if not isinstance(found, dict):
-            raise _foreign(folder, f"its {HEADER} is no table")
+            raise _foreign(folder, f"its {HEADER} is not a table")
         wanted = json.loads(json.dumps(header))
         differs = sorted(
             key
@@ -239,7 +239,7 @@ class Spool:
         return cls(folder, results, stamps, journal)
 
     def add(self, batch: list[UnitResult]) -> None:
-        """Record a finished batch, whose clips stand in the spool already."""
+        """Record a finished batch, whose clips are in the spool already."""
         stamped = [(*result, self.stamps[result.unit]) for result in batch]
         self._journal.write(json.dumps(stamped, separators=(",", ":")).encode() + b"\n")
         self._journal.flush()
@@ -297,7 +297,7 @@ def check_ours(folder: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(about.st_mode):
-        raise _foreign(folder, "it is a link" if stat.S_ISLNK(about.st_mode) else "it is no folder")
+        raise _foreign(folder, "it is a link" if stat.S_ISLNK(about.st_mode) else "it is not a folder")
     if hasattr(os, "geteuid") and about.st_uid != os.geteuid():
         raise _foreign(folder, "it is another user's")
     with os.scandir(folder) as found:

@@ -51,7 +51,7 @@ def add_subsets(path: str | Path, percents: Sequence[str], seeds: Sequence[int])
         seeds: Seeds of the draws.
 
     Raises:
-        SettingError: A share is no percentage.
+        SettingError: A share is not a percentage.
         DataError: The file is not a converted file.
     """
     path = Path(path)

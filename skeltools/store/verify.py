@@ -310,7 +310,7 @@ def against(file: ClipFile, other: ClipFile, threshold: float = 0.01, progress: 
     notes = []
     if file.form.skeleton.joints != other.form.skeleton.joints or file.form.bodies != other.form.bodies:
         notes.append(
-            f"near duplicates cannot be told: {file.path} has {file.form.bodies} x {file.form.joints} joints of "
+            f"near duplicates cannot be found: {file.path} has {file.form.bodies} x {file.form.joints} joints of "
             f"{file.form.skeleton.name}, {other.path} {other.form.bodies} x {other.form.joints} of "
             f"{other.form.skeleton.name}"
         )

@@ -20,7 +20,7 @@ from skeltools.datasets import subsets
 from skeltools.datasets.contract import TEST, TRAIN, Dataset
 from skeltools.errors import OutputError
 from skeltools.files.hdf5 import FORMAT
-from skeltools.files.writing import check_replaceable, check_writable, no_room, replacing
+from skeltools.files.writing import no_room, replacing
 from skeltools.skeletons import Form
 from skeltools.store import notes
 from skeltools.store.layout import (
@@ -77,7 +77,7 @@ class Contents:
         dtype: ``float32`` or ``float16``.
         source_digest: SHA-256 over the raw files, hex.
         raw: Raw recordings to keep, or None.
-        notes: What was decided that is no clip left out.
+        notes: What was decided that is not a clip left out.
         stated: What the clips look like, where the dataset's own do not.
         attributes: Further root attributes.
     """
@@ -108,23 +108,6 @@ class Contents:
     def shape(self) -> tuple[int, ...]:
         """Shape of ``/clips``."""
         return (len(self.names), 3, self.frames, self.form.joints, self.form.bodies)
-
-
-def check_output(path: Path, replace: bool, *sources: Path) -> None:
-    """Refuse an output that exists, is one of the inputs `sources`, or has no folder to lie in.
-
-    Raises:
-        OutputError: `path` exists and `replace` is not set, is a folder, a device or an input, or its folder
-            does not exist or takes no file.
-    """
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder. Give the name of the file to write.")
-    check_replaceable(path, *sources)
-    if path.exists() and not replace:
-        raise OutputError(f"{path} already exists. Use --replace to rebuild it.")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
-    check_writable(path)
 
 
 def write_file(
@@ -258,11 +241,11 @@ def room_in_front(clips: int) -> int:
 
 _PAGE = 4096
 _AROUND = 320
-"""Bytes a clip that everything beside the clips takes at most. A change needs another `SPOOL_LAYOUT`."""
+"""Bytes per clip that everything beside the clips takes at most. A change needs another `SPOOL_LAYOUT`."""
 
 
 def write_around(path: Path, contents: Contents, clips: Path, room: int) -> bool:
-    """Make a file of clips a converted file without copying them: all else goes into the room in front.
+    """Turn a file of clips into a converted file without copying them: all else goes into the room in front.
 
     `clips` then has a second name, `path`; remove the first. Whatever happens, the clips themselves stay.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
+from skeltools import processes
 from skeltools.datasets import registry as datasets
 from skeltools.errors import OutputError, SettingError, did_you_mean
 from skeltools.files.reading import read_regular
@@ -94,7 +93,7 @@ def write(
         seed: Seed of every random draw.
         workers: Number of processes.
         progress: Receiver of progress.
-        frames: Least and greatest length of an NTU clip, frames at 30 a second.
+        frames: Least and greatest length of an NTU clip, frames at 30 per second.
         replace: Rewrite a folder that an earlier call has written. What that call wrote and this one does
             not is removed; files that no call wrote are left alone.
 
@@ -256,24 +255,12 @@ def _do(out: Path, order: Order, units: list[Unit]) -> tuple[int, int]:
     return clips, size
 
 
-def _deaf() -> None:
-    """Leave Ctrl-C to the parent process, which ends the pool in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _doing(out: Path, order: Order) -> Callable[[list[Unit]], tuple[int, int]]:
+    return partial(_do, out, order)
 
 
 def _run(out: Path, order: Order, units: list[Unit], workers: int) -> Iterator[tuple[int, int]]:
     """Yield (clips, bytes) as the files get written."""
     step = 1 if isinstance(units[0], Video) else _CHUNK
     chunks = [units[begin : begin + step] for begin in range(0, len(units), step)]
-    workers = min(workers, len(chunks))
-    if workers <= 1:
-        for chunk in chunks:
-            yield _do(out, order, chunk)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_deaf)
-    try:
-        for future in as_completed([pool.submit(_do, out, order, chunk) for chunk in chunks]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from processes.run(chunks, _doing, (out, order), min(workers, len(chunks)))

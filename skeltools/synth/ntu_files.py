@@ -51,7 +51,7 @@ def orientations(points: Array) -> Array:
 
 
 def encode(recording: Recording, draw: np.random.Generator) -> bytes:
-    """Return the bytes of a ``.skeleton`` file that holds `recording`: 12 values a joint, CRLF.
+    """Return the bytes of a ``.skeleton`` file that holds `recording`: 12 values per joint, CRLF.
 
     Args:
         recording: What the sensor wrote down.

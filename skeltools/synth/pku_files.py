@@ -20,7 +20,7 @@ def rows(recording: Recording) -> NDArray[np.float64]:
 
 
 def encode_skeleton(recording: Recording) -> bytes:
-    """Return the bytes of a skeleton file: a row a frame, 150 numbers with six decimals."""
+    """Return the bytes of a skeleton file: a row per frame, 150 numbers with six decimals."""
     values = rows(recording)
     return (_ROW * len(values) % tuple(values.ravel().tolist())).encode("ascii")
 

@@ -11,7 +11,7 @@ from skeltools.synth.pose import Array, Pose
 from skeltools.synth.stage import FPS, Stage
 
 NATURAL_FRAMES = (40, 120)
-"""Shortest and longest recording unless asked otherwise, frames at 30 a second."""
+"""Shortest and longest recording unless asked otherwise, frames at 30 per second."""
 
 
 def phases(draw: np.random.Generator, length: int, before: float, after: float) -> Array:

@@ -28,7 +28,7 @@ def on_trial(
         model: The model, whose state is kept.
         inputs: What it is called with.
         device: Where they are.
-        progress: Told that it is at work, and why it failed.
+        progress: Receives a message that it is at work, and why it failed.
         loss: Makes a scalar of what it returns.
     """
     progress.message("torch.compile is at work: the first step may take minutes.")

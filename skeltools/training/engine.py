@@ -97,16 +97,16 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * train.epochs
         self.mine = slice(*world.slice(train.batch_size))
         self.dtype = torch.float64 if train.precision == "float64" else torch.float32
+        new = self.world.share(publish is not None)
+        saved = None if new else self._saved()  # before memory is taken for what the settings say
         self.model = make_method(self.settings, file.form, run.stream, run.seed).to(device, self.dtype)
         self.optimizer = make_optimizer(train, self.model)
         self.monitor = Monitor(self.settings.monitor, file, self.rows, run.stream, run.seed)
         self.epoch = self.batch = self.step = 0
         self.accuracy: float | None = None
         self._log = Log(run.log_path, run.checkpoints_dir, file.names)
-        new = self.world.share(publish is not None)
-        if not new and checkpoints.paths(run.checkpoints_dir):
-            last = checkpoints.paths(run.checkpoints_dir)[-1]
-            self._restore(checkpoints.load(last), last)
+        if saved is not None:
+            self._restore(*saved)
         else:
             if not new:
                 run.check_kept()
@@ -157,7 +157,12 @@ class Trainer:
         """Whether every epoch is done."""
         return self.epoch >= self.settings.train.epochs
 
-    def _restore(self, saved: checkpoints.Checkpoint, path: Path) -> None:
+    def _saved(self) -> tuple[checkpoints.Checkpoint, Path] | None:
+        """Return the run's last checkpoint and its path, compared with its data and settings; None without one."""
+        found = checkpoints.paths(self.run.checkpoints_dir)
+        if not found:
+            return None
+        saved, path = checkpoints.load(found[-1]), found[-1]
         if saved.data_digest != self.file.digest:
             raise RunError(
                 f"{self.run.path} was trained on other data than {self.file.path} (content digest "
@@ -165,6 +170,9 @@ class Trainer:
                 "or use --replace."
             )
         self.run.check_checkpoint(saved, path)
+        return saved, path
+
+    def _restore(self, saved: checkpoints.Checkpoint, path: Path) -> None:
         steps = (saved.epoch * self.steps_per_epoch + saved.batch, self.total_steps)
         if saved.step != steps[0] or saved.batch >= self.steps_per_epoch or saved.step > steps[1]:
             raise RunError(

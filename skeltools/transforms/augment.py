@@ -4,7 +4,7 @@ A pipeline is written ``crop(6)|shear(0.5)``: operations in order, each with all
 operation draws once for every clip from `skeltools.transforms.draws` and works on the whole batch on the
 batch's device. Drawing (`draw`) and doing (`apply`) are apart, so that fixed draws can be tested.
 
-2-D clips have no depth, their z is zero. What an operation does with them stands in its `in_plane`; one without is
+2-D clips have no depth, their z is zero. Its `in_plane` says what an operation does with them; one without is
 refused for them.
 
 A new operation is one class with `name`, `parameters`, `draw` and `apply`, decorated with `register`.

@@ -7,7 +7,7 @@ file, the batch and the number of processes. Severity 0 is the identity: ``noise
 A body that is absent throughout stays all zeros. Where clips are not in metres (`Space.metric`), a length is measured
 in the body's own torso, mid-shoulders to mid-hips, which counts as 50 cm.
 
-A new corruption is one class with `name`, `parameters`, `draw` and `apply`, decorated with `register`. In settings a
+A new corruption is one class with `name`, `parameters`, `draw` and `apply`, decorated with `register`. In settings, a
 number may be a list of severities, ``noise(0.01;0.02;0.05)``, and a body part ``each`` (`levels`).
 """
 
@@ -437,7 +437,7 @@ class Family:
 
     Attributes:
         name: The string without its severities, such as ``noise`` or ``dropout(hold)``.
-        severities: What stands in their place, one a level.
+        severities: The numbers in their place, one per level.
         texts: The strings, one a level.
     """
 
@@ -447,7 +447,7 @@ class Family:
 
 
 def levels(text: str, skeleton: Skeleton) -> list[Family]:
-    """Return the families that a string with severities stands for: one, or with ``each`` one a body part.
+    """Return the families that a string with severities stands for: one, or with ``each`` one per body part.
 
     Args:
         text: A string such as ``dropout(hold,0.1;0.2;0.4)``; several lists in it go together.

@@ -96,13 +96,13 @@ class Draws:
 
 
 def step_draws(seed: int, step: int) -> Draws:
-    """Return draws made once a global step, as those of a single clip numbered by the step."""
+    """Return draws made once per global step, as those of a single clip numbered by the step."""
     return Draws(seed, 0, torch.tensor([step]), "step/")
 
 
 def permutation(seed: int, epoch: int, count: int) -> Tensor:
     """Return the order in which an epoch visits `count` clips, int64 (count,) on the CPU."""
     draws = Draws(seed, epoch, torch.arange(count), "order/")
-    # Two words a clip: ties of 32-bit keys are common from 2^16 clips on.
+    # Two words per clip: ties of 32-bit keys are common from 2^16 clips on.
     words = draws._words("key", 2)
     return torch.argsort((words[:, 0] >> 1 << 32) | words[:, 1], stable=True)

@@ -1,6 +1,6 @@
 """The part swap that makes the view of the local branch (docs/method.md#part-swap).
 
-One draw a global step, the same for the whole batch: within a window of frames, some joints of clip i are
+One draw per global step, the same for the whole batch: within a window of frames, some joints of clip i are
 replaced by those of clip (i + shift) mod N. `draw` decides, `apply` does it; in a run over several
 processes every process makes the same draw and applies it to the joint batch.
 """
@@ -65,7 +65,7 @@ def draw(draws: Draws, batch: int, frames: int, limits: SwapRange, skeleton: Ske
     Args:
         draws: Draws of the step (`skeltools.transforms.draws.step_draws`).
         batch: Clips in the whole batch over all processes, N.
-        frames: Frames a clip, T.
+        frames: Frames per clip, T.
         limits: What may be drawn.
         skeleton: That of the clips.
 

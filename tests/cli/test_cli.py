@@ -71,7 +71,7 @@ _NO_MEMORY = (
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
-        (DataError("x.h5 is no clip file."), 2, "Error: x.h5 is no clip file."),
+        (DataError("x.h5 is not a clip file."), 2, "Error: x.h5 is not a clip file."),
         (
             FileNotFoundError(2, "No such file or directory", "y.h5"),
             2,

@@ -179,7 +179,7 @@ def test_wrong_uses_are_told(run: Path) -> None:
     result = config("mammp")
     assert result.exit_code == 2
     assert result.stderr.startswith(
-        "Error: 'mammp' is no run folder, recipe or protocol. Choose one of: demo, "
+        "Error: 'mammp' is not a run folder, recipe or protocol. Choose one of: demo, "
     )
     assert result.stderr.endswith("or give a run folder or the path of a .toml file. Did you mean 'mamp'?\n")
     assert config(run, "--set", "train.lr=1").stderr == (

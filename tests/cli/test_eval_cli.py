@@ -212,7 +212,7 @@ def test_all_goes_on_after_a_loss_that_is_not_finite(place: Path) -> None:
 def test_a_partial_run_says_so_everywhere(place: Path) -> None:
     home = place / "partial"
     words = ("eval", place / "runs" / "joint", "--protocol", "knn", "--set", "knn.k=[1]", "--out", home)
-    assert "PARTIAL, at most 9 clips a side" in _ok(*words, "--limit", 9)
+    assert "PARTIAL, at most 9 clips per side" in _ok(*words, "--limit", 9)
     (record,) = _records(_ok("report", home, "--json"))
     assert (record["partial"], record["limit"], record["train_clips"], record["test_clips"]) == (
         True,
@@ -439,7 +439,7 @@ def test_wrong_use_is_told_in_one_line(place: Path, example: Path, everything: l
     )
     assert "needs two or three streams" in _error("eval", run, "--protocol", "ensemble")
     assert "are both of stream joint and seed 0" in _error("eval", run, run, "--protocol", "ensemble")
-    assert "is no encoder to train" in _error("eval", run, "--protocol", "finetune", "--baseline", "raw")
+    assert "is not an encoder to train" in _error("eval", run, "--protocol", "finetune", "--baseline", "raw")
     assert "Unknown setting 'liner.epochs' (--set). Did you mean 'linear.epochs'?" in _error(
         "eval", run, "--protocol", "all", "--set", "liner.epochs=3"
     )
@@ -531,7 +531,7 @@ def test_a_protocol_recipe_that_extends_one_of_pretraining_is_told(place: Path, 
     recipe.write_text('extends = "skeattnclr"\n')
     message = _error("eval", place / "runs" / "joint", "--protocol", "linear", "--recipe", recipe)
     assert message.startswith(
-        f"{recipe}: extends names 'skeattnclr', which is no recipe that fits here. Choose one of: "
+        f"{recipe}: extends names 'skeattnclr', which is not a recipe that fits here. Choose one of: "
     )
     assert ", linear, " in message
 

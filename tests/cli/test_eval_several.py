@@ -47,7 +47,7 @@ def test_two_runs_of_one_stream_are_named_before_the_work_and_the_table_is_print
     result = call("eval", runs, *ALL)
     assert result.exit_code == 0, result.output
     first = (
-        f"Left out: ensemble: {runs}/high and {runs}/low are both of stream joint and seed 0. Name one run a stream "
+        f"Left out: ensemble: {runs}/high and {runs}/low are both of stream joint and seed 0. Name one run per stream "
         "for an ensemble: skeltools eval RUN RUN --protocol ensemble."
     )
     assert result.stderr.splitlines()[0] == first
@@ -65,7 +65,7 @@ def test_asked_for_alone_an_ambiguous_ensemble_is_an_error(runs: Path) -> None:
     result = call("eval", runs, "--protocol", "ensemble", "--device", "cpu")
     assert result.exit_code == 2
     assert result.stderr == (
-        f"Error: {runs}/high and {runs}/low are both of stream joint and seed 0. Name one run a stream for an "
+        f"Error: {runs}/high and {runs}/low are both of stream joint and seed 0. Name one run per stream for an "
         "ensemble: skeltools eval RUN RUN --protocol ensemble\n"
     )
 

@@ -227,8 +227,8 @@ def test_resuming_what_is_no_run_says_so(tmp_path: Path, data: Path) -> None:
     none, empty = tmp_path / "nope", tmp_path / "empty"
     empty.mkdir()
     fails(pretrain("--resume", none), f"{none} does not exist. {remedy}")
-    fails(pretrain("--resume", empty), f"{empty} is no run folder: it has no run.json. {remedy}")
-    fails(pretrain("--resume", data), f"{data} is no run folder: it is a file. {remedy}")
+    fails(pretrain("--resume", empty), f"{empty} is not a run folder: it has no run.json. {remedy}")
+    fails(pretrain("--resume", data), f"{data} is not a run folder: it is a file. {remedy}")
     missing = "is missing. Example: --split xsub --stream joint --out runs/joint"
     fails(pretrain(data, "--resume", "--out", none), f"--split {missing}")
     fails(pretrain(data, "--resume", "--split", "xsub", "--stream", "joint"), f"--out {missing}")

@@ -80,7 +80,7 @@ def test_a_task_of_a_day_has_a_line_per_cent(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_task_of_weeks_has_a_line_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It had 8,600 lines a day."""
+    """It had 8,600 lines per day."""
     lines = lines_of(monkeypatch, 47 * 1440, 60.0, 47 * 1440)
     assert lines[1] == (
         "Pretraining: 61/67,680 clips (0 %), 0.0 clips/s, 61 minutes, 47 days left  epoch 1/300  loss 2.500"

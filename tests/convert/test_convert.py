@@ -230,7 +230,7 @@ def test_existing_output(folder: Path, tmp_path: Path) -> None:
     out.write_bytes(b"precious")
     assert (
         refused(run("convert", "ntu60", folder, out))
-        == f"Error: {out} already exists. Use --replace to rebuild it."
+        == f"Error: {out} already exists. Use --replace to write it again."
     )
     assert out.read_bytes() == b"precious"
     assert run("convert", "ntu60", folder, out, "--replace").exit_code == 0

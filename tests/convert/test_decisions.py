@@ -126,7 +126,7 @@ def test_texts_in_utf16_are_named_and_byte_order_marks_passed_over(tmp_path: Pat
     done("convert", "ntu60", f"@{listed}", out, "--replace")
     listed.write_bytes(str(ntu60).encode(encoding))
     assert refused("convert", "ntu60", f"@{listed}", out, "--replace").startswith(
-        f"{listed}: this is no text file with one path a line: a text file in UTF-16 or UTF-32. Save it"
+        f"{listed}: this is not a text file with one path per line: a text file in UTF-16 or UTF-32. Save it"
     )
 
 
@@ -228,7 +228,7 @@ def test_the_message_says_what_a_tracking_id_is(tmp_path: Path, token: str) -> N
     path = write_ntu(tmp_path / "in", A, frames=3)
     path.write_bytes(path.read_bytes().replace(b"72057594037931000", token.encode(), 1))
     assert refused("convert", "ntu60", tmp_path / "in", tmp_path / "o.h5") == (
-        f"{path}, line 3: '{token}' in a body line of frame 1 of 3 is no tracking id, which is a whole "
+        f"{path}, line 3: '{token}' in a body line of frame 1 of 3 is not a tracking id, which is a whole "
         "number from 0 to 18446744073709551615 written in digits."
     )
 
@@ -499,7 +499,7 @@ def test_notes_and_copies_survive_an_interruption(tmp_path: Path, monkeypatch: p
         ("21a-bom", "ntu60", "1 clips"),
         ("21b-utf16", "ntu60", "UTF-16"),
         ("22h-millimetres", "ntu60", "millimetres?"),
-        ("22j-id-zero-negative-text", "ntu60", "no tracking id"),
+        ("22j-id-zero-negative-text", "ntu60", "not a tracking id"),
         ("32c-pku-beyond-fields", "pku1", "1 label goes beyond"),
         ("33-pku-class-0-52-a", "pku1", "3 clips"),
         ("36-pku-label-bom", "pku1", "4 clips"),

@@ -20,12 +20,12 @@ from rawfiles import write_ntu, write_pku
 from skeltools.convert import pipeline as conversion
 from skeltools.convert.pipeline import Summary, convert
 from skeltools.convert.plan import make_plan
-from skeltools.convert.pool import WorkerError
-from skeltools.convert.pool import run as run_pool
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, OutputError
 from skeltools.formats.sources import Entry
 from skeltools.preparation.chain import choose
+from skeltools.processes import WorkerError
+from skeltools.processes import run as run_pool
 from skeltools.store import ClipFile
 from skeltools.store.spool import Done, Results, UnitResult, folder_of
 from skeltools.store.writer import room_in_front

@@ -83,7 +83,7 @@ def test_pku_archives(tmp_path: Path, kind: str) -> None:
     raw = write_pku(tmp_path / "raw")
     pack = zipped if kind == "zip" else seven_zipped
     sources = [pack(raw, tmp_path / f"a.{kind}")]
-    if kind == "parts":  # as distributed: an archive a kind of file, whose name says which
+    if kind == "parts":  # as distributed: an archive per kind of file, whose name says which
         sources = [
             zipped(raw / "skeleton", tmp_path / "PKU_Skeleton_Renew.zip"),
             seven_zipped(raw / "label", tmp_path / "Train_Label_PKU_final.7z"),
@@ -245,7 +245,7 @@ def test_an_empty_zip_and_a_missing_list(tmp_path: Path) -> None:
     assert str(refused([path], tmp_path)) == f"{path} is empty. Give the archive that holds the raw files."
     names = tmp_path / "names.txt"
     assert str(refused([Path(f"@{names}")], tmp_path)) == (
-        f"{names} does not exist. Give a text file with one path a line after @."
+        f"{names} does not exist. Give a text file with one path per line after @."
     )
     names.write_text(f"\n{tmp_path / 'gone.skeleton'}\n")
     assert (

@@ -266,16 +266,16 @@ def without(key: str) -> dict[str, Any]:
     [
         (pyskl(annotations=[None]), f": annotation 1 of 1 is None; {KEYS}"),
         (pyskl(annotations=[*pyskl()["annotations"], [1]]), f": annotation 7 of 7 is of type list; {KEYS}"),
-        (pyskl(annotations=None), ": 'annotations' is no list; expected pyskl's dictionary with 'split' and 'annotations'."),
+        (pyskl(annotations=None), ": 'annotations' is not a list; expected pyskl's dictionary with 'split' and 'annotations'."),
         (pyskl(annotations=[]), " holds no clip."),
         ({"split": {}}, ": expected pyskl's dictionary with 'split' and 'annotations'."),
-        (pyskl(split=[NAMES]), ": 'split' is no dictionary of lists of names; expected names such as S001C001P001R001A001 by xsub_train."),
-        (pyskl(split={"xsub_train": [None]}), ": None is no name of a clip; expected names such as S001C001P001R001A001 by xsub_train."),
+        (pyskl(split=[NAMES]), ": 'split' is not a dictionary of lists of names; expected names such as S001C001P001R001A001 by xsub_train."),
+        (pyskl(split={"xsub_train": [None]}), ": None is not a name of a clip; expected names such as S001C001P001R001A001 by xsub_train."),
         (without("label"), f": annotation 3 of 6 has no 'label'; {KEYS}"),
         (without("keypoint"), f": annotation 3 of 6 has no 'keypoint'; {KEYS}"),
-        (changed(1, label=1.0), ": annotation 2 of 6: the label, 1.0, is no whole number."),
-        (changed(1, label=None), ": annotation 2 of 6: the label, None, is no whole number."),
-        (changed(1, frame_dir=7), ": annotation 2 of 6: a value of type int is no name of a clip."),
+        (changed(1, label=1.0), ": annotation 2 of 6: the label, 1.0, is not a whole number."),
+        (changed(1, label=None), ": annotation 2 of 6: the label, None, is not a whole number."),
+        (changed(1, frame_dir=7), ": annotation 2 of 6: a value of type int is not a name of a clip."),
         (changed(1, keypoint=None), f": annotation 2 of 6, {NAMES[1]}: keypoint is NoneType; expected an array."),
         (changed(1, keypoint=np.zeros((1, 20, 17, 2))), f": {NAMES[1]}: keypoint has shape (1, 20, 17, 2); expected (M, T, 25, 3)."),
         (changed(1, keypoint=np.zeros((1, 20, 25, 3), bool)), f": {NAMES[1]}: keypoint has type bool; expected float32 or other numbers."),
@@ -475,7 +475,7 @@ def test_labels_without_names_need_a_folder_with_names(tmp_path: Path) -> None:
     assert run(home, tmp_path / "o.h5", "--labels", tmp_path / "names").exit_code == 0
     assert (
         refused(home, "--labels", tmp_path / "none")
-        == f"{tmp_path / 'none'} is no folder with train_label.pkl. Give one to --labels."
+        == f"{tmp_path / 'none'} is not a folder with train_label.pkl. Give one to --labels."
     )
     np.save(home / "xsub" / "val_label.npy", np.array([[0], [2], [2]]))
     assert (
@@ -540,7 +540,7 @@ def test_ctrgcn_rows_get_names_by_its_order(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("\n".join([*NAMES[:5], "x"]))
     assert (
         refused(ctrgcn(tmp_path / "NTU60_CS.npz"), "--labels", tmp_path / "names.txt")
-        == f"{tmp_path / 'names.txt'}, line 6: 'x' is no name such as S001C001P001R001A001."
+        == f"{tmp_path / 'names.txt'}, line 6: 'x' is not a name such as S001C001P001R001A001."
     )
     wrong = [*NAMES[:3], *(name.replace("R001", "R002").replace("A001", "A009") for name in NAMES[3:])]
     (tmp_path / "names.txt").write_text("\n".join(wrong))

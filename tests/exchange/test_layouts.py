@@ -213,9 +213,9 @@ def pixels(**changes: Any) -> dict[str, Any]:
         ({"img_shape": (0, 5)}, "img_shape is missing or no (height, width) in pixels."),
         ({"img_shape": 5}, "img_shape is missing or no (height, width) in pixels."),
         ({"keypoint": np.zeros((1, 4, 18, 2))}, "keypoint has shape (1, 4, 18, 2); expected (M, T, 17, 2)."),
-        ({"keypoint_score": np.ones((1, 4, 16))}, "keypoint_score is no array of numbers (1, 4, 17)."),
+        ({"keypoint_score": np.ones((1, 4, 16))}, "keypoint_score is not an array of numbers (1, 4, 17)."),
         ({"keypoint_score": np.full((1, 4, 17), np.nan)}, "keypoint_score holds NaN or an infinite number."),
-        ({"keypoint_score": [1]}, "keypoint_score is no array of numbers (1, 4, 17)."),
+        ({"keypoint_score": [1]}, "keypoint_score is not an array of numbers (1, 4, 17)."),
         ({"keypoint": np.full((1, 4, 17, 2), np.nan)}, "x of joint 0 of body 0 in frame 0, counted from 0, is NaN (and 135 numbers more); expected finite numbers."),
     ],
 )  # fmt: skip

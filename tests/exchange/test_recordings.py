@@ -77,13 +77,13 @@ def test_a_shape_of_several_readings_asks_for_the_axes(tmp_path: Path) -> None:
     [
         (
             np.zeros((9, 20, 3)),
-            "an array of shape (9, 20, 3) is no recording of kinect2: expected (T, 25, 3)",
+            "an array of shape (9, 20, 3) is not a recording of kinect2: expected (T, 25, 3)",
         ),
         (np.zeros((9, 25, 3), complex), "the array has type complex128; expected float32 or other numbers."),
         (np.zeros((5, 3, 64, 25, 2)), "it holds prepared clips, and preparing them twice changes them."),
         (
             np.where(np.arange(75).reshape(1, 25, 3) == 7, np.nan, np.ones((9, 25, 3))),
-            "y of joint 2 of body 0 in frame 0, counted from 0, is no finite number (and 8 numbers more). Fill in",
+            "y of joint 2 of body 0 in frame 0, counted from 0, is not a finite number (and 8 numbers more). Fill in",
         ),
         (_points(9, 1) * 1000, "a person of 980 m: millimetres? Read them with --unit mm."),
     ],

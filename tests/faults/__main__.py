@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from faults import inject
-from faults.bench import Bench, Command, Convert, Eval, Export, Pretrain, preload
+from faults.bench import Bench, Command, Convert, Eval, Export, Pretrain, Reproduce, preload
 from faults.inject import Fault, Outcome
 
 
@@ -32,6 +32,7 @@ def commands(bench: Bench, names: list[str]) -> list[Command]:
         "pretrain": lambda: [Pretrain(bench)],
         "eval": lambda: [Eval(bench)],
         "export": lambda: [Export(bench, to) for to in ("aimclr", "pyskl", "npz")],
+        "reproduce": lambda: [Reproduce(bench)],
     }
     return [command for name in names for command in makers[name]()]
 
@@ -86,7 +87,9 @@ def run() -> int:
     parser.add_argument("--log", type=Path, default=Path("build/faults.jsonl"), help="a JSON line a trial")
     parser.add_argument("--go-on", action="store_true", help="count the trials of the log, and add to them")
     parser.add_argument("--only", default="", help="names of faults, such as kill,full_disk")
-    parser.add_argument("--commands", default="convert,pretrain,eval,export", help="commands under test")
+    parser.add_argument(
+        "--commands", default="convert,pretrain,eval,export,reproduce", help="commands under test"
+    )
     parser.add_argument("--anew", action="store_true", help="start Python for every command")
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes

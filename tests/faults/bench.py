@@ -21,6 +21,7 @@ import h5py
 import moments
 import numpy as np
 from clipfiles import content
+from reproducing import ONE_STREAM, records
 
 Words = list[str]
 
@@ -29,6 +30,9 @@ SETTINGS = (
     "train.save_every=1", "monitor.every=2", "monitor.k=3", "model.dropout=0.1",
 )  # fmt: skip
 EPOCHS = 3
+WATCHED = str(Path(__file__).parents[1] / "reproduce" / "watched.py")
+"""The command line with its working process stopped at a step."""
+
 TIMES = ("created", "seconds", "features")
 """Fields of a record that may differ: when, how long, and whether features came from the cache."""
 
@@ -164,6 +168,74 @@ class Child:
         return self.log.read_text(errors="replace")
 
 
+class Planned(Child):
+    """``reproduce``, begun anew; its `step` is one of the process that it starts for its work.
+
+    That process leaves the group for one of its own and would go on without the starter for a moment. A kill meets
+    both, as when the machine stops; other signals come from a terminal and so to the starter's group alone.
+    """
+
+    def _start(
+        self,
+        fork: bool,
+        before: Callable[[], None] | None,
+        env: dict[str, str] | None,
+        watched: tuple[int | None, int, int],
+    ) -> None:
+        self._pipe, self._text, self._worker = self.log.with_suffix(f"{self.log.suffix}.told"), "", 0
+        step, program = watched[0], ["-m", "skeltools"]
+        if step is not None:
+            os.mkfifo(self._pipe)
+            self._reader = os.open(self._pipe, os.O_RDONLY | os.O_NONBLOCK)
+            program = [WATCHED, "worker", str(step), str(self._pipe)]
+        with self.log.open("wb") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, *program, *self.words],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=before, start_new_session=True,
+                env=os.environ | (env or {}),
+            )  # fmt: skip
+        self.pid = self._process.pid
+
+    def _heard(self) -> str:
+        """Wait until the process that works says something, or the command has ended; return what."""
+        assert self._process is not None
+        while not self._text:
+            ended = self._process.poll() is not None  # what it said before its end can still be read
+            with contextlib.suppress(BlockingIOError):
+                self._text = os.read(self._reader, 100).decode()
+            if ended:
+                break
+            time.sleep(0.002)
+        return self._text
+
+    def stopped(self) -> bool:
+        if not self._heard().startswith("at "):
+            return False
+        self._worker = int(self._text.split()[1])
+        return True
+
+    def send(self, kind: signal.Signals) -> None:
+        super().send(kind)
+        if kind == signal.SIGKILL and self._worker:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._worker, kind)
+
+    def go_on(self) -> None:
+        if self._worker:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._worker, signal.SIGCONT)
+
+    def steps(self) -> int:
+        """Return how many steps it took, less a twentieth: progress is sent by the clock, so that a few differ."""
+        counted = int(self._heard().removeprefix("counted ") or 0)
+        return counted - counted // 20
+
+    def __del__(self) -> None:
+        super().__del__()
+        with contextlib.suppress(AttributeError):
+            os.close(self._reader)
+
+
 @dataclass
 class State:
     """What lies in a folder after a fault.
@@ -202,14 +274,17 @@ class Bench:
         before: Callable[[], None] | None = None,
         env: dict[str, str] | None = None,
         step: int | None = None,
+        kind: Callable[..., Child] | None = None,
     ) -> Child:
         """Start a command."""
         self._count += 1
-        return Child(words, self.root / f"log.{self._count}", self.fork, before, env, step)
+        return (kind or Child)(words, self.root / f"log.{self._count}", self.fork, before, env, step)
 
-    def must(self, *words: object, step: int | None = None) -> Child:
+    def must(
+        self, *words: object, step: int | None = None, kind: Callable[..., Child] | None = None
+    ) -> Child:
         """Run a command that must succeed."""
-        child = self.start(words, step=step)
+        child = self.start(words, step=step, kind=kind)
         if child.wait() != 0:
             raise AssertionError(f"{child.words} ended with {child.status}: {child.said}")
         return child
@@ -223,13 +298,15 @@ class Bench:
 
 
 class Command:
-    """One command under test, in a folder a trial.
+    """One command under test, in a folder per trial.
 
     Attributes:
         name: What it is called in the table.
         unit: Unit of lost work.
         interval: Most work that may be lost.
         copies: How often what it writes lies on the disk at once.
+        kind: What its processes are.
+        refusals: Exit statuses that say that it cannot go on.
         steps: How many steps of skeltools' own code an undisturbed run takes.
         written: Sizes of the files that it leaves new or changed.
     """
@@ -237,6 +314,8 @@ class Command:
     name = unit = ""
     interval = 0
     copies = 1
+    kind: type[Child] = Child
+    refusals: tuple[int, ...] = (2,)
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -244,15 +323,29 @@ class Command:
         self.folder.mkdir()
         self.prepare(self.folder)
         before = _files(self.folder)
-        bench.must(*self.first(self.folder))
+        self.must(self.first(self.folder))
         self.whole = self.result(self.folder)
         again = bench.root / f"{self.folder.name}-again"
         again.mkdir()
         self.prepare(again)
-        self.steps = bench.must(*self.first(again), step=0).steps()
+        self.steps = self.must(self.first(again), step=0).steps()
         assert self.result(again) == self.whole, f"two undisturbed runs of {self.name} differ"
         shutil.rmtree(again)
         self.written = [found[0] for path, found in _files(self.folder).items() if before.get(path) != found]
+
+    def start(
+        self,
+        words: Sequence[object],
+        before: Callable[[], None] | None = None,
+        env: dict[str, str] | None = None,
+        step: int | None = None,
+    ) -> Child:
+        """Start the command."""
+        return self.bench.start(words, before, env, step, self.kind)
+
+    def must(self, words: Sequence[object], step: int | None = None) -> Child:
+        """Run the command, which must succeed."""
+        return self.bench.must(*words, step=step, kind=self.kind)
 
     def prepare(self, folder: Path) -> None:
         """Put into a trial's folder what the command needs there."""
@@ -431,6 +524,61 @@ class Export(Command):
             [] if found in (None, self.old, self.whole) else ["out (neither the old nor the new export)"]
         )
         return State(partial, int(found != self.whole), _left(folder))
+
+
+class Reproduce(Command):
+    """``reproduce`` of a tiny plan: lost is what a run's log has beyond its last checkpoint.
+
+    No step that is noted as done is done again, nor is anything under a final name partial.
+    """
+
+    name, unit, interval, kind = "reproduce", "training steps", 3, Planned
+    refusals = (1, 2)  # 1: some steps of the plan failed, each with its line
+
+    def first(self, folder: Path) -> list[object]:
+        plan = self.bench.root / "tiny.toml"
+        plan.write_text(ONE_STREAM)
+        return ["reproduce", plan, "--out", folder / "out", "--workers", 1]
+
+    again = first
+
+    def result(self, folder: Path) -> Any:
+        out = folder / "out"
+        return {
+            "records": records(out),
+            "scores": {path.name: _arrays(path) for path in sorted(out.glob("runs/*/results/*.npz"))},
+            "data": {path.name: content(path) for path in sorted(out.glob("data/*.h5"))},
+            "files": sorted(
+                path.relative_to(out).as_posix()
+                for path in out.rglob("*")
+                if path.is_file() and "cache" not in path.parts and "checkpoints" not in path.parts
+            ),
+        }
+
+    def state(self, folder: Path) -> State:
+        out, partial, lost = folder / "out", [], 0
+        for path in sorted(out.rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(out).parts)
+            if hidden or not path.is_file():
+                continue
+            try:
+                if path.suffix == ".json" or (path.parent.name == "steps" and path.suffix != ".failed"):
+                    json.loads(path.read_text())
+                elif path.suffix == ".npz":
+                    _arrays(path)
+                elif path.suffix == ".h5":
+                    if content(path) != self.whole["data"][path.name]:
+                        partial.append(f"{path.name} (other content)")
+                elif path.parent.name == "checkpoints":
+                    _weights(path)
+            except Exception as error:
+                partial.append(f"{path.relative_to(out)} ({error})")
+        for log in out.glob("runs/*/log.jsonl"):
+            lines = log.read_text().splitlines(keepends=True)
+            steps = [json.loads(line)["step"] for line in lines if line.endswith("\n")]
+            saved = [int(path.stem.removeprefix("step-")) for path in log.parent.glob("checkpoints/[!.]*")]
+            lost = max(lost, max(steps, default=0) - max(saved, default=0))
+        return State(partial, lost, _left(folder))
 
 
 def _files(folder: Path) -> dict[Path, tuple[int, int, int]]:

@@ -77,7 +77,7 @@ def end(outcome: Outcome, command: Command, folder: Path) -> Outcome:
 
 def once_more(outcome: Outcome, command: Command, folder: Path) -> Outcome:
     """Run the command again, compare, and delete the folder."""
-    child = command.bench.start(command.again(folder))
+    child = command.start(command.again(folder))
     if child.wait() != 0:
         outcome.faults.append(f"next run ended with {child.status}: {child.said[-300:]}")
     compare(outcome, command, folder)
@@ -99,8 +99,8 @@ def compare(outcome: Outcome, command: Command, folder: Path) -> None:
     outcome.left = command.state(folder).left
 
 
-def refused(outcome: Outcome, child: Child, statuses: tuple[int, ...] = (2,)) -> None:
-    """A command that cannot go on ends with status 2 and one line that says why."""
+def refused(outcome: Outcome, child: Child, statuses: tuple[int, ...]) -> None:
+    """A command that cannot go on ends with one of these statuses and, if that is 2, one line that says why."""
     outcome.status = child.status or 0
     last = (child.said.strip().splitlines() or [""])[-1]
     if outcome.status not in (0, *statuses):
@@ -117,7 +117,7 @@ def at_a_moment(
     """Start a command, and act while it stands still at a random one of its `steps`; then it goes on."""
     draw = random.Random(f"{outcome.fault} {command.name} {outcome.trial} {steps}")
     step = draw.randint(1, steps or command.steps)
-    child = command.bench.start(words, step=step)
+    child = command.start(words, step=step)
     outcome.hit = child.stopped()
     if not outcome.hit:
         outcome.faults.append(f"ended before step {step} with {child.wait()}: {child.said[-300:]}")
@@ -132,6 +132,8 @@ def kill(command: Command, trial: int) -> Outcome:
     outcome = Outcome("kill -9", command.name, trial)
     for again in range(1 + (trial % 3 == 2)):
         words, steps = (command.again(folder), left(command, folder)) if again else (command.first(folder), 0)
+        if again and not steps:
+            break
         child = at_a_moment(outcome, command, words, lambda child: child.send(signal.SIGKILL), steps)
         outcome.status = child.wait()
         if outcome.status != -signal.SIGKILL:
@@ -141,11 +143,13 @@ def kill(command: Command, trial: int) -> Outcome:
 
 
 def left(command: Command, folder: Path) -> int:
-    """Return how many steps the run that goes on would take, from one in a copy of the folder."""
-    copy = folder.with_name(f"{folder.name}-copy")
-    shutil.copytree(folder, copy)
-    steps = command.bench.must(*command.again(copy), step=0).steps()
-    shutil.rmtree(copy)
+    """Return how many steps the run that goes on would take, from one in a copy of the folder of its name."""
+    aside = folder.with_name(f"{folder.name}-aside")
+    folder.rename(aside)
+    shutil.copytree(aside, folder)
+    steps = command.must(command.again(folder), step=0).steps()
+    shutil.rmtree(folder)
+    aside.rename(folder)
     return steps
 
 
@@ -209,9 +213,9 @@ def full_disk(command: Command, trial: int) -> Outcome:
         pages = command.copies * sum(-(-size // PAGE) for size in command.written)
         share = random.Random(f"disk {command.name} {trial}").uniform(0, 1)
         mount("-o", f"remount,size={used + PAGE * int(share * pages)}", str(place))
-        child = command.bench.start(command.first(folder))
+        child = command.start(command.first(folder))
         outcome.hit = child.wait() != 0
-        refused(outcome, child)
+        refused(outcome, child, command.refusals)
         look(outcome, command, folder)
         mount("-o", f"remount,size={1 << 30}", str(place))
         once_more(outcome, command, folder)
@@ -224,11 +228,11 @@ def file_limit(command: Command, trial: int) -> Outcome:
     folder = trial_folder(command, "limit", trial)
     share = random.Random(f"limit {command.name} {trial}").uniform(0.02, 0.98)
     limit = max(1, int(share * max(command.written)))
-    child = command.bench.start(
+    child = command.start(
         command.first(folder), before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     )
     outcome = Outcome("file-size limit", command.name, trial, hit=child.wait() != 0)
-    refused(outcome, child)
+    refused(outcome, child, command.refusals)
     return end(outcome, command, folder)
 
 
@@ -241,10 +245,10 @@ def read_only(command: Command, trial: int) -> Outcome:
         folder.mkdir()
         command.prepare(folder)
         mount("-o", "remount,ro", str(place))
-        child = command.bench.start(command.first(folder))
+        child = command.start(command.first(folder))
         if child.wait() == 0:
             outcome.faults.append("ended well on a read-only disk")
-        refused(outcome, child)
+        refused(outcome, child, command.refusals)
         look(outcome, command, folder)
         mount("-o", "remount,rw", str(place))
         once_more(outcome, command, folder)
@@ -258,7 +262,7 @@ def clock(command: Command, trial: int) -> Outcome:
     site = command.bench.root / "site"
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(CLOCK)
-    child = command.bench.start(
+    child = command.start(
         command.first(folder),
         before=(lambda: exec(CLOCK, {})) if command.bench.fork else None,
         env={"PYTHONPATH": str(site)},
@@ -283,7 +287,7 @@ def two_writers(command: Command, trial: int) -> Outcome:
     children: list[Child] = []
 
     def begin(_: Child) -> None:
-        children.append(command.bench.start(words[1], step=second))
+        children.append(command.start(words[1], step=second))
         children[0].stopped()  # or refused before that
         children[0].go_on()
 
@@ -291,7 +295,7 @@ def two_writers(command: Command, trial: int) -> Outcome:
     for child in children:
         child.wait()
     for child in children:
-        refused(outcome, child)
+        refused(outcome, child, command.refusals)
     if all(child.status for child in children):
         outcome.faults.append(f"neither ended well: {[child.said[-200:] for child in children]}")
     with contextlib.suppress(OSError, ValueError, KeyError):
@@ -319,11 +323,11 @@ def vanishing_file(command: Command, trial: int) -> Outcome:
 
     child = at_a_moment(outcome, command, words, vanish)
     child.wait()
-    refused(outcome, child)
+    refused(outcome, child, command.refusals)
     for path in files:
         (away / path.name).rename(path)
     look(outcome, command, folder)
-    child = command.bench.start([*words, "--resume"])
+    child = command.start([*words, "--resume"])
     if child.wait() != 0:
         outcome.faults.append(f"next run ended with {child.status}: {child.said[-300:]}")
     compare(outcome, command, folder)
@@ -342,14 +346,14 @@ def truncated_archive(command: Command, trial: int) -> Outcome:
     share = random.Random(f"archive {trial}").uniform(0, 0.999)
     os.truncate(archive, int(share * archive.stat().st_size))
     words = [archive if word == command.bench.raw else word for word in command.first(folder)]
-    child = command.bench.start(words)
+    child = command.start(words)
     outcome = Outcome("truncated archive", command.name, trial)
     if child.wait() == 0:
         outcome.faults.append("ended well on a truncated archive")
-    refused(outcome, child)
+    refused(outcome, child, command.refusals)
     look(outcome, command, folder)
     shutil.copyfile(whole, archive)
-    child = command.bench.start([*words, "--resume"])
+    child = command.start([*words, "--resume"])
     if child.wait() != 0:
         outcome.faults.append(f"next run ended with {child.status}: {child.said[-300:]}")
     compare(outcome, command, folder)

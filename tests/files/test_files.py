@@ -17,8 +17,8 @@ from skeltools.errors import DataError, OutputError
 from skeltools.files import signals
 from skeltools.files import writing as files
 from skeltools.files.texts import read_json
+from skeltools.files.writing import check_output
 from skeltools.store.reader import ClipFile
-from skeltools.store.writer import check_output
 
 OURS = {files.__file__, signals.__file__}
 

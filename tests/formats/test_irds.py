@@ -49,7 +49,7 @@ def test_coordinates_come_back_and_short_lines_are_no_frames() -> None:
     [
         (b"", "x.txt, line 1: no version line."),
         (b"12,5,7\n", "x.txt, line 1: expected a version, not '12,5,7'."),
-        (FILE.replace(b"SpineMid", b"SpineMd", 1), "x.txt, line 2: joint 'SpineMd' stands where SpineMid was expected."),
+        (FILE.replace(b"SpineMid", b"SpineMd", 1), "x.txt, line 2: joint 'SpineMd' is where SpineMid was expected."),
         (FILE.replace(b"(Neck,Tracked,", b"(Neck,Tracked,O", 1), None),
         (FILE.replace(b"(Neck,Tracked,", b"(Neck,Tracked,NaN,1,2,3,4),(Neck,Tracked,", 1), "x.txt, line 2: 26 joints in a frame; expected 25."),
     ],

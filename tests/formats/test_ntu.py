@@ -93,7 +93,7 @@ FAULTS = {
     "body count": (edited(2, b"two"), "x.skeleton, line 2: expected a body count of frame 1 of 3, not 'two'."),
     "seven bodies": (edited(2, b"7"), "x.skeleton, line 2: 7 bodies in frame 1 of 3; a Kinect follows at most 6."),
     "body line": (edited(3, b"1 2 3"), "x.skeleton, line 3: 3 values in a body line of frame 1 of 3; expected 10."),
-    "body id": (edited(3, b"a 0 1 1 1 1 0 0 0 2"), "x.skeleton, line 3: 'a' in a body line of frame 1 of 3 is no tracking id, which is a whole number from 0 to 18446744073709551615 written in digits."),
+    "body id": (edited(3, b"a 0 1 1 1 1 0 0 0 2"), "x.skeleton, line 3: 'a' in a body line of frame 1 of 3 is not a tracking id, which is a whole number from 0 to 18446744073709551615 written in digits."),
     "no joints": (edited(4, b"0"), "x.skeleton, line 4: 0 joints in frame 1 of 3; expected 25."),
     "26 joints": (edited(4, b"26"), "x.skeleton, line 4: 26 joints in frame 1 of 3; expected 25."),
     "11 values": (edited(5, JOINT[:-2]), "x.skeleton, line 5: 11 values in a joint line of frame 1 of 3; expected 12."),

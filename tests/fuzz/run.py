@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("targets", nargs="*", default=[])
     parser.add_argument("--cases", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=60.0, help="most seconds a target")
+    parser.add_argument("--seconds", type=float, default=60.0, help="most seconds per target")
     parser.add_argument("--failures", type=Path, default=Path("fuzz-failures"))
     parser.add_argument("--plain", action="store_true", help="without coverage guidance")
     order = parser.parse_args()

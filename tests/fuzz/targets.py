@@ -359,7 +359,7 @@ def _json_seeds() -> list[bytes]:
 _ODD: tuple[Any, ...] = (
     None, True, 0, -1, 1e39, -3.4e38, 1e-40, 10**18, 2**64, 5e-324, 1e999, "", "x", [], {}, [[]], [0.5], "1,5", 1e6
 )  # fmt: skip
-"""Values that stand in for others; `json` writes the infinite one as a word that is no JSON."""
+"""Values that stand in for others; `json` writes the infinite one as a word that is not JSON."""
 
 
 def _otherwise(rng: Random, value: Any) -> Any:
@@ -759,7 +759,8 @@ def _a_record() -> Any:
 
     content = json.loads(_record_seeds()[0])
     content["set_by"] = content.pop("origin")
-    return replace(results.Record(**content), scores="x.npz", test_clips=1, num_classes=2, top1=1.0)
+    measured = results.accuracies(np.ones((1, 2), np.float32), np.zeros(1, np.int64))
+    return replace(results.Record(**content), scores="x.npz", test_clips=1, num_classes=2, **measured)
 
 
 def _side(data: bytes, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Hostile files: a few hundred mutated inputs a reader, and every input that ever failed."""
+"""Hostile files: a few hundred mutated inputs per reader, and every input that ever failed."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ def test_clips_of_one_body_take_half_the_work_of_clips_of_two(name: str) -> None
         torch.manual_seed(0)
         model, x = BODY_BY_BODY[name](form), torch.randn(3, 3, 16, 25, bodies)
         work.append(operations(lambda model=model, x=x: model(x).sum().backward()))
-    assert work[1] == pytest.approx(2 * work[0], rel=5e-2)  # some work is done once a step
+    assert work[1] == pytest.approx(2 * work[0], rel=5e-2)  # some work is done once per step
 
 
 def test_weights_start_as_the_method_says() -> None:
@@ -593,6 +593,25 @@ def test_gathering_in_bf16_is_the_product_of_every_frame(count: int, channels: i
         assert (
             float((a.detach().double() - b.detach()).norm() / b.detach().norm()) < 5e-3
         )  # bf16 has 8 bits: 2^-9 at most, an entry
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 8), (16, 8), (16, 16)])
+def test_the_graph_convolution_is_its_definition(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, inputs: int, outputs: int
+) -> None:
+    """With the gradients of clips, graph, weights and biases; as on a CPU and as on a GPU."""
+    torch.manual_seed(0)
+    monkeypatch.setattr(stgcn, "_on_gpu", lambda h: gpu)
+    shapes = ((2, 5, 25, inputs), (3, 25, 25), (3, outputs, inputs), (3, outputs))
+    given = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    slope = torch.randn(2, 5, 25, outputs, dtype=torch.float64)
+    found = []
+    for way in (stgcn.graph_conv, stgcn.graph_conv_by_definition):
+        out = way(*given)
+        found.append([out, *torch.autograd.grad(out, given, slope)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])

@@ -112,7 +112,7 @@ def test_an_id_that_stands_twice_in_a_frame_leaves_the_clip_out() -> None:
     twice = recording(moving(1, 20, 1.5), moving(2, 20, 1.2), ids=[5, 5])
     reason = apply(twice, chain("ctrgcn"))
     assert isinstance(reason, str)
-    assert reason.startswith("id-twice: a tracking id stands twice in a frame")
+    assert reason.startswith("id-twice: a tracking id occurs twice in a frame")
     assert isinstance(apply(twice, chain("cmd")), Prepared)
 
 

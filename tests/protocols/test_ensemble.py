@@ -61,7 +61,7 @@ def _members(
             _record(
                 protocol=protocol, variant=variant, stream=stream, data_digest=file.digest, test_clips=30,
                 key=stream * 4, checkpoint_digest=member.encoder_digest, encoder=f"runs/{stream}",
-                settings=dict(use.flat), top1=float((side.scores.argmax(axis=1) == side.labels).mean()),
+                settings=dict(use.flat), **results.accuracies(side.scores, side.labels),
             )
         )  # fmt: skip
         results.write(record, folder / stream, side)
@@ -135,7 +135,7 @@ def test_results_that_do_not_fit_are_refused(tmp_path: Path, change: str, messag
         side.names[side.names.index("clip1")] = "other"
     else:
         side.labels[0] = (side.labels[0] + 1) % 3
-    record = replace(record, top1=float((side.scores.argmax(axis=1) == side.labels).mean()))
+    record = replace(record, **results.accuracies(side.scores, side.labels))
     results.write(record, tmp_path / "motion", side)
     with pytest.raises(RunError) as caught:
         ensemble.Ensemble().run(this, settings("ensemble"))

@@ -101,7 +101,7 @@ def test_a_protocol_of_ones_own_joins_streams(here: Path) -> None:
 def test_a_protocol_that_trains_or_is_skipped_says_why(here: Path) -> None:
     _mine(here, RUN.replace("    def", "    trains = True\n    def") + "[]")
     result = _run(*WORDS, "mine:Mine", "--baseline", "raw")
-    assert (result.exit_code, result.stderr) == (2, "Error: 'raw coordinates' is no encoder to train.\n")
+    assert (result.exit_code, result.stderr) == (2, "Error: 'raw coordinates' is not an encoder to train.\n")
     _mine(here, RUN + "[]\n    def skip(self, task, settings): return 'there is no moon'\n")
     result = _run(*WORDS, "mine:Mine")
     assert (result.exit_code, result.stderr) == (2, "Error: There is no moon.\n")

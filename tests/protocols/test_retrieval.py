@@ -125,7 +125,7 @@ def test_oneshot_asks_every_other_clip_of_the_novel_classes() -> None:
     assert len(outcome.train_rows) == 20
     assert metrics.topk(outcome.scores, this.labels(outcome.test_rows), 1) == 1.0
     assert outcome.metrics["map"] == 1.0
-    assert (outcome.scores[:, 1] == -torch.inf).all()  # A2 is no novel class
+    assert (outcome.scores[:, 1] == -torch.inf).all()  # A2 is not a novel class
 
 
 def test_oneshot_standardises_where_the_subject_says_so() -> None:

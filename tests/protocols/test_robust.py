@@ -138,7 +138,7 @@ def test_without_a_classifier_it_says_which_to_make(run: Path, tmp_path: Path) -
         ('["nois(0.1)"]', "unknown operation 'nois'"),
         ('["part(tail)"]', "has no part 'tail'"),
         ("[]", "must be a list of one corruption or more"),
-        ('["noise(0.1)|camera(30)"]', "what comes before the preparation must stand first"),
+        ('["noise(0.1)|camera(30)"]', "what acts before the preparation must be written first"),
         ('["camera(30)"]', "No corruption of robust.corruptions can be made of these clips"),
     ],
 )  # fmt: skip
@@ -256,7 +256,7 @@ def test_the_interval_joins_corruptions_clip_by_clip(tmp_path: Path) -> None:
     scores = np.eye(3, dtype=np.float32)[labels]
     record = replace(
         ROBUST,
-        top1=1.0,
+        **results.accuracies(scores, labels),
         metrics={"clean": 1.0, "noise(0.1)": 0.5, "turn(30)": 0.5},
         scores=f"{ROBUST.stem}.npz",
     )

@@ -169,7 +169,7 @@ def test_clips_in_memory_and_read_are_the_same(stream: str) -> None:
 @pytest.mark.parametrize("subject", [results.STANDARDISED, results.RAW])
 def test_what_is_no_encoder_cannot_be_tuned(subject: str) -> None:
     this = task(subject=subject, encoder=None if subject == results.RAW else Net)
-    assert finetune.Finetune().skip(this, settings("finetune")) == f"'{subject}' is no encoder to train"
+    assert finetune.Finetune().skip(this, settings("finetune")) == f"'{subject}' is not an encoder to train"
 
 
 @pytest.mark.parametrize(

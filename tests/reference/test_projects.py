@@ -429,7 +429,7 @@ def test_what_is_not_understood_is_listed_and_recorded(shared: Path, tmp_path: P
     }
     torch.save(state, tmp_path / "a.pt")
     run, lines = imported(tmp_path / "a.pt", tmp_path / "run")
-    assert "left out: teacher.a (2 entries, 2 not known to stand in files of HYSP)" in lines
+    assert "left out: teacher.a (2 entries, 2 not known to be in files of HYSP)" in lines
     assert run.source["not_understood"] == {"teacher.a": 2}
     assert run.source["left_out"]["target_projector.net"] == 9
 

@@ -171,7 +171,7 @@ def broken(drop: str = "", **changed: tuple[int, ...]) -> dict[str, Tensor]:
         ([torch.zeros(2)], "is not a plain state dict: save model.state_dict() and import that."),
         (
             {"state_dict": {"encoder_q.A": torch.zeros(2), "epoch": 3}},
-            "'epoch' is no tensor (int); a state dict holds tensors alone.",
+            "'epoch' is not a tensor (int); a state dict holds tensors alone.",
         ),
         (
             {"A": torch.zeros(2), "module.A": torch.zeros(2)},

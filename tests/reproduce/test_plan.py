@@ -83,7 +83,7 @@ def test_a_fault_is_named_with_its_table_and_key(old: str, new: str, problem: st
         ),
         (
             'protocol = "finetune"', 'protocol = "finetune"\nsubjects = ["raw"]',
-            "'raw' is no encoder to train, as finetune does.",
+            "'raw' is not an encoder to train, as finetune does.",
         ),
         ('protocol = "linear"', 'protocol = "transfer"', "transfer goes to other data. Name them: on = 'pku2'"),
     ],

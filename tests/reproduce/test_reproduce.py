@@ -311,7 +311,7 @@ def test_a_file_of_somebody_else_is_not_overwritten_by_the_script(
     done = reproduce(plan, "--out", out, "--slurm", tmp_path / "jobs.sh")
     assert done.returncode == 2
     assert done.stderr.startswith(
-        f"Error: {tmp_path / 'jobs.sh'} exists and is no script of skeltools reproduce."
+        f"Error: {tmp_path / 'jobs.sh'} exists and is not a script of skeltools reproduce."
     )
     assert (tmp_path / "jobs.sh").read_text() == "#!/bin/sh\necho mine\n"
 

@@ -3,7 +3,7 @@
 The work is done in a process that the command starts, and that imports this module anew. WHERE says whose steps
 count: ``worker``, all of skeltools' own code there; ``starter``, those that read and write what is recorded, which
 are the same every time, as its waiting is not. At step NUMBER the process writes its number to the pipe TOLD and
-stands still. With NUMBER 0 it only counts, and writes how many steps there were.
+stands still until SIGCONT. With NUMBER 0 it only counts, and writes how many steps there were.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def tell(text: str) -> None:
 
 
 def reached() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])
     tell(f"at {os.getpid()}\n")
-    while True:
-        signal.pause()
+    signal.sigwait([signal.SIGCONT])
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def begin(where: str) -> None:

@@ -144,10 +144,8 @@ LINEAR = replace(BASE, protocol="linear", variant="")
 
 def _row(folder: Path, held: bool, seed: int = 0) -> report.Row:
     scores, labels = scores_of(seed, n=60, classes=3)
-    top1 = float((scores.argmax(axis=1) == labels).mean())
-    record = results.named(
-        replace(LINEAR, top1=top1, test_clips=60, protocol="calibration" if held else "linear", seed=seed)
-    )
+    protocol, measured = "calibration" if held else "linear", results.accuracies(scores, labels)
+    record = results.named(replace(LINEAR, test_clips=60, protocol=protocol, seed=seed, **measured))
     more = scores_of(seed + 1, n=50, classes=3)
     side = Side(
         scores, labels, [str(n) for n in range(60)], list("abc"),

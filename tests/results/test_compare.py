@@ -35,7 +35,7 @@ def _write(folder: Path, seed: int, guesses: list[int], **changes: object) -> Re
     )
     record = replace(
         BASE, seed=seed, pretrain_seed=seed, test_clips=6, variant="",
-        top1=float(np.mean(np.array(guesses) == LABELS)), **({"key": f"{seed}" * 8, "protocol": "linear"} | changes),
+        **({"key": f"{seed}" * 8, "protocol": "linear"} | results.accuracies(side.scores, side.labels) | changes),
     )  # type: ignore[arg-type]  # fmt: skip
     return results.write(results.named(record), folder / "results", side)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from recorded import BASE
 from rich.console import Console
 
+from skeltools.analysis import metrics
 from skeltools.errors import RunError
 from skeltools.results import record as results
 from skeltools.results import report, tables
@@ -32,8 +34,9 @@ def _write(record: Record, folder: Path) -> Path:
 
 
 def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    path = _write(BASE, tmp_path)
-    assert results.read(path) == BASE
+    record = replace(BASE, **results.accuracies(SIDE.scores, SIDE.labels))
+    path = _write(record, tmp_path)
+    assert results.read(path) == record
     assert path.name == "knn-k10-pretrained-ntu60-xsub-joint-seed0-01234567.json"
     side = results.read(path).side()
     assert (side.names, side.classes, side.weight) == (SIDE.names, SIDE.classes, None)
@@ -163,7 +166,7 @@ def test_encoders_without_settings_are_told_apart_by_name_and_weights() -> None:
 
 def test_a_partial_result_says_so_in_the_title() -> None:
     (grid,) = report.grids(report.rows([replace(BASE, partial=True, limit=7)]))
-    assert grid.title[0] == "PARTIAL, at most 7 clips a side: ntu60 xsub: knn"
+    assert grid.title[0] == "PARTIAL, at most 7 clips per side: ntu60 xsub: knn"
 
 
 def test_kinds_of_protocols_stand_in_tables_of_their_own_with_one_legend() -> None:
@@ -190,11 +193,8 @@ def _stored(folder: Path, seed: int, guesses: list[int], **changes: object) -> R
         names=[str(i) for i in order],
         classes=["x", "y", "z"],
     )
-    right = np.array(guesses) == labels
-    per_class = [float(right[:2].mean()), float(right[2:].mean()), None]
-    record = replace(
-        BASE, seed=seed, key=str(seed) * 16, top1=float(right.mean()), per_class=per_class, **changes
-    )  # type: ignore[arg-type]
+    measured = results.accuracies(side.scores, side.labels)
+    record = replace(BASE, seed=seed, key=str(seed) * 16, **(measured | changes))  # type: ignore[arg-type]
     return results.write(results.named(record), folder, side)
 
 
@@ -245,13 +245,53 @@ def test_scores_that_are_missing_or_do_not_fit_are_told(tmp_path: Path) -> None:
         record.side()
 
 
-@pytest.mark.parametrize("top1", [0.99, 0.5, 0.0])
-def test_an_edited_accuracy_is_not_shown_beside_its_interval(tmp_path: Path, top1: float) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("top1", 0.99, "has top1 0.99, its scores give 0.75"),
+        ("top1", 0.5, "has top1 0.5, its scores give 0.75"),
+        ("top1", 0.0, "has top1 0, its scores give 0.75"),
+        ("top5", 0.75, "has top5 0.75, its scores give 1"),
+        ("mean_class", 0.5, "has mean_class 0.5, its scores give 0.75"),
+        ("per_class", [1.0, 1.0, None], r"has per_class\[1\] 1, its scores give 0.5"),
+        ("per_class", [1.0, 0.5, 1.0], r"has per_class\[2\] 1, its scores give none"),
+        ("per_class", [1.0, None, None], r"has per_class\[1\] none, its scores give 0.5"),
+        ("per_class", [1.0, 0.5], "does not fit its record"),
+    ],
+)
+def test_an_edited_accuracy_is_not_shown_beside_its_interval(
+    tmp_path: Path, key: str, value: object, told: str
+) -> None:
     record = _stored(tmp_path, 0, [0, 0, 1, 2])
     path = tmp_path / f"{record.stem}.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"top1": top1}))
-    with pytest.raises(RunError, match=f"has top1 {top1:g}, its scores give 0.75"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(RunError, match=told):
         report.rows([results.read(path)], intervals=True)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 3], [0, 0, 1, -1], [0.0, 0.0, 1.0, 1.0]])
+def test_labels_of_no_class_are_refused(tmp_path: Path, labels: list[float]) -> None:
+    record = _stored(tmp_path, 0, [0, 0, 1, 2])
+    results.write(record, tmp_path, replace(record.side(), labels=np.array(labels)))
+    with pytest.raises(RunError, match="does not fit its record"):
+        report.rows([record], intervals=True)
+
+
+def test_a_record_is_compared_by_what_it_was_measured_by() -> None:
+    """Equal scores, scores that are no guess, and NaN, as `skeltools.analysis.metrics` has them."""
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        scores = draw.integers(-2, 3, (40, 7)).astype(np.float32)
+        scores[draw.random(scores.shape) < 0.2] = -np.inf
+        scores[draw.random(scores.shape) < 0.05] = np.nan
+        labels = draw.integers(0, 6, 40)
+        found = results.accuracies(scores, labels)
+        tensors = torch.from_numpy(scores), torch.from_numpy(labels)
+        by_class = metrics.per_class(*tensors)
+        assert found["top1"] == pytest.approx(metrics.topk(*tensors, 1))
+        assert found["top5"] == pytest.approx(metrics.topk(*tensors, 5))
+        assert found["mean_class"] == pytest.approx(metrics.mean_class(by_class))
+        assert found["per_class"] == by_class
 
 
 def test_csv_holds_every_number() -> None:

@@ -18,6 +18,7 @@ from skeltools.methods.registry import METHODS, find_method
 from skeltools.models.registry import BACKBONES, find_backbone
 from skeltools.runs.settings import resolve_recipe
 from skeltools.settings import schema_fields
+from skeltools.training import engine
 
 SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]
 
@@ -89,6 +90,16 @@ def test_the_checkpoint_of_another_run_is_refused(runs: Path, run: Path) -> None
     for path in (runs / "two" / "checkpoints").iterdir():
         shutil.copyfile(path, run / "checkpoints" / path.name)
     refused(run, "run.json has seed 0, ")
+
+
+@pytest.mark.parametrize(("key", "value"), [("queue.size", 16_777_216), ("model.width", 64)])
+def test_nothing_is_built_before_run_and_checkpoint_agree(
+    run: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: object
+) -> None:
+    """A queue or a model of settings that were edited is refused by what its checkpoint says, not made first."""
+    edit(run, key, value)
+    monkeypatch.setattr(engine, "make_method", lambda *_: pytest.fail("it is built"))
+    refused(run, f"run.json has {key} {value}, ")
 
 
 @pytest.mark.parametrize("width", [4096, 16384, 1e6, 8])

@@ -28,7 +28,7 @@ def person(frames: int = 20, joints: int = 25, size: float = 1.7) -> np.ndarray:
 
 
 def fault_of(body: np.ndarray, unit: str = "m") -> str | None:
-    """What is wrong with the bodies (B, V, 3) of one person, one a frame."""
+    """What is wrong with the bodies (B, V, 3) of one person, one per frame."""
     return plausible.judge(body, np.arange(len(body)), np.zeros(len(body), int), unit)[0]
 
 

@@ -96,7 +96,7 @@ def definition() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"parents": ["hip", "hip", "hip", "left"]}, "parents names 'left', which is no joint of 4"),
+        ({"parents": ["hip", "hip", "hip", "left"]}, "parents names 'left', which is not a joint of 4"),
         ({"parents": [0, 0, 0]}, "parents must give a joint for each of the 4 joints"),
         (
             {"parents": [0, 1, 0, 0]},
@@ -110,7 +110,7 @@ def definition() -> dict[str, Any]:
         ({"parts": [0, 1, 2, 3]}, "parts must be a table"),
         ({"mirror": [0, 2, 3, 1]}, "the mirror of the mirror of 'left a' must be the joint itself"),
         ({"parents": [0, 0, 1, 0]}, "mirror must map the parent of 'left a'"),
-        ({"centre": 9}, "centre names 9, which is no joint"),
+        ({"centre": 9}, "centre names 9, which is not a joint"),
         ({"centre": []}, "centre must name a joint"),
         ({"left_hip": True}, "left_hip names True"),
         ({"joints": ["a", "a", "b", "c"]}, "parents names 'hip'"),

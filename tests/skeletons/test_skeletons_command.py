@@ -122,7 +122,7 @@ def test_wrong_words_are_refused_in_one_line(tmp_path: Path) -> None:
                       "mediapipe33, openpose18, openpose25, smpl24, or give the path of a .toml file. "
                       "Did you mean 'kinect1'?"),
         ([tmp_path / "no.toml"], f"Error: Skeleton file {tmp_path / 'no.toml'} does not exist."),
-        ([bad], f"Error: {bad}: centre names 'neck', which is no joint of 20."),
+        ([bad], f"Error: {bad}: centre names 'neck', which is not a joint of 20."),
         (["--toml"], "Error: --toml takes the NAME of one skeleton, and no --json."),
         (["kinect1", "--toml", "--json"], "Error: --toml takes the NAME of one skeleton, and no --json."),
     ):  # fmt: skip

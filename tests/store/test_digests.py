@@ -16,6 +16,7 @@ from rawfiles import write_ntu
 from skeltools.cli.main import main
 from skeltools.clips import ClipDataset, open_clips
 from skeltools.errors import DataError
+from skeltools.store import reader
 from skeltools.store.reader import ClipFile
 
 SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]
@@ -139,6 +140,27 @@ def test_what_was_changed_is_refused_when_it_is_read(whole: Path, tmp_path: Path
             assert len({"clips": file.clips, "motion": file.motion}[what]([0, 1])) == 2
     if what.startswith("raw"):
         assert call("derive", path, tmp_path / "d.h5").exit_code == 2
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 50])
+def test_however_many_threads_compare_the_first_wrong_clip_read_is_named(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "o.h5"
+    shutil.copyfile(whole, path)
+    with h5py.File(path, "r+") as file:
+        for row in (2, 11, 17):
+            file["clips"][row] = 0.25
+    monkeypatch.setattr(reader, "_SHARED", 0)
+    monkeypatch.setattr(reader, "cores", lambda: number)
+    with ClipFile(path) as clips:
+        sound = [row for row in range(len(clips)) if row not in (2, 11, 17)]
+        assert len(clips.clips(sound)) == len(sound)
+        assert len(clips.clips([])) == 0
+        for order in ([2, 11, 17], [17, 0, 2], [*sound, 11]):
+            first = next(row for row in order if row not in sound)
+            with pytest.raises(DataError, match=clips.names[first]):
+                clips.clips(order)
 
 
 def test_noise_is_neither_trained_on_nor_evaluated(whole: Path, tmp_path: Path) -> None:

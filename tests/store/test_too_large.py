@@ -63,7 +63,7 @@ def points(torso: float, far: float) -> Recording:
     ("torso", "dtype", "fits"), [(1e-3, "float16", False), (1e-3, "float32", True), (50, "float16", True)]
 )
 def test_a_clip_that_is_divided_by_next_to_nothing_is_left_out(torso: float, dtype: str, fits: bool) -> None:
-    """A torso of a thousandth of a pixel makes an image of a thousand pixels a million torsos."""
+    """A torso of a thousandth of a pixel makes a thousand pixels into a million torsos."""
     skeleton = load("coco17")
     how = chain.choose(
         "keypoints2d", skeleton=skeleton, dimensions=2, options={"chain.dtype": dtype, "chain.frames": 4}

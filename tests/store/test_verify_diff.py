@@ -173,7 +173,9 @@ def test_derive_refusals(converted: Path, raw: Path, tmp_path: Path) -> None:
         f"Error: {tmp_path / 'plain.h5'} holds no recordings. Convert with --keep-raw to keep them.\n"
     )
     result = run("derive", converted, tmp_path / "plain.h5")
-    assert result.stderr == f"Error: {tmp_path / 'plain.h5'} already exists. Use --replace to rebuild it.\n"
+    assert (
+        result.stderr == f"Error: {tmp_path / 'plain.h5'} already exists. Use --replace to write it again.\n"
+    )
     pku = tmp_path / "pku.h5"
     convert(datasets.get("pku2"), write_pku(tmp_path / "raw"), pku, keep_raw=True)
     result = run("derive", pku, tmp_path / "d.h5", "--prep", "cmd")

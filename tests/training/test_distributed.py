@@ -84,7 +84,7 @@ def test_two_processes_train_like_one_on_the_joint_batch(
         assert result.stdout.count("finished.") == 1
         assert "broadcast_buffers" not in result.stderr  # torch's warning of a name it gave up
     one, two = (Run.open(tmp_path / name) for name in ("1", "2"))
-    assert len(steps(one)) == 5  # 2 steps an epoch, and the monitor
+    assert len(steps(one)) == 5  # 2 steps per epoch, and the monitor
     for ours, theirs in zip(steps(two), steps(one), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-9)
     ours, theirs = (checkpoints.load(run.last_checkpoint()) for run in (two, one))

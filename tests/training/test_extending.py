@@ -44,7 +44,7 @@ def pretrain(*words: object) -> Result:
 
 
 def first(data: Path, out: Path, epochs: int) -> list[object]:
-    """The first command of a run of 3 steps an epoch."""
+    """The first command of a run of 3 steps per epoch."""
     base = [data, "--split", "xsub", "--stream", "joint", "--seed", 4, "--batch-size", 6, "--out", out]
     return [*base, "--epochs", epochs, *SETTINGS]
 

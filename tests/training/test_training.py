@@ -61,7 +61,7 @@ def start(path: Path, file: ClipFile, *overrides: str, recipe: str | None = None
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
-    """An uninterrupted run: 20 training clips, batch 6, so 3 steps an epoch and 9 in all."""
+    """An uninterrupted run: 20 training clips, batch 6, so 3 steps per epoch and 9 in all."""
     with ClipFile(data) as file:
         run = start(tmp_path_factory.mktemp("whole") / "run", file, "train.save_every=1")
         assert Trainer(run, file, CPU).train()

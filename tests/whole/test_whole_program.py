@@ -127,7 +127,10 @@ def test_inspect_speaks_of_the_data(place: Path) -> None:
             ),
             "train.lr",
         ),
-        (("convert", "ntu60", "raw/", "ntu60.h5"), "ntu60.h5 already exists. Use --replace to rebuild it."),
+        (
+            ("convert", "ntu60", "raw/", "ntu60.h5"),
+            "ntu60.h5 already exists. Use --replace to write it again.",
+        ),
         (("convert", "ntu60", "nowhere/", "new.h5"), "nowhere"),
         (("convert", "ntu", "raw/", "new.h5"), "ntu60"),
         (("inspect", "runs/joint/run.json"), "runs/joint/run.json"),

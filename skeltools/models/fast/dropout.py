@@ -15,7 +15,7 @@ _WORD = 8
 def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     """Return `x` with entries zeroed with `probability` and the others divided by 1 - probability.
 
-    torch's own CPU dropout draws one float an entry on one thread, several times the price of a 9x1
+    torch's own CPU dropout draws one float per entry on one thread, several times the price of a 9x1
     convolution's forward pass. Here an entry takes one bit of torch's generator where the probability is 1/2,
     8 bits where it is a multiple of 1/256, and else 16, which makes it exact to 1/65536. Other devices use
     torch's, and so does torch.compile, which can fuse that but not this.

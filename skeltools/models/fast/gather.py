@@ -1,7 +1,7 @@
 """Products of the joints of many frames with one small matrix, as a GPU's matrix units want them.
 
 A frame has 25 joints, a graph convolution three times as many rows. In bf16 cuBLAS takes its fast kernels
-only where rows are multiples of 8 entries; 25 and 75 are not, and one product a frame leaves the units mostly
+only where rows are multiples of 8 entries; 25 and 75 are not, and one product per frame leaves the units mostly
 idle. So eight frames are taken together, with a block-diagonal matrix of multiples of 8: eight times the
 arithmetic, and half the time.
 """

@@ -1,6 +1,6 @@
 // The player: clips as 3-D skeletons that turn, play and can be stepped through.
 
-const RATE = 20; // frames a second at speed 1
+const RATE = 20; // frames per second at speed 1
 const VIEWS = { front: [0, 0], side: [90, 0], back: [180, 0], top: [0, 89] };
 
 function bytes(text) {
@@ -25,7 +25,7 @@ const skeletonOf = (clip) => values.skeletons[clip.skeleton];
 /** Dashes of a body's bones: none for the first, short for the second, then a long one with short ones between. */
 const dashes = (body) => (body === 0 ? [] : body === 1 ? [1.6, 1.7] : [4, 1.8, ...Array(body - 1).fill([1.2, 1.8]).flat()]);
 
-/** How the bodies of a clip are told from each other. */
+/** How one sees the bodies of a clip apart. */
 function bodiesText({ bodies, apart }) {
   const lines = ["second body dashed"];
   for (let body = 2; body < bodies; body++) lines.push(`${{ 2: "third", 3: "fourth" }[body] ?? `body ${body + 1}`} with ${body - 1} short ${body > 2 ? "dashes" : "dash"} between long ones`);
@@ -282,7 +282,7 @@ function clipPlayer(run) {
     canvas.dataset.clip = clip().name;
     for (const button of views) button.hidden = clip().flat;
     if (clip().flat) look(...VIEWS.front);
-    const keysText = `${clip().flat ? "Space" : "Drag or arrow keys turn, space"} plays, comma and full stop step a frame, n and p change the clip, + and - zoom.`;
+    const keysText = `${clip().flat ? "Space" : "Drag or arrow keys turn, space"} plays, comma and full stop step by one frame, n and p change the clip, + and - zoom.`;
     hint.textContent = (hasSalience ? "Salience is the share of a joint's activation that the attention mask keeps. " : "") + keysText;
     describe();
     legend();

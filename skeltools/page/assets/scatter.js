@@ -1,4 +1,4 @@
-// The embedding: a point a clip, by class or by right and wrong; one class can be picked out.
+// The embedding: a point per clip, by class or by right and wrong; one class can be picked out.
 
 /**
  * @param found {title, points: [[x, y]] within -1000..1000, labels, guesses, names, clips}

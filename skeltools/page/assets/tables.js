@@ -1,6 +1,6 @@
 // Tables that sort by a click or a key on a heading.
 
-/** The number a cell begins with (thousands may be set off by commas), or null. */
+/** The number that a cell begins with (thousands may be set off by commas), or null. */
 function numberOf(text) {
   const found = /^\s*([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)/i.exec(text);
   return found ? parseFloat(found[1].replaceAll(",", "")) : null;

@@ -6,6 +6,7 @@ Each worker has a pipe of its own, so it ends by itself when the main process is
 from __future__ import annotations
 
 import signal
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _AHEAD = 2
-"""Batches a worker holds at a time: the one it works on and the next."""
+"""Batches that a worker holds at a time: the one it works on and the next."""
+
+_PATIENCE = 2.0
+"""Seconds that workers have for the batch they are at when no more is wanted."""
 
 
 class WorkerError(SkeltoolsError):
@@ -79,10 +83,12 @@ def run(
             lines[ours] = process
         yield from _share_out(iter(batches), lines)
     finally:
-        for line, process in lines.items():
-            line.close()
-            process.terminate()
+        for line in lines:
+            line.close()  # a worker ends when it has done its batch, so that no file is left half written
+        deadline = time.monotonic() + _PATIENCE
         for process in lines.values():
+            process.join(max(0.0, deadline - time.monotonic()))
+            process.terminate()
             process.join()
 
 
