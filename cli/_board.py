@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from skeltools.errors import counted
 from skeltools.files.texts import printable
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Table:
             table.add_row(*(Text(printable(word)) for word in row))
         settled_all = sum(state.state not in ("waiting", "running") for state in self._states)
         table.caption = Text(
-            f"{settled_all} of {len(self._states)} steps, {clock(now - self._began)} so far, "
+            f"{settled_all} of {counted(len(self._states), 'step')}, {clock(now - self._began)} so far, "
             f"{clock(remaining(self._states, now))} left"
         )
         table.caption_justify = "left"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from skeltools.cli import _complete as complete
+from skeltools.errors import did_you_mean
 from skeltools.files.cores import cores
 from skeltools.settings import MOST_SEED
 
@@ -28,6 +30,45 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class Choice(click.Choice[str]):
+    """One of some words: click's own type, which says of a wrong one what may have been meant."""
+
+    def __init__(self, choices: Sequence[str], other: Mapping[str, str] | None = None) -> None:
+        """Take the words, and sentences for wrong ones whose meaning is known, in lower case.
+
+        A sentence is said only by a command that has the options which it names.
+        """
+        super().__init__(choices)
+        self.other = other or {}
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        problem = super().get_invalid_choice_message(value, ctx)
+        told = self.other.get(str(value).lower(), "")
+        there = {name for one in ctx.command.params for name in one.opts} if ctx is not None else set()
+        if told:
+            return f"{problem} {told}" if {*re.findall(r"--[a-z]+", told)} <= there else problem
+        return f"{problem}{did_you_mean(str(value), self.choices)}"
+
+
+_UNTRAINED = "The untrained encoder is --init random."
+_SUBJECTS = {name: f"That is --baseline {name}." for name in ("standardised", "raw", "supervised")}
+
+INITS = Choice(
+    ["pretrained", "random"],
+    _SUBJECTS | {"standardized": _SUBJECTS["standardised"], "scratch": _SUBJECTS["supervised"]}
+    | dict.fromkeys(("untrained", "none"), _UNTRAINED),
+)  # fmt: skip
+"""Type of ``--init``."""
+
+BASELINES = Choice(
+    list(_SUBJECTS),
+    dict.fromkeys(("random", "untrained", "none", "init"), _UNTRAINED)
+    | {"pretrained": "The pretrained encoder is no baseline: leave --baseline out."}
+    | {"scratch": _SUBJECTS["supervised"], "finetune": _SUBJECTS["supervised"]},
+)
+"""Type of ``--baseline``."""
 
 
 def workers(function: F) -> F:
@@ -89,7 +130,7 @@ def preparation(function: F) -> F:
     )
     dtype = click.option(
         "--dtype",
-        type=click.Choice(["float32", "float16"]),
+        type=Choice(["float32", "float16"]),
         help="Type of the stored coordinates.  [default: float32]",
     )
     return prep(frames(dtype(settings(function))))
@@ -99,7 +140,7 @@ def unit(function: F) -> F:
     """Add ``--unit``: what the coordinates of a source are in."""
     return click.option(
         "--unit",
-        type=click.Choice(["m", "cm", "mm"]),
+        type=Choice(["m", "cm", "mm"]),
         default="m",
         show_default=True,
         help="Unit of the source's coordinates, which are stored in metres.",
@@ -135,6 +176,43 @@ def check_order(first: str, one: object, second: str, two: object, *, swapped: b
         raise SettingError(f"{first} and {second} are swapped: give {two} first, then {one}.")
 
 
+def check_used(used: bool, why: str, *names: str) -> None:
+    """Refuse options that were given and would change nothing.
+
+    Args:
+        used: Whether they have an effect.
+        why: When they have none, such as ``without --window``.
+        names: The options, such as ``--stride``.
+
+    Raises:
+        UsageError: One was given on the command line and has no effect.
+    """
+    context = click.get_current_context()
+    for param in () if used else context.command.params:
+        given = context.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
+        named = [name for name in names if name in param.opts]
+        if given and named:
+            raise click.UsageError(f"{named[0]} has no effect {why}. Leave it out.")
+
+
+def check_dataset_first(dataset: str, name: str, path: Path) -> None:
+    """Say so where the name of a dataset, or a descriptor, stands in the place of a path, and the path in its place.
+
+    Args:
+        dataset: What was given for the dataset.
+        name: What the other argument is called.
+        path: What was given for it.
+
+    Raises:
+        SettingError: They are swapped.
+    """
+    from skeltools.datasets.registry import registry
+
+    other = str(path) in registry() or path.suffix == ".toml"
+    swapped = other and dataset not in registry() and not dataset.endswith(".toml")
+    check_order("DATASET", dataset, name, path, swapped=swapped)
+
+
 def check_run_first(run: Path, file: Path) -> None:
     """Say so where a converted file is in the place of a run, and the run in its place.
 
@@ -146,10 +224,23 @@ def check_run_first(run: Path, file: Path) -> None:
 
 def result(function: F) -> F:
     """Add what chooses a recorded result: ``--protocol`` and what narrows it down, handed over as ``choice``."""
+    return _choosing("", function)
+
+
+def result_of(protocol: str) -> Callable[[F], F]:
+    """Add what chooses a recorded result of one protocol, handed over as ``choice``."""
+    return functools.partial(_choosing, protocol)
+
+
+def _choosing(protocol: str, function: F) -> F:
     for option in (
         click.option(
             "--set", "settings", multiple=True, metavar="KEY=VALUE",
             help="A setting of the protocol or the pretraining that it was made with; repeatable.",
+        ),
+        click.option(
+            "--limit", type=click.IntRange(min=1), metavar="N",
+            help="A partial result, of 'eval --limit N'.  [default: whole ones, where there are any]",
         ),
         click.option("--epoch", type=click.IntRange(min=0), help="Pretraining epochs.  [default: the only ones]"),
         click.option(
@@ -167,13 +258,24 @@ def result(function: F) -> F:
             "--protocol", default="linear", show_default=True, metavar="NAME",
             shell_complete=complete.result_protocols, help="Protocol of the result.",
         ),
-    ):  # fmt: skip
+    )[: 7 if protocol else 8]:  # fmt: skip
         function = option(function)
 
     @functools.wraps(function)
     def gathered(**values: Any) -> Any:
-        names = ("protocol", "variant", "stream", "data", "split", "epoch", "settings")
-        return function(choice={name: values.pop(name) for name in names}, **values)
+        from skeltools.cli._console import err
+
+        names = ("variant", "stream", "data", "split", "epoch", "limit", "settings")
+        choice = {name: values.pop(name) for name in names}
+        choice["protocol"] = protocol or values.pop("protocol")
+        told: set[str] = set()
+
+        def tell(text: str) -> None:
+            if text not in told:
+                err().print(f"Note: {text}", markup=False, soft_wrap=True)
+            told.add(text)
+
+        return function(choice=choice | {"tell": tell}, **values)
 
     return cast(F, gathered)
 

@@ -74,6 +74,10 @@ def clip(
         row = clips.find(opened, which)
         path = out or Path(f"{style.file_name(opened.names[row])}.gif")
         style.check_target(path, (*animation.ANIMATIONS, *style.FIGURES), replace=replace)
+        moving = path.suffix.lower() in animation.ANIMATIONS
+        options.check_used(moving, "on a strip, which does not move", "--rate")
+        options.check_used(not moving, "on a moving clip, which shows every frame", "--frames")
+        options.check_used(augment is not None, "without --augment", "--seed")
         shown = clips.panels(opened, row, raw=raw, augment=augment, seed=seed, corruptions=corruptions)
         title = clips.heading(opened, row)
     pictures.tell_flat(shown, camera)
@@ -99,7 +103,7 @@ _SPLIT = click.option(
 )
 _PART = click.option(
     "--part",
-    type=click.Choice(["test", "train", "all"]),
+    type=options.Choice(["test", "train", "all"]),
     default="test",
     show_default=True,
     help="Side of the split.",
@@ -157,6 +161,7 @@ def embedding(
     options.check_run_first(run, file)
     path = pictures.place(out or pictures.beside(run, "embedding"), replace)
     features2d.check_method(method)
+    options.check_used(part != "all", "with --part all", "--split")
     opened, place = Run.open(run), pick_device(device)
     with ClipFile(file) as clips:
         misfit = opened.misfit(clips, allow_mismatch)
@@ -228,17 +233,21 @@ def attention(
     """
     from skeltools.analysis import salience
     from skeltools.cli import _show as show
-    from skeltools.cli._console import progress
+    from skeltools.cli._console import err, progress
     from skeltools.environment import pick_device
     from skeltools.errors import DataError
     from skeltools.plots import animation, style
     from skeltools.plots import attention as drawing
     from skeltools.plots import clip as clips
+    from skeltools.results.parts import NEEDS_MASK
     from skeltools.runs.folder import Run
     from skeltools.store import ClipFile
 
     if (which is None) == (label is None):
         raise click.UsageError("Give either a clip's NAME or --class. See 'skeltools plot attention --help'.")
+    options.check_used(label is not None, "on one clip", "--most", "--split", "--part")
+    drawn = label is None and not by_part
+    options.check_used(drawn, "on a heat map or lines", "--view", "--azimuth", "--elevation", "--rate")
     options.check_run_first(run, file)
     style.need()
     camera = pictures.chosen_camera(view, azimuth, elevation)
@@ -260,6 +269,12 @@ def attention(
         style.check_target(path, kinds, replace=replace)
         method = salience.load_method(opened, place)
         values = salience.of_clips(method, data, rows, opened.stream, device=place, progress=progress())
+        if salience.of_whole_frames(values):
+            err().print(
+                f"Note: every joint of a frame has the same salience. {NEEDS_MASK}",
+                markup=False,
+                soft_wrap=True,
+            )
         shown = drawing.prepared(data, int(rows[0]), salience.to_frames(values, data.frames)[0])
     if which is not None and not by_part:
         pictures.tell_flat([shown], camera)

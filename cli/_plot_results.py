@@ -125,13 +125,14 @@ def reliability(runs: tuple[Path, ...], out: Path | None, protocol: str, replace
 @click.command()
 @click.argument("result")
 @pictures.out("RESULT-parts.png")
-@click.option("--stream", default=None, help="Stream, where there are several.")
+@options.result_of("robust")
 @options.replace
-def parts(result: str, out: Path | None, stream: str | None, replace: bool) -> None:
+def parts(result: str, out: Path | None, choice: dict[str, Any], replace: bool) -> None:
     """Draw the accuracy lost when a body part is missing, beside the salience of the attention mask.
 
     RESULT is a run folder, with @random, @standardised, @raw or @supervised where not the pretrained encoder is meant,
-    or the .json file of a record of robust. Prints the rank correlation of the two with its interval.
+    or with the @ID that 'skeltools report --ids' shows, or the .json file of a record of robust. Prints the rank
+    correlation of the two with its interval.
 
     \b
     Example:
@@ -144,7 +145,7 @@ def parts(result: str, out: Path | None, stream: str | None, replace: bool) -> N
     from skeltools.results import report
 
     path = pictures.place(out or pictures.beside(result, "parts"), replace)
-    row = report.rows(comparison.pick(result, "robust", None, stream))[0]
+    row = report.rows(comparison.pick(result, **choice))[0]
     found = results.look(row)
     click.echo(str(found))
     pictures.write(

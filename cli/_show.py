@@ -107,7 +107,8 @@ def grids(made: Sequence[Grid], form: str = "table") -> None:
         return
     from skeltools.cli._console import out
 
-    for place, grid in enumerate(made):
+    parts = [part for grid in made for part in grid.within(out().width)]
+    for place, grid in enumerate(parts):
         if place:
             out().print()
         # Title and notes are outside the table, so that a narrow table does not fold them; in a pipe the
@@ -115,7 +116,8 @@ def grids(made: Sequence[Grid], form: str = "table") -> None:
         table = tables.to_rich(grid)
         title, notes = table.title, table.caption
         table.title = table.caption = None
-        out().print(title, style="bold", width=_TEXT)
+        if grid.title:
+            out().print(title, style="bold", width=_TEXT)
         out().print(table)
         if notes:
             out().print(notes, width=_TEXT)

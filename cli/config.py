@@ -10,6 +10,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 if TYPE_CHECKING:
     from skeltools.protocols.running.configs import Config, Entry
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("what", required=False, metavar="[RECIPE|RUN|PROTOCOL]", shell_complete=complete.everything)
 @click.option(
     "--kind",
-    type=click.Choice(["pretraining", "protocol", "preparation"]),
+    type=options.Choice(["pretraining", "protocol", "preparation"]),
     help="What is meant where a name is of several, such as skeattnclr.  [default: the first of these]",
 )
 @click.option(
@@ -148,7 +149,8 @@ def _difference(a: Config, b: Config, differs: dict[str, tuple[Entry | None, Ent
     settings = [key for key in differs if key in a.settings or key in b.settings]
     beside = [key for key in differs if key not in settings]
     title = (
-        f"{a.name} and {b.name}: {len(settings)} settings differ, {len(common - differs.keys())} are equal"
+        f"{a.name} and {b.name}: {counted(len(settings), 'setting differs', 'settings differ')}, "
+        f"{counted(len(common - differs.keys()), 'is', 'are')} equal"
     )
     grid = Grid(
         [f"{title}; another {', '.join(beside)}" if beside else title],

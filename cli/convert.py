@@ -10,20 +10,24 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 if TYPE_CHECKING:
     from skeltools.convert.rehearsal import Rehearsal
 
 
+_HELP = "See 'skeltools convert --help'."
+
+
 @click.command()
 @click.argument("dataset", shell_complete=complete.datasets)
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("sources", metavar="SOURCE...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUT", required=False, type=click.Path(path_type=Path))
 @options.preparation
 @click.option("--keep-raw", is_flag=True, help="Also store the recordings, for 'skeltools derive'.")
 @click.option(
     "--on-error",
-    type=click.Choice(["stop", "skip"]),
+    type=options.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
     help="Stop at a damaged file, or leave it out and list it in the output.",
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 @options.unit
 @click.option(
     "--long-labels",
-    type=click.Choice(["cut", "exclude"]),
+    type=options.Choice(["cut", "exclude"]),
     default="cut",
     show_default=True,
     help="PKU-MMD labels that go beyond their video: cut there and count, or leave the clips out.",
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
 def command(
     dataset: str,
     sources: tuple[Path, ...],
-    out: Path,
+    out: Path | None,
     prep: str | None,
     frames: int | None,
     dtype: str | None,
@@ -86,10 +90,15 @@ def command(
     from skeltools.preparation import chain as preparation
 
     known = datasets.registry()
-    options.check_order(
-        "DATASET", dataset, "SOURCE", sources[0],
-        swapped=dataset not in known and (str(sources[0]) in known or sources[0].suffix == ".toml"),
-    )  # fmt: skip
+    if out is None:
+        raise click.UsageError(f"Missing arguments 'SOURCE...' and 'OUT'. {_HELP}")
+    if not sources:  # the last of two is taken for OUT
+        if dataset in known or dataset.endswith(".toml"):
+            raise click.UsageError(f"Missing argument 'OUT', the file to write: {dataset} {out} OUT. {_HELP}")
+        raise click.UsageError(
+            f"Missing argument 'DATASET', one of {', '.join(known)}, or a descriptor (.toml). {_HELP}"
+        )
+    options.check_dataset_first(dataset, "SOURCE", sources[0])
     options.check_order(
         "SOURCE", sources[0], "OUT", out,
         swapped=len(sources) == 1 and not sources[0].exists() and sources[0].suffix == ".h5" and out.exists(),
@@ -101,6 +110,9 @@ def command(
         found = descriptor.read(dataset).dataset()
     else:
         found = datasets.get(dataset)
+    options.check_used(
+        found.format == "pku", "but for PKU-MMD, whose labels may go beyond their video", "--long-labels"
+    )
     prep = prep or preparation.usual(found)
     resolved = preparation.choose(
         prep,
@@ -162,7 +174,9 @@ def command(
         )
         return
     show = console.out().print
-    show(f"{summary.path}: {summary.clips:,} clips of {summary.dataset}", markup=False, soft_wrap=True)
+    show(
+        f"{summary.path}: {counted(summary.clips, 'clip')} of {summary.dataset}", markup=False, soft_wrap=True
+    )
     for code, count in summary.excluded.items():
         show(f"  left out: {count:,} {code}", markup=False, soft_wrap=True)
     for told in summary.notes:
@@ -193,8 +207,8 @@ def _print(found: Rehearsal, prep: str, workers: int, as_json: bool) -> None:
         console.out().print(text, markup=False, soft_wrap=True)
 
     state = "goes on" if found.resumes else "new"
-    show(f"{found.path} ({state}): {found.clips:,} clips of {found.dataset}, prepared as '{prep}'")
-    show(f"  reads: {found.files:,} raw files, {found.raw_bytes / 1e9:,.2f} GB")
+    show(f"{found.path} ({state}): {counted(found.clips, 'clip')} of {found.dataset}, prepared as '{prep}'")
+    show(f"  reads: {counted(found.files, 'raw file')}, {found.raw_bytes / 1e9:,.2f} GB")
     for code, count in found.excluded.items():
         show(f"  left out: {count:,} {code}")
     for told in found.notes:
@@ -202,9 +216,9 @@ def _print(found: Rehearsal, prep: str, workers: int, as_json: bool) -> None:
     for split, (train, test) in found.splits.items():
         show(f"  {split}: {train:,} train / {test:,} test, before recordings are read")
     left = ", ".join(f"{count:,} {code}" for code, count in found.left_out.items()) or "none"
-    show(f"  tried: {found.tried:,} clips, of which would be left out: {left}")
+    show(f"  tried: {counted(found.tried, 'clip')}, of which would be left out: {left}")
     show(
-        f"  time: about {duration(seconds)} with {workers} {'process' if workers == 1 else 'processes'}, by those "
+        f"  time: about {duration(seconds)} with {counted(workers, 'process', 'processes')}, by those "
         "that were tried"
     )
     room = found.free_bytes / 1e9

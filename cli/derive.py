@@ -8,6 +8,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -110,7 +111,7 @@ def command(
     finally:
         progress.finish()
     show = console.out().print
-    show(f"{out}: {clips:,} clips by the preparation {prep}", markup=False, soft_wrap=True)
+    show(f"{out}: {counted(clips, 'clip')} by the preparation {prep}", markup=False, soft_wrap=True)
     with ClipFile(out) as made:
         for note in made.notes:
             if note.kind.startswith("map") or note.kind == "bodies":

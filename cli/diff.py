@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -60,16 +61,16 @@ def command(a: Path, b: Path, most: int, labels: Path | None, as_json: bool) -> 
         *((f"another side of {split}", names) for split, names in found.sides.items()),
     ):
         if names:
-            show(f"{what}: {len(names):,} clips: {listed(names)}", markup=False, soft_wrap=True)
+            show(f"{what}: {counted(len(names), 'clip')}: {listed(names)}", markup=False, soft_wrap=True)
     if found.coordinates is None:
         show(
-            f"{found.common:,} common clips, not compared: they have different numbers of frames",
+            f"{counted(found.common, 'common clip')}, not compared: they have different numbers of frames",
             markup=False,
         )
     else:
         same = found.common - len(found.coordinates)
         show(
-            f"{found.common:,} common clips, {same:,} of them with equal coordinates",
+            f"{counted(found.common, 'common clip')}, {same:,} of them with equal coordinates",
             markup=False,
             soft_wrap=True,
         )

@@ -10,6 +10,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 from skeltools.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--init",
-    type=click.Choice(["pretrained", "random"]),
+    type=options.INITS,
     default=None,
     help="The trained encoder, or the same untrained.  [default: pretrained; with all, every subject]",
 )
 @click.option(
     "--baseline",
-    type=click.Choice(["standardised", "raw", "supervised"]),
+    type=options.BASELINES,
     default=None,
     help="standardised: the untrained encoder's features, standardised on the training clips; "
     "raw: flattened coordinates, no encoder; supervised: all weights trained from random.",
@@ -170,6 +171,8 @@ def command(
         raise click.UsageError("Give either RUN or --encoder. See 'skeltools eval --help'.")
     if weights is not None and encoder is None:
         raise click.UsageError("--weights goes with --encoder; a run has its own checkpoints.")
+    options.check_used(not quiet or dry_run, "with --quiet", "--json")
+    options.check_used(not dry_run, "with --dry-run", "--quiet")
     if protocol != evaluation.ALL:
         registry.get(protocol)
     kinds = subjects_of(init, baseline, whole=protocol == evaluation.ALL)
@@ -213,7 +216,9 @@ def command(
         if reason not in done.told:
             err().print(evaluation.left_out(reason, names), markup=False)
     if done.reused:
-        err().print(f"Recorded already: {done.reused} evaluations. Use --replace to run them again.")
+        err().print(
+            f"Recorded already: {counted(done.reused, 'evaluation')}. Use --replace to run them again."
+        )
     if dry_run:
         _print(done.foreseen, as_json)
         return
@@ -228,7 +233,6 @@ def _print(found: list[Foreseen], as_json: bool) -> None:
     from dataclasses import asdict
 
     from skeltools.cli import _show as show
-    from skeltools.errors import counted
     from skeltools.progress import duration
     from skeltools.results.tables import Grid
 

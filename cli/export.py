@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -14,7 +15,7 @@ from skeltools.cli import _options as options
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--to",
-    type=click.Choice(["aimclr", "ctrgcn", "agcn", "pyskl", "npz"]),
+    type=options.Choice(["aimclr", "ctrgcn", "agcn", "pyskl", "npz"]),
     required=True,
     help="aimclr, agcn: a folder of .npy and .pkl files for each split; ctrgcn: a folder with NTU60_CS.npz and so on; "
     "pyskl: a pickle, float16; npz: a NumPy archive of our own.",
@@ -46,6 +47,6 @@ def command(file: Path, out: Path, to: str, replace: bool) -> None:
     finally:
         progress.finish()
     show = console.out().print
-    show(f"{out}: {clips:,} clips for {to}", markup=False, soft_wrap=True)
+    show(f"{out}: {counted(clips, 'clip')} for {to}", markup=False, soft_wrap=True)
     for note in notes:
         show(f"  note: {note}", markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from skeltools.cli import _options as options
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--to",
-    type=click.Choice(["onnx", "torchscript", "safetensors"]),
+    type=options.Choice(["onnx", "torchscript", "safetensors"]),
     required=True,
     help="onnx, torchscript: a model that maps joint clips to features, its stream taken inside; safetensors: the "
     "weights, which 'import-weights' reads back.",

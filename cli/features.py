@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -15,7 +16,7 @@ from skeltools.cli import _options as options
 @click.option("--out", required=True, type=click.Path(path_type=Path), help=".npz file to write.")
 @click.option(
     "--init",
-    type=click.Choice(["pretrained", "random"]),
+    type=options.INITS,
     default="pretrained",
     show_default=True,
     help="The run's trained encoder, or the same encoder untrained.",
@@ -43,6 +44,7 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     from skeltools.store import ClipFile
 
     options.check_run_first(run, file)
+    options.check_used(init == "random", "on the trained encoder, which is as it is", "--seed")
     features.check_target(out, replace=replace)
     opened = Run.open(run)
     subject = subjects.from_run(opened, subjects.subject_of(init, None), seed)
@@ -58,4 +60,6 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
             "data_digest": clips.digest,
         }
         features.write(out, found, clips, facts, replace=replace)
-    stdout().print(f"{out}: {len(found):,} features of {found.shape[1]} numbers", markup=False)
+    stdout().print(
+        f"{out}: {counted(len(found), 'feature')} of {counted(found.shape[1], 'number')}", markup=False
+    )

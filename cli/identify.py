@@ -8,6 +8,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -35,9 +36,15 @@ def command(
     """
     from skeltools.cli import _console as console
     from skeltools.datasets import registry as datasets
+    from skeltools.exchange.arrays import holds_clips
     from skeltools.exchange.identify import CHOICES, MORE_CHOICES, identify
     from skeltools.preparation.chain import choose
 
+    options.check_dataset_first(dataset, "ARRAYS", arrays)
+    options.check_order(
+        "ARRAYS", arrays, "RAW", raw[0],
+        swapped=len(raw) == 1 and arrays.exists() and not holds_clips(arrays) and holds_clips(raw[0]),
+    )  # fmt: skip
     progress = console.progress()
     try:
         found = identify(datasets.get(dataset), arrays, raw, clips, progress, labels=labels)
@@ -68,14 +75,14 @@ def command(
     def show(text: str) -> None:
         console.out().print(text, markup=False, soft_wrap=True)
 
-    what = f"{found.stream}, {found.frames} frames, {found.dtype}"
-    show(f"{len(found.clips)} clips of {what}: {', '.join(found.clips)}")
+    what = f"{found.stream}, {counted(found.frames, 'frame')}, {found.dtype}"
+    show(f"{counted(len(found.clips), 'clip')} of {what}: {', '.join(found.clips)}")
     if found.found:
         show(f"They are reproduced to {found.error:.2g} m by:")
         for key, values in found.values.items():
             show(_line(key, values, (CHOICES | MORE_CHOICES)[key]))
         for name in found.preparations:
-            show(f"That is --prep {name} ({choose(name).title}), with {found.frames} frames.")
+            show(f"That is --prep {name} ({choose(name).title}), with {counted(found.frames, 'frame')}.")
         for name in found.stored:
             show(
                 f"That is --prep {name} ({choose(name).title}) before its frames are cropped and resized, as "

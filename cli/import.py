@@ -8,6 +8,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -71,6 +72,10 @@ def command(
     from skeltools.skeletons import Form, load
     from skeltools.store import ClipFile
 
+    options.check_dataset_first(dataset, "SOURCE", source)
+    options.check_order(
+        "SOURCE", source, "OUT", out, swapped=not source.exists() and source.suffix == ".h5" and out.exists()
+    )
     if overrides and not prep:
         raise SettingError("--set changes a preparation: give --prep too.")
     form = datasets.get(dataset).form(1)
@@ -97,7 +102,7 @@ def command(
     finally:
         progress.finish()
     show = console.out().print
-    show(f"{out}: {clips:,} clips of {dataset}", markup=False, soft_wrap=True)
+    show(f"{out}: {counted(clips, 'clip')} of {dataset}", markup=False, soft_wrap=True)
     with ClipFile(out) as file:
         for code, count in reason_counts(file.excluded).items():
             show(f"  left out: {count:,} {code}", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -80,6 +81,7 @@ def command(
     from skeltools.reference import ours
     from skeltools.reference.weights import groups, make_run
 
+    options.check_used(data is not None, "without --data", "--split")
     told = ours.read(checkpoint)
     if told is not None:
         given = {"--from": project, "--stream": stream, "--frames": frames, "--heads": heads, "--prep": prep}
@@ -97,8 +99,8 @@ def command(
         )
         stdout().print(
             f"{run.path}: {run.flat['model.backbone']} of skeltools {told['skeltools']}, {run.recipe}, stream "
-            f"{run.stream}, {told['epoch']} epochs on {told['dataset'] or 'unknown data'} {told['split']}\n"
-            f"needs clips of {run.frames} frames, prepared as '{run.preparation.get('prep', 'not known')}'",
+            f"{run.stream}, {counted(told['epoch'], 'epoch')} on {told['dataset'] or 'unknown data'} {told['split']}\n"
+            f"needs clips of {counted(run.frames, 'frame')}, prepared as '{run.preparation.get('prep', 'not known')}'",
             markup=False,
             soft_wrap=True,
         )
@@ -119,7 +121,7 @@ def command(
     sizes = ", ".join(f"{key} {_shown(run.flat[f'model.{key}'])}" for key in found.model[found.streams[0]])
     lines = [
         f"{run.path}: {found.encoder.title} of {found.project.title}, {sizes}, stream {run.stream}",
-        f"needs clips of {run.frames} frames, prepared as '{prep or found.project.preparation}'",
+        f"needs clips of {counted(run.frames, 'frame')}, prepared as '{prep or found.project.preparation}'",
         f"feature: {found.encoder.feature}",
     ]
     if stream is None:
@@ -136,7 +138,7 @@ def command(
             if name not in unknown
             else f", {unknown[name]} not known to be in files of {found.project.title}"
         )
-        lines.append(f"left out: {name} ({count} {'entry' if count == 1 else 'entries'}{known})")
+        lines.append(f"left out: {name} ({counted(count, 'entry', 'entries')}{known})")
     if found.note:
         lines.append(f"note: {found.note}")
     stdout().print("\n".join(lines), markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,6 +38,7 @@ def command(file: Path, clip: str | None, as_json: bool) -> None:
     from skeltools.store import ClipFile
     from skeltools.store.summary import summarise
 
+    options.check_used(clip is None, "with --clip, which draws", "--json")
     with ClipFile(file) as opened:
         if clip is not None:
             _draw(opened, clip)
@@ -121,11 +123,17 @@ def _overview(found: dict[str, Any]) -> Table:
     bodies = ", ".join(f"{count:,} with {number}" for number, count in found["bodies"].items())
     for key, value in (
         ("dataset", f"{found['title']} ({found['dataset']})"),
-        ("clips", f"{found['clips']:,} of {found['frames']} frames, {found['bytes'] / 1e6:,.1f} MB"),
+        (
+            "clips",
+            f"{found['clips']:,} of {counted(found['frames'], 'frame')}, {found['bytes'] / 1e6:,.1f} MB",
+        ),
         ("source frames", _spread(found["source_frames"])),
         ("length", f"{_spread(found['length'])} frames with a first body"),
         ("bodies", bodies),
-        ("gaps", f"{found['clips_with_gaps']:,} clips lack their first body in between"),
+        (
+            "gaps",
+            f"{counted(found['clips_with_gaps'], 'clip lacks its', 'clips lack their')} first body in between",
+        ),
         ("preparation", found["prep"]),
         ("recordings", "kept" if found["keeps_recordings"] else "not kept"),
         ("subsets", f"{len(found['subsets'])} (see 'skeltools subset')"),

@@ -101,10 +101,18 @@ class _Commands(click.Group):
                 print(f"Error: Standard output: {error.strerror or error}.", file=sys.stderr)
             sys.exit(2)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **extra)
+        except click.UsageError as error:
+            raise _misused(error) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with _ending_on_signals():
                 return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _misused(error) from None
         except _Terminated:
             raise _fault("Ended by SIGTERM.", status=128 + signal.SIGTERM) from None
         except SkeltoolsError as error:
@@ -212,6 +220,18 @@ class _Fault(click.ClickException):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.exit_code = status  # type: ignore[misc]
+
+
+def _misused(error: click.UsageError) -> click.ClickException:
+    """Return what click finds wrong with a command line as one line, which leads to the help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
+        return error
+    message = error.format_message()
+    ours = type(error) is click.UsageError and message.endswith(".")  # which says itself what to do
+    if not ours:
+        message += "" if message.endswith((".", "?")) else "."
+        message += "" if error.ctx is None else f" See '{error.ctx.command_path} --help'."
+    return _fault(message)
 
 
 def _fault(message: str, status: int = 2) -> click.ClickException:

@@ -60,6 +60,7 @@ def command(
     from skeltools.page import runs as gathering
     from skeltools.plots import style
 
+    options.check_used(points > 0, "with --points 0", "--method")
     style.check_target(out, document.ENDINGS, replace=replace)
     opened = gathering.find(runs)
     values = gathering.gather(

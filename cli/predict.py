@@ -30,7 +30,7 @@ _TEXTS = (".csv", ".json")
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes of a window.")
 @click.option(
-    "--unit", type=click.Choice(["m", "cm", "mm"]),
+    "--unit", type=options.Choice(["m", "cm", "mm"]),
     help="Unit of the coordinates.  [default: that of the data the classifier was trained on]",
 )  # fmt: skip
 @click.option("--clip", metavar="NAME|INDEX", help="Recording of a file with several.")
@@ -69,7 +69,8 @@ def command(
 ) -> None:
     """Classify recordings, whole or over time, by a run's recorded linear classifier.
 
-    Needs a linear evaluation of the run's last checkpoint. FILE holds one recording of the run's skeleton: an
+    Needs a linear evaluation of the run's last checkpoint; of several the last one, or give RUN@ID with an id that
+    'skeltools report --ids' shows. FILE holds one recording of the run's skeleton: an
     NTU .skeleton file, a PKU-MMD video or IntelliRehabDS recording (.txt), NW-UCLA's .json, an array (.npy, .npz)
     or pyskl's annotations (.pkl); with --data, a file of data of your own. Each is prepared as the classifier's
     data was. With --window, a long one is classified window by window, and the table shows which class each frame
@@ -105,6 +106,10 @@ def command(
         raise click.UsageError("Give either --csv or --json.")
     if len(files) > 1 and (plot or page):
         raise click.UsageError("--plot and --page show one recording. Give one FILE.")
+    result = None
+    if not run.exists() and "@" in run.name:  # RUN@ID, as compare and plot take it
+        path, _, result = str(run).rpartition("@")
+        run = Path(path)
     options.check_run_first(run, files[0])
     for path, endings in ((out, _TEXTS), (plot, style.FIGURES), (page, document.ENDINGS)):
         if path is not None:
@@ -119,6 +124,7 @@ def command(
         window=window or 0,
         stride=(stride or max(1, window // 4)) if window else 0,
         source=Source(unit, clip, axes, None if data is None else descriptor.read(data)),
+        result=result,
         progress=progress(),
     )
     for one in found:

@@ -33,6 +33,11 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
         if not data.exists():
             raise RunError(f"{data} does not exist. {_RESUMING.format(run='RUN')}")
         what = "it has no run.json" if data.is_dir() else "it is a file"
+        inside = sorted(data.glob("*/run.json"))
+        if inside:
+            raise RunError(
+                f"{data} is a folder of runs. Name one of them: skeltools pretrain --resume {inside[0].parent}"
+            )
         raise RunError(f"{data} is not a run folder: {what}. {_RESUMING.format(run='RUN')}")
     if out is not None and (out / "run.json").exists() and None in (split, stream):
         missing = "--split" if split is None else "--stream"
@@ -189,8 +194,8 @@ def _print(found: Rehearsal) -> None:
     rows = {
         "run": f"{found.path} ({'goes on' if found.done else 'new'})",
         "data": f"{found.data}: {run.dataset} {run.split}, {counted(found.clips, 'training clip')} of "
-        f"{run.frames} frames",
-        "method": f"{run.settings.method}, {run.settings.model.backbone}, {found.weights:,} trained weights, "
+        f"{counted(run.frames, 'frame')}",
+        "method": f"{run.settings.method}, {run.settings.model.backbone}, {counted(found.weights, 'trained weight')}, "
         f"stream {run.stream}, seed {run.seed}",
         "recipe": run.recipe,
         "set": ", ".join(given) or "nothing",

@@ -17,7 +17,7 @@ from skeltools.cli import _options as options
 @click.option("--published", is_flag=True, help="Set published accuracies beside, with what is not the same.")
 @click.option(
     "--layout",
-    type=click.Choice(["rows", "paper"]),
+    type=options.Choice(["rows", "paper"]),
     default="rows",
     show_default=True,
     help="rows: a line for each result; paper: a line for each method, published ones too, and a column for each "
@@ -56,7 +56,7 @@ from skeltools.cli import _options as options
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "markdown", "latex", "csv", "json"]),
+    type=options.Choice(["table", "markdown", "latex", "csv", "json"]),
     default="table",
     show_default=True,
     help="csv and json hold every number.",
@@ -96,6 +96,22 @@ def command(
     from skeltools.results import published as others
     from skeltools.results import record as results
 
+    options.check_used(form == "table" or not as_json, "beside --json", "--format")
+    whole = form in ("csv", "json") or as_json
+    tables = (
+        "--per-class",
+        "--severities",
+        "--calibration",
+        "--parts",
+        "--groups",
+        "--confusions",
+        "--ids",
+        "--published",
+    )
+    options.check_used(not whole, "on csv and json, which hold every number in one table", *tables)
+    options.check_used(not whole or layout == "paper", "on csv and json", "--add")
+    options.check_used(layout != "paper", "on the layout paper, which is one table", *tables)
+    options.check_used(form != "json" and not as_json, "on json", "--layout")
     more = [item for path in add for item in others.read_added(path)]
     show.records(
         results.read_folders(runs),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 if TYPE_CHECKING:
     from skeltools.reproduce.plan import Plan
@@ -82,6 +83,10 @@ def command(
     from skeltools.reproduce import plan as plans
     from skeltools.reproduce import together
 
+    options.check_used(not dry_run, "with --dry-run", "--slurm")
+    options.check_used(
+        slurm is None, "with --slurm, which starts nothing", "--devices", "--workers", "--part"
+    )
     found = plans.read(plan)
     words = [word.strip() for word in devices.split(",") if word.strip()]
     devices_found = [str(pick_device(word)) for word in words]
@@ -212,7 +217,7 @@ def _estimate(plan: Plan, chosen: list[Step], place: Place, ledger: Ledger, devi
     columns = [
         ("step", False), ("clips", True), ("GFLOP", True), ("hours", True), ("disk", True),
     ]  # fmt: skip
-    grid = Grid([f"{plan.title}: {len(chosen)} steps"], columns)
+    grid = Grid([f"{plan.title}: {counted(len(chosen), 'step')}"], columns)
     part = ""
     for cost in costs:
         new, part = cost.step.part != part, cost.step.part
@@ -231,7 +236,9 @@ def _estimate(plan: Plan, chosen: list[Step], place: Place, ledger: Ledger, devi
         f"disk: {_bytes(disk)}, of which {_bytes(estimate.free_disk(place.root))} are free at {place.root}",
     ]
     if len(devices) > 1:
-        grid.notes.append(f"{len(devices)} devices: {sum(known) / 3600 / len(devices):,.2f} hours at best")
+        grid.notes.append(
+            f"{counted(len(devices), 'device')}: {sum(known) / 3600 / len(devices):,.2f} hours at best"
+        )
     show.grids([grid])
 
 

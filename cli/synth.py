@@ -8,6 +8,7 @@ import click
 
 from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -58,6 +59,7 @@ def command(
     options.check_order(
         "DATASET", dataset, "OUT", out, swapped=str(out) in synth.WRITTEN and dataset not in synth.WRITTEN
     )
+    options.check_used(dataset.startswith("ntu"), "but for NTU's datasets", "--frames")
     progress = console.progress()
     try:
         summary = synth.write(
@@ -72,10 +74,11 @@ def command(
         )
     finally:
         progress.finish()
-    what = "clips" if dataset.startswith("ntu") else "actions"
+    what = "clip" if dataset.startswith("ntu") else "action"
     console.out().print(
-        f"{summary.path}: {summary.clips:,} {what} of {summary.classes} classes by {summary.performers} "
-        f"performers, format {summary.dataset}, seed {summary.seed}; {summary.files:,} files, "
+        f"{summary.path}: {counted(summary.clips, what)} of {counted(summary.classes, 'class', 'classes')} by "
+        f"{counted(summary.performers, 'performer')}, format {summary.dataset}, seed {summary.seed}; "
+        f"{counted(summary.files, 'file')}, "
         f"{summary.size / 1e6:,.1f} MB",
         markup=False,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from skeltools.cli import _options as options
+from skeltools.errors import counted
 
 
 @click.command()
@@ -50,10 +51,15 @@ def command(file: Path, near_duplicates: bool, against: Path | None, threshold: 
     from skeltools.store import ClipFile
     from skeltools.store import verify as checks
 
+    options.check_used(
+        near_duplicates or against is not None, "without --near-duplicates or --against", "--threshold"
+    )
     progress = console.progress()
     pairs: dict[str, list[checks.Pair]] = {}
     shared = None
     try:
+        if against is not None:  # before the first file is read, which takes long
+            ClipFile(against).close()
         with ClipFile(file, checked=False) as opened:
             found = checks.verify(opened, progress)
             if near_duplicates and not found.faults:
@@ -84,7 +90,7 @@ def command(file: Path, near_duplicates: bool, against: Path | None, threshold: 
             show(f"note: {note}", markup=False, soft_wrap=True)
         for split, of in pairs.items():
             show(
-                f"split {split}: {len(of):,} test clips are nearly in the training set",
+                f"split {split}: {counted(len(of), 'test clip is', 'test clips are')} nearly in the training set",
                 markup=False,
                 soft_wrap=True,
             )
@@ -95,13 +101,21 @@ def command(file: Path, near_duplicates: bool, against: Path | None, threshold: 
                 for part, names in sides.items():
                     where = str(against) if split == "all" else f"{against} {split} {part}"
                     such = f", {names[0]} first" if names else ""
-                    show(f"{len(names):,} clips are in {where}{such}", markup=False, soft_wrap=True)
-            show(f"{len(shared.near):,} further clips are nearly in {against}", markup=False, soft_wrap=True)
+                    show(
+                        f"{counted(len(names), 'clip is', 'clips are')} in {where}{such}",
+                        markup=False,
+                        soft_wrap=True,
+                    )
+            show(
+                f"{counted(len(shared.near), 'further clip is', 'further clips are')} nearly in {against}",
+                markup=False,
+                soft_wrap=True,
+            )
             for twin in shared.near[:20]:
                 show(f"  {twin.clip} ~ {twin.other}, {twin.distance:.4f} m", markup=False, soft_wrap=True)
             for note in shared.notes:
                 show(f"note: {note}", markup=False, soft_wrap=True)
         if not found.faults:
-            show(f"{file}: {clips:,} clips, no faults", markup=False, soft_wrap=True)
+            show(f"{file}: {counted(clips, 'clip')}, no faults", markup=False, soft_wrap=True)
     if found.faults:
         raise click.exceptions.Exit(1)

@@ -40,6 +40,7 @@ def command(
     from skeltools.plots import style
     from skeltools.store import ClipFile
 
+    options.check_used(not which, "where clips are named", "--clips")
     path = out or Path(f"{file.stem}.html")
     style.check_target(path, document.ENDINGS, replace=replace)
     with ClipFile(file) as opened:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from skeltools.datasets import subsets
+from skeltools.errors import counted
 from skeltools.protocols.linear import Linear, fit_layer
 from skeltools.protocols.running.contract import Outcome, Protocol
-from skeltools.protocols.running.recorded import linear_record, missing
+from skeltools.protocols.running.recorded import linear_record, missing, which
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.settings import setting
@@ -80,9 +81,9 @@ class Calibration(Protocol):
             settings=use,
             seed=task.seed,
             progress=task.progress,
-            label=f"{task.subject.kind}: linear without {int(out.sum())} clips",
+            label=f"{task.subject.kind}: linear without {counted(int(out.sum()), 'clip')}",
         )
-        notes = []
+        notes = which(task, found, "calibration")
         if found.settings.get("linear.view", "none") != "none":
             notes.append("calibration: the second classifier was trained without augmentation.")
         return [

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from skeltools.analysis import metrics
 from skeltools.datasets import subsets
-from skeltools.errors import RunError, did_you_mean
+from skeltools.errors import RunError, SettingError, counted, did_you_mean
 from skeltools.protocols.linear import Linear, fit_layer
 from skeltools.protocols.running.contract import Outcome, Protocol
+from skeltools.protocols.running.recorded import which
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
 from skeltools.results.record import Record
@@ -44,8 +45,18 @@ class Weights:
 class EnsembleSettings:
     table: Weights
     of: tuple[str, ...] = setting("Protocols whose recorded scores are joined.")
-    weights: tuple[str, ...] = setting("Names of weights, one result each; or held_out.")
+    weights: tuple[str, ...] = setting(
+        "Names of weights, one result each; or held_out.",
+        each=(*(item.name for item in fields(Weights)), HELD_OUT),
+    )
     held_out: float = setting("Per cent of the training clips that held_out chooses on.", above=0, high=50)
+
+    def __post_init__(self) -> None:
+        for item in fields(Weights):
+            if len(getattr(self.table, item.name)) != len(_ORDER):
+                raise SettingError(
+                    f"ensemble.table.{item.name} must be three numbers, for joint, bone and motion."
+                )
 
 
 class Ensemble(Protocol):
@@ -64,9 +75,6 @@ class Ensemble(Protocol):
                 return (
                     f"unknown ensemble weights '{name}'. Choose from: {', '.join(known)}, {HELD_OUT}.{hint}"
                 )
-        short = [name for name in known if len(getattr(settings.table, name)) != len(_ORDER)]
-        if short:
-            return f"ensemble.table.{short[0]} must be three numbers, for joint, bone and motion"
         if not _complete(task, settings):
             protocol = settings.of[0] if settings.of else "linear"
             for member in task.members.values():
@@ -101,6 +109,11 @@ class Ensemble(Protocol):
                         notes.append(f"ensemble of {title}: the choice was made without augmentation.")
                 else:
                     chosen, notes = name, []
+                notes += [
+                    note
+                    for stream, one in members.items()
+                    for note in which(task.members[stream], one, "ensemble")
+                ]
                 weights = dict(zip(_ORDER, getattr(settings.table, chosen), strict=True))
                 epochs = sorted({str(record.epoch) for record in members.values()})
                 if len(epochs) > 1:
@@ -166,7 +179,9 @@ def aligned(
     place = {name: row for row, name in enumerate(first.names)}
     missing = [name for name in names if name not in place]
     if missing or len(names) != len(place):
-        raise RunError(f"The recorded results are not of the file's {len(names)} test clips. Run them again.")
+        raise RunError(
+            f"The recorded results are not of the file's {counted(len(names), 'test clip')}. Run them again."
+        )
     return scores, np.array([place[name] for name in names], np.int64)
 
 

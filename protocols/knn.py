@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skeltools.analysis import knn
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 from skeltools.protocols.running.contract import Outcome, Protocol
 from skeltools.protocols.running.task import Task
 from skeltools.settings import setting
@@ -35,7 +35,8 @@ class Knn(Protocol):
         bank, most = len(task.train_rows), max(settings.k)
         if most > bank:
             return (
-                f"k = {most} neighbours asked for, but the bank holds {bank} clips. Lower k: --set knn.k=[1]"
+                f"k = {counted(most, 'neighbour')} asked for, but the bank holds {counted(bank, 'clip')}. "
+                "Lower k: --set knn.k=[1]"
             )
         return None
 

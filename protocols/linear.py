@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skeltools.analysis import metrics
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 from skeltools.progress import SILENT, Progress, duration
 from skeltools.protocols.running.contract import (
     Best,
@@ -201,7 +201,8 @@ class Views:
         passes = settings.views or settings.epochs
         count = passes * len(self.clips)
         text = (
-            f"{self.task.subject.kind}: {count:,} clips pass through the encoder ({passes} x {len(self.clips):,}), "
+            f"{self.task.subject.kind}: {counted(count, 'clip passes', 'clips pass')} through the encoder "
+            f"({passes} x {len(self.clips):,}), "
             f"about {duration(seconds * count / len(some))}."
         )
         if not settings.views:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skeltools.analysis import knn
-from skeltools.errors import DataError
+from skeltools.errors import DataError, counted
 from skeltools.protocols.running.contract import NoSettings, Outcome, Protocol
 from skeltools.protocols.running.task import Task
 
@@ -32,7 +32,8 @@ class Retrieval(Protocol):
         notes = []
         if not answered.all():
             notes.append(
-                f"retrieval: {int((~answered).sum())} queries of classes without a training clip are not in "
+                f"retrieval: {counted(int((~answered).sum()), 'query', 'queries')} of classes without a "
+                f"training clip are not in "
                 "the mean average precision."
             )
         return [

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from skeltools.analysis import metrics, salience
 from skeltools.analysis.corrupted import Corruptor
 from skeltools.environment import full_float32
-from skeltools.errors import RunError, SettingError
+from skeltools.errors import RunError, SettingError, counted
 from skeltools.protocols.finetune import Finetune
 from skeltools.protocols.running.contract import Classifier, Outcome, Protocol
-from skeltools.protocols.running.recorded import linear_record, missing
+from skeltools.protocols.running.recorded import linear_record, missing, which
 from skeltools.protocols.running.task import Task
 from skeltools.protocols.running.tuning import fit
 from skeltools.results import record as results
+from skeltools.results.parts import NEEDS_MASK
 from skeltools.settings import setting
 from skeltools.transforms import corrupt
 from skeltools.transforms.streams import to_stream
@@ -86,6 +87,9 @@ class Robust(Protocol):
         texts = [text for family in families for text in family.texts]
         corruptors = {text: Corruptor(task.file, text, settings.seed) for text in texts}
         model = _model(task, settings)
+        used = linear_record(task, settings.variant)
+        if task.subject.kind != results.SUPERVISED and used is not None:
+            notes += which(task, used, "robust")
         labels, rows = task.test_labels, task.test_rows
         guesses = {text: torch.empty(len(rows), dtype=torch.int64) for text in texts}
         clean = torch.empty(len(rows), task.num_classes)
@@ -107,7 +111,7 @@ class Robust(Protocol):
             task.progress.advance(len(x))
         task.progress.finish()
         task.progress.message(
-            f"{task.subject.kind}: {1 + len(texts)} passes of {len(rows):,} clips: "
+            f"{task.subject.kind}: {counted(1 + len(texts), 'pass', 'passes')} of {counted(len(rows), 'clip')}: "
             + ", ".join(f"{seconds:.1f} s {what}" for what, seconds in watch.wall.items())
         )
         held, told = _salience(task)
@@ -167,10 +171,8 @@ def _salience(task: Task) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
     found = salience.of_clips(
         method, task.file, task.test_rows, task.stream, device=task.device, progress=task.progress
     )
-    if (found[:, :, :1] == found)[np.isfinite(found)].all():
-        return {}, [
-            "robust: the backbone reads whole frames, so its attention mask has no say about joints or parts."
-        ]
+    if salience.of_whole_frames(found):
+        return {}, [f"robust: no salience is recorded. {NEEDS_MASK}"]
     parts = salience.by_part(found, skeleton)  # (n, T', P, M)
     there = np.isfinite(parts)
     total = np.where(there, parts, 0).sum(axis=(1, 3)) / np.maximum(there.sum(axis=(1, 3)), 1)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from skeltools.datasets import subsets
+from skeltools.errors import counted
 from skeltools.protocols.running.contract import Outcome, Protocol
 from skeltools.protocols.running.task import Task
 from skeltools.protocols.running.tuning import TuneSettings, misfit, tune
@@ -49,16 +51,26 @@ class Semi(Protocol):
         counts = torch.bincount(task.labels(rows), minlength=task.num_classes)
         present = counts[counts > 0]
         outcome = tune(task, rows, settings, f"{settings.percent:g} % of the labels")
-        note = (
-            f"{settings.percent:g} % of the labels: {len(rows)} clips, {int(present.min())} to "
-            f"{int(present.max())} per class."
-        )
+        note = f"{settings.percent:g} % of the labels: {counted(len(rows), 'clip')}, {_per_class(present)}."
+        every = torch.bincount(task.train_labels, minlength=task.num_classes)
+        short = int(((every > 0) & (every * settings.percent / 100 < 1)).sum())
+        if short and not plain:
+            note += (
+                f" Of {counted(short, 'class', 'classes')} that is less than one clip, so one is taken: in all "
+                f"{100 * len(rows) / len(task.train_labels):.3g} % of the training clips."
+            )
         if plain:
-            every = len(set(task.train_labels.tolist()))
-            note += f" Drawn whatever their classes: {len(present)} of {every} classes have any."
+            there = counted(int((every > 0).sum()), "class", "classes")
+            note += f" Drawn whatever their classes: {len(present)} of {there} have any."
             outcome = replace(outcome, variant=f"{outcome.variant} plain")
         outcome.notes.append(note)
         return [outcome]
+
+
+def _per_class(counts: Tensor) -> str:
+    """Return how many clips classes have, such as ``2 to 5 per class``."""
+    least, most = int(counts.min()), int(counts.max())
+    return f"{least} per class" if least == most else f"{least} to {most} per class"
 
 
 class Semi1(Semi):

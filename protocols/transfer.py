@@ -17,7 +17,7 @@ PARTS = ("linear", "finetune")
 class TransferSettings:
     linear: LinearSettings
     finetune: TuneSettings
-    parts: tuple[str, ...] = setting("What is run on the target: linear, finetune.")
+    parts: tuple[str, ...] = setting("What is run on the target: linear, finetune.", each=PARTS)
 
 
 class Transfer(Protocol):

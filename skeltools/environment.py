@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 
 
 def pick_device(word: str) -> torch.device:
@@ -44,7 +44,7 @@ def device_name(device: torch.device) -> str:
     """Return a name for records: the GPU's own, or ``cpu`` with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.get_num_threads()} threads)"
+    return f"cpu ({counted(torch.get_num_threads(), 'thread')})"
 
 
 def free_memory(device: torch.device) -> int:

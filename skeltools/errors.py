@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _LONGEST = 4000
@@ -101,12 +102,27 @@ def _kind(value: object) -> str:
     return "None" if value is None else type(value).__qualname__
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{near[0]}'?" if near else ""
+def did_you_mean(word: str, known: Iterable[str], other: Mapping[str, str] | None = None) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest known word, or an empty string.
+
+    Args:
+        word: What was given; its case, hyphens, underscores and spaces do not count.
+        known: The words there are.
+        other: What else the field calls them, plain and in lower case, with what to give instead.
+    """
+    plain = {_plain(one): one for one in reversed(list(known))}
+    asked = _plain(word)
+    meant = (other or {}).get(asked) or plain.get(asked)
+    if meant is None:
+        near = difflib.get_close_matches(asked, list(plain), n=1, cutoff=0.5)
+        meant = plain[near[0]] if near else None
+    return f" Did you mean '{meant}'?" if meant else ""
 
 
-def counted(count: int, word: str) -> str:
-    """Return a count with its noun, such as ``1 step`` or ``1,200 steps``."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+def _plain(word: str) -> str:
+    return re.sub(r"[-_\s]", "", word.casefold())
+
+
+def counted(count: int, word: str, words: str | None = None) -> str:
+    """Return a count with its noun, such as ``1 step`` or ``1,200 steps``; `words` is a plural that is not so made."""
+    return f"{count:,} {word if count == 1 else words or word + 's'}"

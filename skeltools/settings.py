@@ -18,9 +18,11 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -61,6 +63,8 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    each: Sequence[str] | None = None,
+    only: str = "",
     **default: Any,
 ) -> Any:
     """Declare a schema field: its help text and the values it takes.
@@ -71,9 +75,19 @@ def setting(
         low: Smallest value allowed.
         high: Largest value allowed; 2**31 - 1 where none is given, for no setting is without a bound.
         above: The value must be greater than this.
+        each: The words that each entry of a list may be; who reads the setting refuses others.
+        only: ``key=value`` of a setting beside it with which alone it has an effect, such as ``optimizer=adamw``.
         default: ``default=value`` for settings of your own method or backbone, which no packaged recipe names.
     """
-    meta = {"help": help, "choices": choices, "low": low, "high": high, "above": above}
+    meta = {
+        "help": help,
+        "choices": choices,
+        "low": low,
+        "high": high,
+        "above": above,
+        "each": each,
+        "only": only,
+    }
     return field(metadata=meta | default)
 
 
@@ -112,6 +126,7 @@ class Resolved(Generic[T]):
         origin: The recipe, ``--set`` or option each value came from, by dotted key.
         title: Title of the chosen recipe.
         idle: Settings given by ``--set`` or an option that have no effect with the method and backbone chosen.
+        unused: Likewise with the value of another setting: sentences.
     """
 
     values: T
@@ -119,6 +134,7 @@ class Resolved(Generic[T]):
     origin: dict[str, str]
     title: str
     idle: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @functools.lru_cache(maxsize=1024)  # some schemas are made as they are needed
@@ -165,14 +181,22 @@ def resolve(
     Raises:
         SettingError: Unknown key or recipe, wrong type, value out of bounds, or a base with gaps.
     """
+    overrides = [parse_override(text) for text in overrides]
+    options = {key: value for key, value in (options or {}).items() if value is not None}
+    twice = [key for key, value in overrides if key in options and options[key] != value]
+    if twice:
+        raise SettingError(
+            f"--set {twice[0]} contradicts another option or name, which sets it to {options[twice[0]]}. Give one of "
+            "them."
+        )
     given = recipe_values(base, recipe, context, package)
-    given += [(key, value, "option") for key, value in (options or {}).items() if value is not None]
-    given += [(*parse_override(text), "--set") for text in overrides]
+    given += [(key, value, "option") for key, value in options.items()]
+    given += [(*override, "--set") for override in overrides]
     found = Schema.of(schema) if isinstance(schema, type) else schema({key: value for key, value, _ in given})
     flat: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for key, value, where in given:
-        flat[key] = _check(key, value, {**found.idle, **found.known}, where)
+        flat[key] = _check(key, value, {**found.idle, **found.known}, where, _accepting(found, flat, key))
         origin[key] = where
     gaps = [key for key in found.known if key not in flat and "default" not in found.known[key][1]]
     if gaps:
@@ -189,7 +213,18 @@ def resolve(
         {key: where for key, where in origin.items() if key in used},
         "defaults" if base is recipe is None else _layers(base, recipe, package)[-1].title,
         tuple(key for key in flat if key not in used and origin[key] in ("option", "--set")),
+        tuple(_unused(found.known, used, origin)),
     )
+
+
+def _unused(known: Known, flat: Mapping[str, Any], origin: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each setting given by hand that another one leaves without effect; see `setting`."""
+    for key in flat:
+        if origin[key] in ("option", "--set") and known[key][1].get("only"):
+            name, _, value = known[key][1]["only"].partition("=")
+            other = f"{key.rpartition('.')[0]}.{name}"
+            if other in flat and str(flat[other]) != value:
+                yield f"{key} has no effect: {other} is {flat[other]}, not {value}."
 
 
 def recipe_values(
@@ -269,7 +304,8 @@ def parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals or not key:
-        raise SettingError(f"--set takes key=value, not '{text}'. Example: --set train.lr=0.05")
+        asked = key if re.fullmatch(r"\w+(\.\w+)*", key) and not equals else "KEY"
+        raise SettingError(f"--set takes KEY=VALUE, not '{text}': write --set {asked}=VALUE.")
     try:
         return key, parse_toml(f"value = {value}")["value"]
     except ValueError:
@@ -388,13 +424,39 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _check(key: str, value: Any, known: Mapping[str, tuple[Any, Mapping[str, Any]]], where: str) -> Any:
+def _accepting(
+    schema: Schema[Any], flat: Mapping[str, Any], key: str
+) -> Callable[[list[Any]], list[Any] | None]:
+    """Return what gives the first of several values that a setting takes among the others; None for none of them."""
+
+    def first(values: list[Any]) -> list[Any] | None:
+        usual = flat.get(key)
+        for value in (*values, *((usual[:1], usual) if isinstance(usual, tuple) else ())):
+            if value:
+                with suppress(SettingError):
+                    fitted = _check(key, list(value), {**schema.idle, **schema.known}, "")
+                    whole = {name: flat[name] for name in schema.known if name in flat} | {key: fitted}
+                    if key in schema.known and whole.keys() == schema.known.keys():
+                        _assemble(schema.kind, whole)
+                    return list(value)
+        return None
+
+    return first
+
+
+def _check(
+    key: str,
+    value: Any,
+    known: Mapping[str, tuple[Any, Mapping[str, Any]]],
+    where: str,
+    accepting: Callable[[list[Any]], list[Any] | None] = lambda _: None,
+) -> Any:
     if key not in known:
         raise unknown(key, where, known)
     kind, meta = known[key]
     fitted = _fit(value, kind)
     if fitted is _MISFIT:
-        example = _example(key, value, kind, where)
+        example = _example(key, value, kind, where, meta.get("each"), accepting)
         raise SettingError(
             f"Setting '{key}' ({where}) must be {_describe(kind)}, not {_shown(value)}.{example}"
         )
@@ -466,18 +528,31 @@ def _sections_of(package: str) -> set[str]:
     }
 
 
-def _example(key: str, value: Any, kind: Any, where: str) -> str:
-    """Return an example of a list where one was to be given, made of the value if it can be; else an empty text."""
+def _example(
+    key: str,
+    value: Any,
+    kind: Any,
+    where: str,
+    each: Sequence[str] | None,
+    accepting: Callable[[list[Any]], list[Any] | None],
+) -> str:
+    """Return an example of a list where one was to be given, made of the value or what the recipe has; else nothing.
+
+    `each` are the words that entries are of; `accepting` tells which of some lists the setting takes.
+    """
     lists = [option for option in (kind, *typing.get_args(kind)) if typing.get_origin(option) is tuple]
     if not lists:
         return ""
     item = typing.get_args(lists[0])[0]
     words = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else [value]
     parsed = [parse_override(f"x={word}")[1] if isinstance(word, str) else word for word in words]
-    fitting = [] if item is str else [entry for entry in parsed if _fit(entry, item) is not _MISFIT]
+    fitting = [entry for entry in parsed if _fit(entry, item) is not _MISFIT]
     if item is str:
-        fitting = [str(word).strip() for word in words]
-    text = json.dumps(fitting or {int: [1, 5], float: [0.5, 1.0], bool: [True]}.get(item, []))
+        fitting = [word for word in (str(word).strip() for word in words) if word in (each or ())]
+    found = accepting([fitting, {int: [1, 5], float: [0.5, 1.0]}.get(item, [])])
+    if found is None:
+        return ""
+    text = json.dumps(found)
     return f" Example: --set '{key}={text}'" if where == "--set" else f" Example: {key} = {text}"
 
 

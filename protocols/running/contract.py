@@ -116,11 +116,13 @@ class TrainingSettings:
     schedule: str = setting(
         "Learning rate over time: steps, or half a cosine to lr_min.", choices=("step", "cosine")
     )
-    lr_steps: tuple[int, ...] = setting("Epochs after which the rate is multiplied by lr_gamma.", low=0)
-    lr_gamma: float = setting("Factor of the rate at each step epoch.", above=0)
-    lr_min: float = setting("Learning rate at the end of the cosine.", low=0)
+    lr_steps: tuple[int, ...] = setting(
+        "Epochs after which the rate is multiplied by lr_gamma.", low=0, only="schedule=step"
+    )
+    lr_gamma: float = setting("Factor of the rate at each step epoch.", above=0, only="schedule=step")
+    lr_min: float = setting("Learning rate at the end of the cosine.", low=0, only="schedule=cosine")
     warmup: int = setting("Epochs over which the rate rises linearly from 0.", low=0)
-    momentum: float = setting("Momentum of SGD.", low=0)
+    momentum: float = setting("Momentum of SGD.", low=0, only="optimizer=sgd")
     weight_decay: float = setting("Weight decay.", low=0)
     init_std: float = setting(
         "Standard deviation of a linear layer's initial weights; the bias starts at 0.", low=0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skeltools import plugins
-from skeltools.errors import RunError
+from skeltools.errors import RunError, counted
 from skeltools.files import tensors as weights
 
 
@@ -109,7 +109,7 @@ def fill(encoder: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     for words, keys in (("lacks", missing), ("has, unknown to the encoder,", unknown)):
         if keys:
             shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
-            raise RunError(f"{where} {words} {len(keys)} entries: {shown}.")
+            raise RunError(f"{where} {words} {counted(len(keys), 'entry', 'entries')}: {shown}.")
     encoder.load_state_dict(dict(state))
 
 

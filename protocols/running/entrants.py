@@ -76,7 +76,7 @@ def from_runs(paths: Iterable[Path], streams: Sequence[str] | None) -> list[Entr
                 there = ", ".join(sorted({run.stream for run in runs}))
                 raise RunError(
                     f"No run of stream '{stream}' among those given ({there}). Pretrain one: "
-                    f"skeltools pretrain DATA --stream {stream}"
+                    f"skeltools pretrain DATA --split SPLIT --stream {stream} --out RUN"
                 )
         runs = [run for run in runs if run.stream in streams]
     return [_from_run(run) for run in runs]

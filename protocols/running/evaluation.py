@@ -227,10 +227,12 @@ class _Work:
         """
         found: list[Entrant] = []
         problems: list[SkeltoolsError] = []
+        told: dict[str, None] = {}
         for entrant in self.entrants:
             try:
                 for task, protocol in self._tasks(entrant):
                     settings = self._settings(protocol, task)
+                    told |= dict.fromkeys(settings.unused)
                     reason = None if self.whole else self._reason(protocol, task, settings.values)
                     if reason is not None:
                         raise self._refusal(reason, task)
@@ -242,6 +244,8 @@ class _Work:
                 self.done.skipped.setdefault(reason, []).append(entrant.name)
                 continue
             found.append(entrant)
+        for sentence in told:
+            self.progress.message(sentence)
         if not found:
             raise problems[0]
         return found

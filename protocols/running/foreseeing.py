@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from skeltools.errors import counted
 from skeltools.protocols.running.contract import Protocol
 from skeltools.protocols.running.task import Task
 from skeltools.settings import Resolved
@@ -86,12 +87,14 @@ def _time(
         percent = flat.get(f"{protocol.section}.percent", 100.0)
         epochs = max((value for key, value in flat.items() if key.endswith(".epochs")), default=1)
         passes = BACKWARD * train * percent / 100 * epochs + test
-        return speeds[name] * passes, f"{epochs} epochs of {BACKWARD:g} forward passes per training clip"
+        told = f"{counted(epochs, 'epoch')} of {BACKWARD:g} forward passes per training clip"
+        return speeds[name] * passes, told
     if flat.get(f"{protocol.section}.view", "none") != "none":  # clips are augmented anew, and pass each time
         epochs = flat.get(f"{protocol.section}.views") or flat[f"{protocol.section}.epochs"]
-        return speeds[name] * (epochs * train + test), f"{epochs} passes of augmented training clips"
-    counted = f"{name} features {task.split} {task.limit}"
-    if counted in speeds or (task.kept(task.train_rows) and task.kept(task.test_rows)):
+        told = f"{counted(epochs, 'pass', 'passes')} of augmented training clips"
+        return speeds[name] * (epochs * train + test), told
+    known = f"{name} features {task.split} {task.limit}"
+    if known in speeds or (task.kept(task.train_rows) and task.kept(task.test_rows)):
         return 0.0, "features are at hand; the classifier is not counted"
-    speeds[counted] = 0.0
+    speeds[known] = 0.0
     return speeds[name] * (train + test), "features of all clips; the classifier is not counted"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.errors import counted
 from skeltools.protocols.running.task import Task
 from skeltools.store.overlap import Clips
 
@@ -76,7 +77,7 @@ def refusal(task: Task, leak: Leak, tested: int) -> str | None:
     if not len(leak.rows):
         return None
     return (
-        f"pretraining of {' and '.join(leak.seeing)} saw {len(leak.rows):,} of the {tested:,} test clips of "
+        f"pretraining of {' and '.join(leak.seeing)} saw {len(leak.rows):,} of the {counted(tested, 'test clip')} of "
         f"{task.file.path} {task.split}, such as {task.file.names[leak.rows[0]]}. Test on a split of clips that it did "
         "not see; with --allow-leak it is done, and the results say so"
     )

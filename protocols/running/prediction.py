@@ -19,7 +19,9 @@ from skeltools.exchange.recordings import Found, read, read_own
 from skeltools.preparation import chain as preparation
 from skeltools.preparation.chain import Chain
 from skeltools.progress import SILENT, Progress
+from skeltools.results import compare as comparison
 from skeltools.results import record as results
+from skeltools.results import report
 from skeltools.results.record import Record
 from skeltools.runs.folder import Run
 from skeltools.skeletons import Form
@@ -63,12 +65,14 @@ def predict(
     window: int = 0,
     stride: int = 0,
     source: Source = Source(),
+    result: str | None = None,
     progress: Progress = SILENT,
 ) -> list[Timeline]:
     """Classify recordings, whole or window by window.
 
     Each window is prepared as the clips of the classifier were, passed through the run's encoder, and scored by
-    the linear classifier that the last linear evaluation of this checkpoint recorded. Memory holds a recording,
+    the linear classifier that the last linear evaluation of this checkpoint recorded; where there are several, the
+    receiver of progress is told which. Memory holds a recording,
     `BATCH` prepared windows and the scores.
 
     Args:
@@ -78,6 +82,7 @@ def predict(
         window: Frames of a window; 0 takes a recording as one clip.
         stride: Frames from one window to the next.
         source: How the files are read.
+        result: Id of the linear result whose classifier is meant; None for the last one.
         progress: Receiver of progress.
 
     Raises:
@@ -87,12 +92,13 @@ def predict(
         RunError: The run has no classifier of its last checkpoint, or it does not fit.
     """
     encoder = run.load_encoder(device)
-    record = _record(run, state_digest(encoder))
+    record = _record(run, state_digest(encoder), result, progress)
     weight, bias, classes = _classifier(record)
     chain = preparation.stored(record.preparation)
     if 0 < chain.most_frames < window:
         raise SettingError(
-            f"--window {window} is more than the {chain.most_frames} frames that the run's preparation keeps of a "
+            f"--window {window} is more than the {counted(chain.most_frames, 'frame')} that the run's "
+            f"preparation keeps of a "
             f"clip. Choose at most --window {chain.most_frames}."
         )
 
@@ -101,7 +107,8 @@ def predict(
         features: Tensor = encoder(stream).float().cpu()
         if features.shape[1] != weight.shape[1]:
             raise RunError(
-                f"{record.scores}: the classifier takes features of {weight.shape[1]} numbers, the encoder gives "
+                f"{record.scores}: the classifier takes features of {counted(weight.shape[1], 'number')}, the "
+                f"encoder gives "
                 f"{features.shape[1]}. Run the protocol again: skeltools eval {run.path} --protocol linear"
             )
         return (features @ weight.T + bias).softmax(dim=1)
@@ -177,8 +184,8 @@ def _notes(frames: int, window: int, chain: Chain, gaps: list[str]) -> Iterator[
         yield f"{count:,} of {counted(len(gaps), 'window')} without a class ({reason})"
 
 
-def _record(run: Run, digest: str) -> Record:
-    """Return the latest linear result of an encoder, the reference's variant before others."""
+def _record(run: Run, digest: str, asked: str | None, progress: Progress) -> Record:
+    """Return the linear result of an encoder with an id, or the latest, the reference's variant before others."""
     found = [
         record
         for record in results.read_all(run.results_dir)
@@ -190,7 +197,23 @@ def _record(run: Run, digest: str) -> Record:
             f"{run.path} has no recorded classifier of its last checkpoint. Make one: "
             f"skeltools eval {run.path} --protocol linear"
         )
-    return max(found, key=lambda record: (not record.partial, record.variant == "", record.created))
+    if asked is not None:
+        found = [record for record in found if report.identity(record) == asked]
+        if not found:
+            raise RunError(
+                f"{run.path} has no linear result of its last checkpoint with id {asked}. See the ids: "
+                f"skeltools report {run.path} --ids"
+            )
+    best = max(found, key=lambda record: (not record.partial, record.variant == "", record.created))
+    rows = report.rows(record for record in found if record.partial == best.partial)
+    if len(rows) > 1:
+        names = dict(zip((row.id for row in rows), comparison.named(rows), strict=True))
+        progress.message(
+            f"Classifier: {names[report.identity(best)]}, the last of {counted(len(rows), 'linear result')}. To "
+            f"take another: "
+            f"{run.path}@ID, with an id of 'skeltools report {run.path} --ids'"
+        )
+    return best
 
 
 def _classifier(record: Record) -> tuple[Tensor, Tensor, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import is_dataclass
 
 from skeltools.errors import SettingError, did_you_mean
@@ -11,6 +12,23 @@ from skeltools.protocols.running.checking import blamed
 from skeltools.protocols.running.contract import Protocol
 
 _CLASSES = {name: f"skeltools.protocols.{where}" for name, (where, _) in PROTOCOLS.items()}
+
+_OTHER = {
+    "supervised": "finetune --baseline supervised",
+    "scratch": "finetune --baseline supervised",
+    "random": "linear --init random",
+    "untrained": "linear --init random",
+    "raw": "linear --baseline raw",
+    "probe": "linear",
+    "probing": "linear",
+    "logistic": "linear",
+    "nearest": "knn",
+    "fusion": "ensemble",
+    "3s": "ensemble",
+    "ece": "calibration",
+    "map": "retrieval",
+}
+"""What others call a protocol, or give for one, with what to give instead."""
 
 
 def get(name: str) -> Protocol:
@@ -24,9 +42,16 @@ def get(name: str) -> Protocol:
     if family in known or not colon:
         key = known.get(family, "")
         if not key or (":" in key) != bool(colon):
+            per_cent = re.fullmatch(r"semi[-_]?(\d+(?:\.\d+)?)?%?", name)
+            if "," in name or " " in name:
+                hint = " Give one at a time, or all."
+            elif per_cent:
+                hint = f" Did you mean 'semi:{per_cent[1] or 5}', {per_cent[1] or 5} % of the labels?"
+            else:
+                hint = did_you_mean(name, (word for word in known.values() if ":" not in word), _OTHER)
             raise SettingError(
                 f"Unknown protocol '{name}'. Choose one of: {', '.join(PROTOCOLS)}, all, or give your own as "
-                f"package.module:Class.{did_you_mean(name, known)}"
+                f"package.module:Class.{hint}"
             )
         return find_class(key, _CLASSES, Protocol, "protocol")(name)
     found = find_class(name, _CLASSES, Protocol, "protocol")

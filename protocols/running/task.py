@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skeltools.analysis.features import extract, state_digest
 from skeltools.datasets import subsets
 from skeltools.environment import full_float32
-from skeltools.errors import DataError, RunError
+from skeltools.errors import DataError, RunError, counted
 from skeltools.models.contract import Backbone
 from skeltools.models.encoder import FeatureEncoder
 from skeltools.progress import SILENT, Progress
@@ -87,6 +87,10 @@ class Task:
 
     def recorded_of(self, protocol: str) -> dict[str, results.Record]:
         """Return the subject's records of a protocol on these clips by variant, the latest where settings differ."""
+        return {record.variant: record for record in self.recorded_as(protocol)}
+
+    def recorded_as(self, protocol: str) -> list[results.Record]:
+        """Return the subject's records of a protocol on these clips, the latest last."""
         fitting = [
             record
             for record in self.recorded
@@ -95,7 +99,7 @@ class Task:
             and record.data_digest == self.file.digest
             and record.checkpoint_digest == self.encoder_digest
         ]
-        return {record.variant: record for record in sorted(fitting, key=lambda record: record.created)}
+        return sorted(fitting, key=lambda record: record.created)
 
     @cached_property
     def train_rows(self) -> NDArray[np.int64]:
@@ -187,7 +191,7 @@ class Task:
             raise RunError(f"Subject '{self.subject.kind}' has no encoder.")
         if self.subject.frames not in (None, self.file.frames):
             raise RunError(
-                f"{self.subject.name} was trained on clips of {self.subject.frames} frames; "
+                f"{self.subject.name} was trained on clips of {counted(self.subject.frames, 'frame')}; "
                 f"{self.file.path} holds clips of {self.file.frames}. Convert the source with as many frames."
             )
         return self.subject.build(self.device).eval()

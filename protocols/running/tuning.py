@@ -38,7 +38,9 @@ class TuneSettings(TrainingSettings):
         choices=("eval", "train"),
     )
     optimizer: str = setting("Optimiser.", choices=("sgd", "adamw"))
-    betas: tuple[float, ...] = setting("The two betas of AdamW; ignored by SGD.", low=0, high=0.999999)
+    betas: tuple[float, ...] = setting(
+        "The two betas of AdamW; ignored by SGD.", low=0, high=0.999999, only="optimizer=adamw"
+    )
     decay_all: bool = setting("Whether every weight decays; else none of one axis (norms), and no bias.")
     layer_decay: float = setting(
         "Factor of the learning rate from one layer of the encoder to the one before; 1 for one rate.",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skeltools.environment import full_float32
-from skeltools.errors import OutputError, RunError
+from skeltools.errors import OutputError, RunError, counted
 from skeltools.files.writing import check_output, replacing
 from skeltools.progress import SILENT, Progress
 from skeltools.transforms.streams import to_stream
@@ -70,7 +70,7 @@ def extract(
             features = encoder(to_stream(x, stream, file.form.skeleton))
             if features.ndim != 2 or features.shape[0] != len(chunk):
                 raise RunError(
-                    f"The encoder returned {tuple(features.shape)} for {len(chunk)} clips; "
+                    f"The encoder returned {tuple(features.shape)} for {counted(len(chunk), 'clip')}; "
                     "features must be (N, D)."
                 )
             if not torch.isfinite(features).all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 
 _SIMILARITIES = 2**24
 """Similarities held at a time."""
@@ -40,7 +40,9 @@ def neighbours(bank: Tensor, queries: Tensor, k: int, chunk: int | None = None) 
         SettingError: k is below 1 or larger than the bank.
     """
     if not 1 <= k <= len(bank):
-        raise SettingError(f"k = {k} neighbours asked for, but the bank holds {len(bank)} clips. Lower k.")
+        raise SettingError(
+            f"k = {counted(k, 'neighbour')} asked for, but the bank holds {counted(len(bank), 'clip')}. Lower k."
+        )
     bank = _unit(bank)
     chunk = chunk or max(1, _SIMILARITIES // len(bank))
     found = [

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skeltools.errors import RunError
+from skeltools.errors import RunError, counted
 from skeltools.progress import SILENT, Progress
+from skeltools.results.parts import NEEDS_MASK
 from skeltools.transforms.streams import to_stream
 
 if TYPE_CHECKING:
@@ -41,12 +42,10 @@ def load_method(run: Run, device: torch.device | str) -> Method:
     from skeltools.runs import checkpoint
 
     if run.kind != "pretrain":
-        raise RunError(f"{run.path} was imported as a backbone alone, so it has no attention mask.")
+        raise RunError(f"{run.path} was imported as a backbone alone. {NEEDS_MASK}")
     method = make_method(run.settings, run.form, run.stream, 0)
     if method.mask() is None:
-        raise RunError(
-            f"{run.path} was trained by a method without an attention mask (or with loss.local off)."
-        )
+        raise RunError(f"{run.path} was trained without an attention mask. {NEEDS_MASK}")
     path = run.last_checkpoint()
     try:
         method.load_state_dict(checkpoint.load(path).model)
@@ -83,7 +82,7 @@ def of_clips(
     """
     masked = method.mask()
     if masked is None:
-        raise RunError("The method has no attention mask.")
+        raise RunError(f"The method has no attention mask. {NEEDS_MASK}")
     parts: list[NDArray[np.float32]] = []
     progress.start("Salience", len(rows))
     try:
@@ -100,6 +99,11 @@ def of_clips(
     finally:
         progress.finish()
     return np.concatenate(parts)
+
+
+def of_whole_frames(found: NDArray[np.float32]) -> bool:
+    """Whether salience (n, T', V, M) is the same for every joint: the backbone does not keep joints apart."""
+    return bool((found[:, :, :1] == found)[np.isfinite(found)].all())
 
 
 def share(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -127,8 +131,8 @@ def grid(salience: NDArray[np.float32], clips: int, form: Form) -> NDArray[np.fl
     joints = 1 if together or length % form.joints else form.joints
     if sequences not in (clips, clips * form.bodies) or (joints == 1 and length > form.frames):
         raise RunError(
-            f"Tokens of shape ({sequences}, {length}) belong to no joints or frames of {clips} clips of "
-            f"{form.frames} frames, {form.joints} joints and {form.bodies} bodies."
+            f"Tokens of shape ({sequences}, {length}) belong to no joints or frames of {counted(clips, 'clip')} of "
+            f"{counted(form.frames, 'frame')}, {form.joints} joints and {counted(form.bodies, 'body', 'bodies')}."
         )
     found = salience.reshape(clips, sequences // clips, -1, joints).transpose(0, 2, 3, 1)
     return np.broadcast_to(found, (clips, found.shape[1], form.joints, form.bodies)).copy()

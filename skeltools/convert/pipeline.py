@@ -31,7 +31,7 @@ from skeltools.convert.plan import (
 )
 from skeltools.datasets import registry as datasets
 from skeltools.datasets.contract import NEITHER, TEST, TRAIN, Dataset
-from skeltools.errors import FormatError, OutputError, SettingError, SkeltoolsError, SourceError
+from skeltools.errors import FormatError, OutputError, SettingError, SkeltoolsError, SourceError, counted
 from skeltools.files.writing import check_output
 from skeltools.formats import backend
 from skeltools.formats.recording import Recording
@@ -235,7 +235,7 @@ def convert(
         if done:  # whatever it was: a damaged file, a full disk, too little memory
             spool.close()
             progress.message(
-                f"{done:,} of {len(plan.names):,} clips are done and kept. When the cause is gone, run the "
+                f"{done:,} of {counted(len(plan.names), 'clip')} are done and kept. When the cause is gone, run the "
                 "same command with --resume to continue."
             )
         else:
@@ -244,7 +244,7 @@ def convert(
     except BaseException:
         spool.close()
         progress.message(
-            f"Interrupted with {results.count:,} of {len(plan.names):,} clips done. "
+            f"Interrupted with {results.count:,} of {counted(len(plan.names), 'clip')} done. "
             "Run the same command with --resume to continue."
         )
         raise
@@ -397,7 +397,9 @@ def _work_off(job: Job, plan: Plan, spool: Spool, workers: int, progress: Progre
         return
     clips = sum(len(units[index].spans) for index in map(int, left))
     if len(left) < len(units):
-        progress.message(f"Resuming: {len(plan.names) - clips:,} of {len(plan.names):,} clips are done.")
+        progress.message(
+            f"Resuming: {len(plan.names) - clips:,} of {counted(len(plan.names), 'clip')} are done."
+        )
     progress.start("converting", clips)
     size = sum(units[index].size for index in map(int, left))
     workers = min(workers, len(left), max(1, size // _WORKER_BYTES))

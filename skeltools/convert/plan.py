@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, overload
 
 from skeltools.datasets.contract import Dataset, Naming
-from skeltools.errors import FormatError, SourceError
+from skeltools.errors import FormatError, SourceError, counted
 from skeltools.formats import irds, ntu, nwucla, pku
 from skeltools.formats.recording import Recording
 from skeltools.formats.sources import Entry, read_all
@@ -523,12 +523,14 @@ def _training_videos(
                 f"video {video} is not in the source. Use --on-error skip to convert part of the videos.",
                 line,
             )
-        told = f"{len(missing)} videos of {entry.inside} are not in the source, {video} first."
+        verb = "is" if len(missing) == 1 else "are"
+        told = f"{counted(len(missing), 'video')} of {entry.inside} {verb} not in the source, {video} first."
         notes.append(Note(f"split-missing.{split}", len(missing), told))
     rest = sorted(known - train.keys() - test.keys())
     if rest:
         told = (
-            f"{len(rest)} videos, {rest[0]} first, are in neither list of {entry.inside}; they go to the "
+            f"{counted(len(rest), 'video is', 'videos are')} in neither list of {entry.inside}, {rest[0]} "
+            f"first: on the "
             f"test side of '{split}'."
         )
         notes.append(Note(f"split-rest.{split}", len(rest), told))

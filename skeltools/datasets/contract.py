@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 STREAMS: tuple[str, ...] = ("joint", "motion", "bone")
 """The streams of a clip, all derived from the stored joint coordinates."""
 
+OTHER_STREAMS = {"j": "joint", "m": "motion", "b": "bone", "velocity": "motion", "position": "joint"}
+"""What others call them."""
+
+OTHER_SPLITS = {
+    other: name
+    for name, others in {
+        "xsub": "cs xs sub csub subject subjects crosssubject crosssubjects xsubject",
+        "xview": "cv xv view cview view crossview crossviews",
+        "xset": "cset setup xsetup crosssetup crosssetups",
+    }.items()
+    for other in others.split()
+}
+"""What others call splits."""
+
 PARTITIONS: tuple[str, str] = ("train", "test")
 """The two sides of every split."""
 

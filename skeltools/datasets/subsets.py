@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +115,7 @@ def draw_plain(
     count = int(Fraction(str(fraction)) * len(rows))
     if count == 0:
         raise SettingError(
-            f"{percent_name(fraction)} % of {len(rows)} training clips is less than one clip. Raise the share."
+            f"{percent_name(fraction)} % of {counted(len(rows), 'training clip')} is less than one clip. Raise the share."
         )
     ranked = sorted(rows.tolist(), key=lambda row: rank(names[row], seed))
     return np.array(sorted(ranked[:count]), np.int64)

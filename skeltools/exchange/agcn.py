@@ -53,7 +53,7 @@ def read(source: Path, how: Reading) -> Arrays:
             if frames.setdefault(name, count) != count:
                 raise FormatError(
                     path.with_name(path.name.replace(ARRAY, COUNTS)),
-                    f"{name} has {count} frames here, {frames[name]} elsewhere.",
+                    f"{name} has {counted(count, 'frame')} here, {frames[name]} elsewhere.",
                 )
     without -= frames.keys()
     if without:
@@ -80,7 +80,8 @@ def _counts(path: Path, clips: int) -> NDArray[Any] | None:
     values = open_npy(beside)
     if values.shape != (clips,) or values.dtype.kind not in "iu":
         raise FormatError(
-            beside, f"its shape is {values.shape}, its type {values.dtype}; expected {clips} whole numbers."
+            beside,
+            f"its shape is {values.shape}, its type {values.dtype}; expected {counted(clips, 'whole number')}.",
         )
     wrong = np.flatnonzero((values < 1) | (values > 1_000_000))
     if len(wrong):

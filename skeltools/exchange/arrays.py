@@ -274,6 +274,16 @@ def converted(paths: tuple[Path, Path], labels: Path | None = None) -> Iterator[
         yield opened[0], opened[1]
 
 
+def holds_clips(path: Path) -> bool:
+    """Whether a path seems to be prepared clips: a converted file, a pickle, an archive, a folder of arrays."""
+    if not path.exists():
+        return False
+    kind = kinds.tell(path)
+    if kind is Kind.FOLDER:
+        return any(_holds(path, layout.ARRAY) for layout in (agcn, aimclr))
+    return kind in (Kind.OURS, Kind.PICKLE, Kind.NPZ)
+
+
 def _is_layout(path: Path) -> bool:
     """Whether a path is what `read_arrays` may read: a folder, a pickle or an archive."""
     return path.exists() and kinds.tell(path) in (Kind.FOLDER, Kind.PICKLE, Kind.NPZ)
@@ -293,7 +303,8 @@ def _check_labels(dataset: Dataset, source: Path, arrays: Arrays) -> None:
     if arrays.classes is not None and arrays.classes != classes:
         raise FormatError(
             source,
-            f"its labels are of {arrays.classes} classes; {dataset.name} has {classes}. Name its dataset.",
+            f"its labels are of {counted(arrays.classes, 'class', 'classes')}; {dataset.name} has {classes}. "
+            f"Name its dataset.",
         )
     parsed = [parse_ntu_name(name) if dataset.format == "ntu" else None for name in arrays.names]
     wrong = [

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.datasets.registry import PARTITIONS
-from skeltools.errors import FormatError
+from skeltools.errors import FormatError, counted
 from skeltools.exchange.shared import Arrays, Reading, blocks, check_numbers, clip_name, lost, stored_type
 from skeltools.files.arrays import Member, write_archive
 from skeltools.progress import Progress
@@ -65,7 +65,9 @@ def _checked_names(path: Path, content: Mapping[str, NDArray[Any]], form: Form) 
         )
     check_numbers(clips, "clips", path)
     if labels.shape != (len(clips),) or labels.dtype.kind not in "iu":
-        raise FormatError(path, f"labels has shape {labels.shape}; expected {len(clips)} whole numbers.")
+        raise FormatError(
+            path, f"labels has shape {labels.shape}; expected {counted(len(clips), 'whole number')}."
+        )
     if content["names"].shape != (len(clips),):
         raise FormatError(path, f"names has shape {content['names'].shape}; expected {len(clips)} names.")
     try:

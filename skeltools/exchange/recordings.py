@@ -133,7 +133,9 @@ def _crowded(recording: Recording, form: Form) -> tuple[str, ...]:
     most = int(recording.slot.max(initial=-1)) + 1
     if most <= form.bodies:
         return ()
-    return (f"up to {most} bodies in a frame; clips of the run have room for {form.bodies}",)
+    return (
+        f"up to {counted(most, 'body', 'bodies')} in a frame; clips of the run have room for {form.bodies}",
+    )
 
 
 def _recording(
@@ -249,7 +251,7 @@ def _pick(path: Path, items: Sequence[tuple[str, Any]], clip: str | None) -> tup
             return items[0]
         shown = ", ".join(f"{name:.40}" for name in names[:3])
         raise SourceError(
-            f"{path} holds {len(items):,} recordings. Choose one by name or place: --clip NAME ({shown}"
+            f"{path} holds {counted(len(items), 'recording')}. Choose one by name or place: --clip NAME ({shown}"
             f"{', ...' if len(items) > 3 else ''}) or --clip 0 to {len(items) - 1}"
         )
     if names.count(clip) == 1:

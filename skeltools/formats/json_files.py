@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.datasets.descriptor import Descriptor
-from skeltools.errors import FormatError
+from skeltools.errors import FormatError, counted
 from skeltools.files import kinds
 from skeltools.files.texts import parse_json
 from skeltools.formats import points, text
@@ -103,7 +103,7 @@ def frames_of(content: Any, path: str) -> list[Any]:
     if not content:
         raise FormatError(path, "there are no frames.")
     if len(content) > points.MOST_FRAMES:
-        raise FormatError(path, f"{len(content):,} frames; expected {points.MOST_FRAMES:,} at most.")
+        raise FormatError(path, f"{counted(len(content), 'frame')}; expected {points.MOST_FRAMES:,} at most.")
     return content
 
 
@@ -119,13 +119,14 @@ def _recording(frames: Sequence[Any], path: str, how: Descriptor, files: Sequenc
             _in_order(item, number, last, path)
         found = bodies_of(item, where, "the frame" if files else f"frame {number + 1}", how)
         if len(found) > points.MOST_PEOPLE:
-            raise FormatError(where, f"frame {number + 1} has {len(found):,} bodies.")
+            raise FormatError(where, f"frame {number + 1} has {counted(len(found), 'body', 'bodies')}.")
         for place, (body, track) in enumerate(found):
             points.check_shape(body.shape, where, how, f"body {place + 1} of frame {number + 1}")
             if coords and body.shape != coords[0].shape:
                 raise FormatError(
                     where,
-                    f"frame {number + 1} has {body.shape[1]} numbers per joint, others {coords[0].shape[1]}.",
+                    f"frame {number + 1} has {counted(body.shape[1], 'number')} per joint, others "
+                    f"{coords[0].shape[1]}.",
                 )
             if body[:, : how.dimensions].any():
                 coords.append(body)

@@ -12,7 +12,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.errors import FormatError
+from skeltools.errors import FormatError, counted
 from skeltools.formats import backend, text
 from skeltools.formats.recording import Recording
 from skeltools.formats.text import shown
@@ -88,7 +88,9 @@ def read_plain(data: bytes, path: str) -> Recording:
         where = f"frame {index + 1} of {frames}"
         bodies = _whole(lines, at, path, "a body count", where)
         if bodies > MOST_BODIES:
-            problem = f"{bodies} bodies in {where}; a Kinect follows at most {MOST_BODIES}."
+            problem = (
+                f"{counted(bodies, 'body', 'bodies')} in {where}; a Kinect follows at most {MOST_BODIES}."
+            )
             raise FormatError(path, problem, at + 1)
         at += 1
         for order in range(bodies):
@@ -107,7 +109,9 @@ def read_plain(data: bytes, path: str) -> Recording:
             at += NUM_JOINTS
     if at < len(lines):
         rest = next(number for number in range(at, len(lines)) if lines[number].strip())
-        raise FormatError(path, f"the file goes on after its {frames} frames; is the count right?", rest + 1)
+        raise FormatError(
+            path, f"the file goes on after its {counted(frames, 'frame')}; is the count right?", rest + 1
+        )
     return Recording(
         frames=frames,
         coords=_coordinates(tokens, lines, path),
@@ -144,7 +148,7 @@ def _body(lines: list[bytes], number: int, path: str, where: str) -> int:
 def _body_fault(line: bytes, where: str) -> str:
     values = line.split()
     if len(values) != _BODY_VALUES:
-        return f"{len(values)} values in a body line of {where}; expected {_BODY_VALUES}."
+        return f"{counted(len(values), 'value')} in a body line of {where}; expected {_BODY_VALUES}."
     if re.fullmatch(rb"[0-9]{1,20}", values[0]) and int(values[0]) <= _MOST_ID:
         return f"a body line of {where} must be a tracking id and 9 numbers, not {shown(line)}."
     return (
@@ -160,7 +164,7 @@ def _joint_fault(lines: list[bytes], number: int, path: str, where: str) -> Form
     if len(values) != _JOINT_VALUES:
         if number == len(lines) - 1:
             return _truncated(lines, path, where)
-        problem = f"{len(values)} values in a joint line of {where}; expected {_JOINT_VALUES}."
+        problem = f"{counted(len(values), 'value')} in a joint line of {where}; expected {_JOINT_VALUES}."
         return FormatError(path, problem, number + 1)
     bad = next((value for value in values[3:] if not re.fullmatch(_UNUSED, value)), lines[number])
     return FormatError(path, f"{shown(bad)} in {where} is not a number.", number + 1)

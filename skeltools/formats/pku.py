@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.errors import FormatError
+from skeltools.errors import FormatError, counted
 from skeltools.formats import backend, text
 from skeltools.formats.ntu import number_fault
 from skeltools.formats.text import shown
@@ -81,7 +81,7 @@ def _plain(data: bytes, path: str) -> NDArray[np.float32]:
     for number, line in enumerate(lines):
         tokens = line.split()
         if len(tokens) != COLUMNS:
-            problem = f"{len(tokens)} numbers in the row; expected {COLUMNS}."
+            problem = f"{counted(len(tokens), 'number')} in the row; expected {COLUMNS}."
             raise FormatError(path, problem, number + 1)
         try:
             if b"_" in line:

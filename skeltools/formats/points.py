@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools.datasets.descriptor import Descriptor
-from skeltools.errors import FormatError
+from skeltools.errors import FormatError, counted
 from skeltools.formats.recording import Recording
 from skeltools.skeletons import plausible
 
@@ -89,7 +89,8 @@ def of_array(array: NDArray[Any], path: str, how: Descriptor, what: str = "the a
         raise FormatError(path, f"{what} has shape {array.shape}, so there are no frames.")
     if len(array) > MOST_FRAMES or array.shape[1] > MOST_PEOPLE:
         raise FormatError(
-            path, f"{what} has {len(array):,} frames of {array.shape[1]:,} bodies; expected at most "
+            path, f"{what} has {counted(len(array), 'frame')} of {counted(array.shape[1], 'body', 'bodies')}; "
+                f"expected at most "
             f"{MOST_FRAMES:,} of {MOST_PEOPLE:,}. {expected[0].upper()}{expected[1:]}."
         )  # fmt: skip
     present = array[..., : how.dimensions].any(axis=(2, 3))
@@ -114,7 +115,9 @@ def check_shape(shape: Sequence[int], path: str, how: Descriptor, what: str) -> 
     if channels not in allowed:
         named = "x, y or x, y, score" if how.dimensions == 2 else "x, y, z"
         hint = ' unit = "pixel" reads 2-D key points.' if channels == 2 else ""
-        raise FormatError(path, f"{what} has {channels} numbers per joint; expected {named}.{hint}")
+        raise FormatError(
+            path, f"{what} has {counted(channels, 'number')} per joint; expected {named}.{hint}"
+        )
 
 
 def recording(found: Observed, path: str, how: Descriptor) -> Recording:
@@ -141,7 +144,8 @@ def recording(found: Observed, path: str, how: Descriptor) -> Recording:
             here = int((frame == first).sum())
             raise FormatError(
                 path,
-                f"frame {first + 1} has {max(here, int(slot[beyond[0]]) + 1)} bodies, the descriptor says bodies = "
+                f"frame {first + 1} has {counted(max(here, int(slot[beyond[0]]) + 1), 'body', 'bodies')}, the "
+                f"descriptor says bodies = "
                 f'{how.bodies}. Raise it, or let crowd = "choose" leave the choice to chain.bodies.',
             )
         notes += (("crowded", len(np.unique(frame[beyond]))),)

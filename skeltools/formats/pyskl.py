@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skeltools.datasets.descriptor import Descriptor
-from skeltools.errors import FormatError
+from skeltools.errors import FormatError, counted
 from skeltools.files import pickles
 from skeltools.formats import points
 from skeltools.formats.recording import Recording
@@ -108,6 +108,7 @@ def read(item: Annotation, path: str, how: Descriptor) -> Recording:
     frames = item.content.get("total_frames")
     if isinstance(frames, (int, np.integer)) and int(frames) != keypoint.shape[1]:
         raise FormatError(
-            path, f"{item.name}: total_frames is {frames}, keypoint has {keypoint.shape[1]} frames."
+            path,
+            f"{item.name}: total_frames is {frames}, keypoint has {counted(keypoint.shape[1], 'frame')}.",
         )
     return points.of_array(array.transpose(1, 0, 2, 3), path, how, what)

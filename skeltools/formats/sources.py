@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from skeltools.errors import FormatError, SourceError
+from skeltools.errors import FormatError, SourceError, counted
 from skeltools.files import kinds
 from skeltools.files.reading import open_raw, open_regular, read_regular
 
@@ -284,7 +284,7 @@ def _limited(archive: Path, members: int, unpacked: int, packed: int) -> None:
         packed: Bytes they are packed into, as the archive tells.
     """
     if members > MOST_MEMBERS:
-        raise SourceError(f"{archive} has {members:,} members; at most {MOST_MEMBERS:,} are read.")
+        raise SourceError(f"{archive} has {counted(members, 'member')}; at most {MOST_MEMBERS:,} are read.")
     if unpacked > MOST_BYTES:
         raise SourceError(f"{archive} unpacks to {unpacked:,} bytes; at most {MOST_BYTES:,} are read.")
     length = archive.stat().st_size

@@ -125,7 +125,8 @@ def _plain(rows: list[tuple[int, list[str]]], path: str, how: Descriptor) -> Obs
     if width % (joints * channels):
         raise FormatError(
             path,
-            f"{width} numbers per row without a header; expected {joints} * {how.dimensions} for the skeleton "
+            f"{counted(width, 'number')} per row without a header; expected {joints} * {how.dimensions} for the "
+            f"skeleton "
             f"{how.skeleton.name}, or a header that names the columns.",
             rows[0][0],
         )

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 from skeltools.methods.contract import Batch, Method, Output
 from skeltools.models.registry import build_backbone, find_backbone
 from skeltools.models.vit import Block, ViT, check_heads, positions, present, start_linear, start_positions
@@ -144,12 +144,13 @@ class MAMP(Method):
         tokens = self.steps * self.form.joints
         if not 0 < self.kept < tokens:
             raise SettingError(
-                f"mask.ratio {self.mask_settings.ratio:g} hides {tokens - self.kept} of the {tokens} tokens of a "
+                f"mask.ratio {self.mask_settings.ratio:g} hides {tokens - self.kept} of the "
+                f"{counted(tokens, 'token')} of a "
                 "sequence; at least one must be hidden and one kept."
             )
         if self.loss.target == "motion" and self.loss.stride >= self.form.frames:
             raise SettingError(
-                f"loss.stride {self.loss.stride} is not below the clips' {self.form.frames} frames."
+                f"loss.stride {self.loss.stride} is not below the clips' {counted(self.form.frames, 'frame')}."
             )
 
     def encoder(self) -> ViT:

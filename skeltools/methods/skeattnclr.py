@@ -54,18 +54,16 @@ class AugmentSettings(skeletonclr.AugmentSettings):
     swap_unit: int = setting("Frames per unit of the window.", low=1)
     swap_fill: str = setting("What replaces the joints.", choices=partswap.FILLS)
 
-    def swap_range(self) -> partswap.SwapRange:
-        """Return what the part swap may draw.
-
-        Raises:
-            SettingError: A range is not two numbers.
-        """
+    def __post_init__(self) -> None:
         for key in ("swap_count", "swap_window"):
             value = getattr(self, key)
             if len(value) != 2 or value[0] > value[1]:
                 raise SettingError(
                     f"Setting 'augment.{key}' must be two numbers, low and high, not {list(value)}."
                 )
+
+    def swap_range(self) -> partswap.SwapRange:
+        """Return what the part swap may draw."""
         return partswap.SwapRange(
             choose=self.swap_choose,
             count=(self.swap_count[0], self.swap_count[1]),
@@ -85,11 +83,6 @@ class SkeAttnCLR(SkeletonCLR):
     @classmethod
     def create(cls, settings: Any, form: Form, stream: str) -> Method:
         return (cls if settings.loss.local else SkeletonCLR)(settings, form, stream)
-
-    @classmethod
-    def validate(cls, settings: Any) -> None:
-        super().validate(settings)
-        settings.augment.swap_range()
 
     def __init__(self, settings: Any, form: Form, stream: str) -> None:
         super().__init__(settings, form, stream)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 
 
 class AttentionMask(nn.Module):
@@ -27,7 +27,7 @@ class AttentionMask(nn.Module):
         super().__init__()
         if dim % heads:
             raise SettingError(
-                f"model.heads {heads} does not divide a token's {dim} channels. Choose a divisor."
+                f"model.heads {heads} does not divide a token's {counted(dim, 'channel')}. Choose a divisor."
             )
         self.heads, self.scale = heads, scale
         self.norm = nn.LayerNorm(dim)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 from skeltools.models.absent import BodyByBody
 from skeltools.models.norm import BatchNorm
 from skeltools.settings import setting
@@ -244,7 +244,7 @@ def blocks_of(
     """
     if not len(channels) == len(inner) == len(strides):
         raise SettingError(
-            f"model.dsta_channels has {len(channels)} numbers, model.dsta_inner {len(inner)} and "
+            f"model.dsta_channels has {counted(len(channels), 'number')}, model.dsta_inner {len(inner)} and "
             f"model.dsta_strides {len(strides)}: one each per block."
         )
     inputs = (channels[0], *channels[:-1])

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 from skeltools.models.absent import pooled_once
 from skeltools.models.contract import ExtentBackbone
 from skeltools.settings import setting
@@ -96,7 +96,7 @@ class ViT(ExtentBackbone):
     def _steps(self, frames: int) -> int:
         if frames % self.patch_frames:
             raise SettingError(
-                f"model.vit_patch {self.patch_frames} does not divide the clips' {frames} frames. Choose "
+                f"model.vit_patch {self.patch_frames} does not divide the clips' {counted(frames, 'frame')}. Choose "
                 "another, or convert to another number of frames."
             )
         return frames // self.patch_frames

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skeltools.analysis import embedding, features, salience
-from skeltools.errors import DataError, RunError
+from skeltools.errors import DataError, RunError, counted
 from skeltools.files.folders import having
 from skeltools.page import broken
 from skeltools.page import clips as packing
@@ -298,7 +298,7 @@ def _test_rows(run: Run, file: ClipFile, side: Side | None, notes: list[str]) ->
         rows = [row_of[name] for name in side.names if name in row_of]
         if len(rows) < len(side.names):
             notes.append(
-                f"{file.path} lacks {len(side.names) - len(rows):,} of the {len(side.names):,} test clips."
+                f"{file.path} lacks {len(side.names) - len(rows):,} of the {counted(len(side.names), 'test clip')}."
             )
         return np.array(sorted(rows), np.int64)
     notes.append(f"{run.path.name} has no result of {', '.join(in_player())}, so clips have no prediction.")
@@ -404,7 +404,9 @@ def _embedding(
     what = {"tsne": "t-SNE", "pca": "PCA"}[method]
     every = len(rows) == total
     share = (
-        f"all {total:,} test clips" if every else f"{len(rows):,} of {total:,} test clips, sampled by class"
+        f"all {counted(total, 'test clip')}"
+        if every
+        else f"{len(rows):,} of {counted(total, 'test clip')}, sampled by class"
     )
     return {
         "title": f"{what} of the features of {share}",

@@ -99,7 +99,9 @@ def strip(found: Timeline, step: int, every: int) -> dict[str, Any]:
 
 def facts(found: Timeline, run: Path) -> list[list[str]]:
     """Return what the page says about the recording, as pairs of texts."""
-    windows = f"{found.length} frames every {found.stride}" if found.length else "the whole recording"
+    windows = (
+        f"{counted(found.length, 'frame')} every {found.stride}" if found.length else "the whole recording"
+    )
     return [
         ["file", found.path],
         *([["recording", found.clip]] if found.clip else []),

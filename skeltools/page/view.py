@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skeltools.analysis import embedding
+from skeltools.errors import counted
 from skeltools.page.clips import Pool, thinning
 from skeltools.progress import SILENT, Progress
 from skeltools.store.summary import summarise
@@ -65,7 +66,9 @@ def sampled(shown: int, total: int, named: bool, what: str = "clips of the file"
 def thinned(file: ClipFile) -> list[str]:
     """Return a sentence where the page does not hold every frame."""
     step = thinning(file.frames)
-    return [] if step == 1 else [f"Clips have {file.frames} frames; the player holds one in {step}."]
+    return (
+        [] if step == 1 else [f"Clips have {counted(file.frames, 'frame')}; the player holds one in {step}."]
+    )
 
 
 def facts(found: dict[str, Any]) -> list[list[str]]:
@@ -75,10 +78,16 @@ def facts(found: dict[str, Any]) -> list[list[str]]:
     return [
         ["file", found["path"]],
         ["dataset", f"{found['title']} ({found['dataset']})"],
-        ["clips", f"{found['clips']:,} of {found['frames']} frames, {found['bytes'] / 1e6:,.1f} MB"],
+        [
+            "clips",
+            f"{found['clips']:,} of {counted(found['frames'], 'frame')}, {found['bytes'] / 1e6:,.1f} MB",
+        ],
         ["length", lengths],
         ["bodies", ", ".join(f"{count:,} with {number}" for number, count in bodies.items())],
-        ["gaps", f"{found['clips_with_gaps']:,} clips lack their first body in between"],
+        [
+            "gaps",
+            f"{counted(found['clips_with_gaps'], 'clip lacks its', 'clips lack their')} first body in between",
+        ],
         ["left out", ", ".join(f"{count:,} {why}" for why, count in found["excluded"].items()) or "none"],
         ["preparation", str(found["prep"])],
         *([f"chain.{key}", str(value)] for key, value in sorted(found["chain"].items())),

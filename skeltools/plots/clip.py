@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools.errors import DataError, did_you_mean
+from skeltools.errors import DataError, counted, did_you_mean
 from skeltools.plots import animation, palette, style
 from skeltools.plots.camera import Camera, apart, is_flat, is_set_apart
 from skeltools.plots.camera import bodies as bodies_of
@@ -61,8 +61,8 @@ def find(file: ClipFile, which: str) -> int:
     """
     if which in file.names:
         return file.names.index(which)
-    if which.isascii() and which.isdigit():
-        if int(which) < len(file):
+    if which.isascii() and which.removeprefix("-").isdigit():
+        if 0 <= int(which) < len(file):
             return int(which)
         raise DataError(f"{file.path} has rows 0 to {len(file) - 1}, not {which}.")
     raise DataError(f"{file.path} has no clip '{which}'.{did_you_mean(which, file.names)}")
@@ -110,10 +110,12 @@ def panels(
         recording, room = file.recording(row), file.form.bodies
         found = bodies.select(recording, str(file.attrs.get("chain.bodies", "first")), bodies=room)
         seen = recording.first(room) if isinstance(found, str) else found.raw
-        made.append(Panel(f"recording, {seen.shape[1]} frames", seen, skeleton))
+        made.append(Panel(f"recording, {counted(seen.shape[1], 'frame')}", seen, skeleton))
     beside = ", bodies set apart" if is_set_apart(clip, centre) else ""
     kind = ", 2-D" if is_flat(clip) else ""
-    made.append(Panel(f"prepared, {clip.shape[1]} frames{kind}{beside}", apart(clip, centre), skeleton))
+    made.append(
+        Panel(f"prepared, {counted(clip.shape[1], 'frame')}{kind}{beside}", apart(clip, centre), skeleton)
+    )
     if augment is not None:
         import torch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skeltools.errors import counted
 from skeltools.plots import palette, style
 from skeltools.results import compare as comparison
 
@@ -31,7 +32,7 @@ def draw(found: Comparison, a: Record, b: Record) -> Figure:
         f"{comparison.caveat(a, b)}{a.dataset} {a.split}: B - A, points of top-1 by class",
         f"A: {comparison.describe(a)}: {100 * found.a:.1f} %",
         f"B: {comparison.describe(b)}: {100 * found.b:.1f} %",
-        f"all {found.clips:,} test clips: {100 * (found.b - found.a):+.1f} points "
+        f"all {counted(found.clips, 'test clip')}: {100 * (found.b - found.a):+.1f} points "
         f"(95 %: {100 * found.low:+.1f} to {100 * found.high:+.1f})",
     )
     figure.suptitle(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools.errors import counted
 from skeltools.plots import style
 from skeltools.results import compare as comparison
 
@@ -23,10 +24,10 @@ _NUMBERS = 30
 def heading(row: Row) -> str:
     """Return a title for a result: what, top-1, clips."""
     first = row.first
-    seeds = "" if len(row.records) == 1 else f", {len(row.records)} seeds added up"
+    seeds = "" if len(row.records) == 1 else f", {counted(len(row.records), 'seed')} added up"
     return (
         f"{first.caveat}{first.dataset} {first.split}, {comparison.describe(first)}\n"
-        f"top-1 {100 * row.top1.mean:.1f} % of {first.test_clips:,} test clips{seeds}"
+        f"top-1 {100 * row.top1.mean:.1f} % of {counted(first.test_clips, 'test clip')}{seeds}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skeltools.errors import counted
 from skeltools.plots import palette, style
 from skeltools.runs import log as runlog
 
@@ -113,7 +114,9 @@ def _losses(axes: Axes, found: Curves) -> None:
         if len(values) >= _LONG:
             axes.plot(found.steps, values, color=colour, alpha=0.22, lw=0.6)
             values = runlog.smooth(values, len(values) // AVERAGED)
-            label = f"{label} (mean of {len(found.steps) // AVERAGED} steps)" if place == 0 else label
+            label = (
+                f"{label} (mean of {counted(len(found.steps) // AVERAGED, 'step')})" if place == 0 else label
+            )
         axes.plot(found.steps, values, color=colour, lw=1.8 if place == 0 else 1.3, label=label)
     axes.set_ylabel("loss")
     axes.legend(frameon=False, ncols=2, loc="best")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skeltools.analysis.timeline import GAP
+from skeltools.errors import counted
 from skeltools.plots import palette, style
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _bars(axes: Axes, stretches: list[Stretch], place: int, colours: dict[int, s
 
 
 def _title(found: Timeline) -> str:
-    windows = f"windows of {found.length} frames every {found.stride}" if found.length else "as one clip"
+    windows = (
+        f"windows of {counted(found.length, 'frame')} every {found.stride}" if found.length else "as one clip"
+    )
     gap = ", hatched: no class" if any(one.label == GAP for one in found.stretches()) else ""
-    return f"{style.plain(found.title, 90)}\n{found.frames:,} frames, {windows}{gap}"
+    return f"{style.plain(found.title, 90)}\n{counted(found.frames, 'frame')}, {windows}{gap}"

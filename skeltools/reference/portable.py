@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import skeltools
 from skeltools.datasets import registry as datasets
-from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
+from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted
 from skeltools.files import safetensors
 from skeltools.files.writing import check_output, replacing, write_text
 from skeltools.models.encoder import FeatureEncoder
@@ -391,8 +391,8 @@ def _evaluated(run: Run) -> list[str]:
         return [f"- not read: {error}"]
     lines = [
         f"- {record.experiment}, {record.dataset} {record.split}, seed {record.seed}: top-1 {100 * record.top1:.2f} % "
-        f"of {record.test_clips:,} test clips{', part of the data' if record.partial else ''}, after "
-        f"{record.epoch} epochs"
+        f"of {counted(record.test_clips, 'test clip')}{', part of the data' if record.partial else ''}, after "
+        f"{counted(record.epoch, 'epoch')}"
         for record in records
         if record.subject == results.PRETRAINED
     ]

@@ -319,7 +319,7 @@ def make_run(
     stream = _stream(path, found, stream)
     if found.encoder.fixed_frames and frames not in (None, found.frames):
         raise RunError(
-            f"{path} has positions for {found.frames} frames, not {frames}. Leave out --frames; eval "
+            f"{path} has positions for {counted(found.frames, 'frame')}, not {frames}. Leave out --frames; eval "
             "--allow-mismatch takes clips of other lengths and resizes the positions."
         )
     chain = preparation.choose(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skeltools.errors import DataError, SkeltoolsError
+from skeltools.errors import DataError, SkeltoolsError, counted
 from skeltools.files.writing import write_text
 from skeltools.progress import Progress
 from skeltools.reproduce.steps import CONVERT, EVAL, PRETRAIN, REPORT, SYNTH, Place, Step
@@ -78,7 +78,7 @@ def _convert(spec: Any, tools: Tools, _: Sequence[str]) -> list[Path]:
         if "file" in spec and not spec["dataset"].endswith(".toml") and file.dataset.name != spec["dataset"]:
             raise DataError(f"{path} holds {file.dataset.name}, not {spec['dataset']}. Give the right file.")
     if found.faults:
-        more = f" (and {len(found.faults) - 1} faults more)" if len(found.faults) > 1 else ""
+        more = f" (and {counted(len(found.faults) - 1, 'fault')} more)" if len(found.faults) > 1 else ""
         raise DataError(f"{path}: {found.faults[0]}{more}. See 'skeltools verify {path}'.")
     return [] if "file" in spec else [path]
 

@@ -294,13 +294,14 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         columns = [("stream", False), ("protocol", False), ("encoder", False), ("T", True), ("top-1", True)]
         for name in MEASURES:
             columns += [(name, True), (f"{name} 95 %", True)]
-        grid = Grid([*report.title(part)[:1], "calibration of the test scores"], columns, notes=list(NOTES))
+        title = [*report.title(part)[:1], "calibration of the test scores"]
+        grid = Grid(title, columns, notes=list(NOTES), keys=4)
         for row in part:
             for place, found in enumerate(of_row(row)):
                 if found:
                     by = "-" if not place else f"{sum(one.temperature for one in found) / len(found):.2f}"
                     grid.add(
-                        [row.first.stream, row.experiment, name_of(row), by, f"{100 * row.top1.mean:.1f}",
+                        [row.first.stream, row.label, name_of(row), by, f"{100 * row.top1.mean:.1f}",
                          *_cells(found)],
                         new_section=not place,
                     )  # fmt: skip

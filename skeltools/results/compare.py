@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,9 +55,13 @@ def pick(
     data: str | None = None,
     split: str | None = None,
     epoch: int | None = None,
+    limit: int | None = None,
     settings: Sequence[str] = (),
+    tell: Callable[[str], object] = lambda _: None,
 ) -> list[Record]:
     """Return the records that differ in their seed alone and that a text names.
+
+    Results of a part of the clips are left out where there are others, unless `limit` or an id asks for them.
 
     Args:
         where: The ``.json`` file of a record; or a run folder or folder of runs, with ``@SUBJECT`` where not
@@ -68,7 +72,9 @@ def pick(
         data: Converted file: its path, its name, or the beginning of its content digest; likewise.
         split: Split, likewise.
         epoch: Pretraining epochs behind the encoder, likewise.
+        limit: What ``--limit`` of 'eval' was, for results of a part of the clips.
         settings: ``key=value`` texts, of the protocol's or the pretraining's settings.
+        tell: Receiver of a sentence about what was left out.
 
     Raises:
         RunError: Nothing fits, or several results do; the message says how they differ.
@@ -100,12 +106,20 @@ def pick(
         and stream in (None, record.stream)
         and split in (None, record.split)
         and epoch in (None, record.epoch)
+        and limit in (None, record.limit)
         and (data is None or _is_of(record, data))
         and all(_settings(record).get(key, _NONE) == value for key, value in asked.items())
     ]
+    whole = [record for record in found if not record.partial]
+    if limit is None and whole and len(whole) < len(found):
+        parts = counted(len(found) - len(whole), "partial result")
+        tell(f"{path}: {parts} of {protocol} left out; --limit N takes those of so many clips.")
+        found = whole
     rows = report.rows(found)
     if not rows:
-        given = {"variant": variant, "stream": stream, "data": data, "split": split, "epoch": epoch}
+        given = {
+            "variant": variant, "stream": stream, "data": data, "split": split, "epoch": epoch, "limit": limit,
+        }  # fmt: skip
         words = [f"{name} {value}" for name, value in given.items() if value is not None] + list(settings)
         told = ", ".join(words)
         raise RunError(
@@ -114,16 +128,22 @@ def pick(
             f"skeltools report {path}"
         )
     if len(rows) > 1:
-        listed = [
-            f"{row.id} {row.first.stream} {row.experiment}{f' ({words})' if words else ''}"
-            for row, words in zip(rows, report.differences(rows), strict=True)
-        ]
+        listed = named(rows)
         more = f"; and {len(listed) - _MOST} more" if len(listed) > _MOST else ""
         raise RunError(
             f"{path} has several {protocol} results: {'; '.join(listed[:_MOST])}{more}. Choose with --stream, "
-            f"--variant, --data, --split, --epoch or --set, or name one by its id: {path}@{rows[0].id}"
+            "--variant, --data, --split, --epoch, --limit or --set, or name one by its id: "
+            f"{path}@{rows[0].id}"
         )
     return list(rows[0].records)
+
+
+def named(rows: Sequence[report.Row]) -> list[str]:
+    """Return of each of several results its id, what it is, and how it differs from the others."""
+    return [
+        f"{row.id} {row.first.stream} {row.experiment}{f' ({words})' if words else ''}"
+        for row, words in zip(rows, report.differences(rows), strict=True)
+    ]
 
 
 _ID = re.compile(r"[0-9a-f]{4,64}", re.ASCII)
@@ -136,7 +156,7 @@ def _by_id(path: str, word: str) -> list[Record]:
     rows = report.rows(results.read_folders([Path(path)]))
     found = [row for row in rows if row.id.startswith(word[: report.ID_DIGITS])]
     if len(found) != 1:
-        what = "no result" if not found else f"{len(found)} results"
+        what = "no result" if not found else f"{counted(len(found), 'result')}"
         raise RunError(f"{path} has {what} with id {word}. See the ids: skeltools report {path} --ids")
     return list(found[0].records)
 
@@ -250,12 +270,15 @@ def grids(found: Comparison, a: Record, b: Record, most: int) -> list[Grid]:
         b: A record of B.
         most: Classes a list.
     """
+    names = [describe(one) for one in (a, b)]
+    if names[0] == names[1]:  # they differ in what is not said of every result
+        names = [f"{name}, {told}" if told else name for name, told in zip(names, _apart(a, b), strict=True)]
     head = Grid(
         [
-            f"{caveat(a, b)}{a.dataset} {a.split}: {counted(found.clips, 'test clip')}, {len(found.seeds)} "
-            f"pair{'s' if len(found.seeds) > 1 else ''} of seeds",
-            f"A: {describe(a)}",
-            f"B: {describe(b)}",
+            f"{caveat(a, b)}{a.dataset} {a.split}: {counted(found.clips, 'test clip')}, "
+            f"{counted(len(found.seeds), 'pair')} of seeds",
+            f"A: {names[0]}",
+            f"B: {names[1]}",
         ],
         [("", False), ("A", True), ("B", True), ("B - A", True), ("95 %", True)],
         notes=["95 %: bootstrap over test clips of the difference of the means over seeds"],
@@ -283,6 +306,12 @@ def _class_grids(found: Comparison, most: int) -> list[Grid]:
             grid.add([name, str(clips), _percent(one), _percent(two), f"{100 * (two - one):+.1f}"])
         made += [grid] if kept else []
     return made
+
+
+def _apart(a: Record, b: Record) -> list[str]:
+    """Return what tells each of two results from the other; empty texts where nothing but the seed does."""
+    rows = report.rows([a]) + report.rows([b])
+    return report.differences(rows)
 
 
 def caveat(a: Record, b: Record) -> str:

@@ -10,6 +10,7 @@ from skeltools.datasets import registry as datasets
 from skeltools.errors import RunError, SettingError, did_you_mean
 from skeltools.files.texts import parse_toml, read_named
 from skeltools.results import report
+from skeltools.results.parts import NEEDS_MASK
 from skeltools.results.report import Row
 from skeltools.results.robustness import names as names_of
 from skeltools.results.significance import bootstrap
@@ -131,7 +132,7 @@ def _by_salience(rows: Sequence[Row]) -> dict[str, str]:
             best = np.where(np.isnan(above), -np.inf, above).argmax(axis=1)
             return {name: parts[place] for name, place in zip(side.names, best.tolist(), strict=True)}
     raise SettingError(
-        "No result here holds salience. Make one of a run with an attention mask: skeltools eval RUN --protocol robust"
+        f"No result here holds salience. {NEEDS_MASK} Record it: skeltools eval RUN --protocol robust"
     )
 
 
@@ -166,7 +167,7 @@ def grids(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> list[Grid]:
     for part in report.by_table([row for row in rows if row.first.folder is not None], kinds=True):
         title, groups = of_clips(part, by, more)
         found = [shares(row, groups) for row in part]
-        labels = [f"{label} {row.experiment}" for label, row in zip(names_of(part), part, strict=True)]
+        labels = [f"{label} {row.label}" for label, row in zip(names_of(part), part, strict=True)]
         columns = [("group", False), ("clips", True)]
         for label in labels:
             columns += [(label, True), ("95 %", True)]

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 RESAMPLES = 1000
 
+NEEDS_MASK = (
+    "Salience of joints and parts needs an attention mask (method skeattnclr, loss.local on) over a backbone that "
+    "keeps joints apart, such as stgcn; bigru reads whole frames."
+)
+"""What every command says where there is none."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -46,9 +52,11 @@ class Found:
         if self.salience is not None and self.overall is None:
             return "with fewer than two parts there is no rank correlation of accuracy lost and salience"
         if self.overall is None or self.within is None:
-            return "the encoder has no attention mask, so there is no salience to compare with"
+            return f"there is no salience to compare with. {NEEDS_MASK}"
         told = [
             f"{what} {value:+.2f} (95 %: {low:+.2f} to {high:+.2f})"
+            if value == value
+            else f"{what} none, for one of the two is the same everywhere"
             for what, (value, low, high) in (
                 ("over classes and parts", self.overall), ("within classes", self.within),
             )
@@ -107,8 +115,9 @@ def look(row: Row) -> Found:
                 )
             )
         values = _both(lost, salience)
-        ends = np.nanpercentile(np.array(samples), [2.5, 97.5], axis=0)
-        overall, within = ((values[place], float(ends[0, place]), float(ends[1, place])) for place in (0, 1))
+        overall, within = (
+            (value, *_interval([sample[place] for sample in samples])) for place, value in enumerate(values)
+        )
     return Found(
         [first.classes[label] for label in shown],
         [len(rows) for rows in own],
@@ -127,6 +136,15 @@ def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     known = np.isfinite(values)
     total: NDArray[np.float64] = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return total
+
+
+def _interval(samples: list[float]) -> tuple[float, float]:
+    """Return the 95 % interval of samples, those that are NaN left out; NaN where none is left."""
+    import numpy as np
+
+    known = [value for value in samples if np.isfinite(value)]
+    low, high = np.percentile(known, [2.5, 97.5]) if known else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def _both(lost: NDArray[np.float64], salience: NDArray[np.float64]) -> tuple[float, float]:

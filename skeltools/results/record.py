@@ -156,7 +156,7 @@ class Record:
     def __repr__(self) -> str:
         return (
             f"<Record {self.stream} {self.experiment}, {self.subject}, {self.dataset} {self.split}, seed {self.seed}: "
-            f"top-1 {100 * self.top1:.1f} % of {self.test_clips:,} clips>"
+            f"top-1 {100 * self.top1:.1f} % of {counted(self.test_clips, 'clip')}>"
         )
 
     @property
@@ -189,7 +189,7 @@ class Record:
     def caveat(self) -> str:
         """Words before every title that the result is under: part of the data, or test clips that were seen."""
         words = [f"LEAK, pretraining saw {counted(self.leak, 'test clip')}"] if self.leak else []
-        words += [f"PARTIAL, at most {self.limit} clips per side"] if self.partial else []
+        words += [f"PARTIAL, at most {counted(self.limit, 'clip')} per side"] if self.partial else []
         return "".join(f"{word}: " for word in words)
 
     @property
@@ -244,7 +244,7 @@ class Side:
     salience: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"<Side: scores of {len(self.names):,} clips, {len(self.classes)} classes>"
+        return f"<Side: scores of {counted(len(self.names), 'clip')}, {counted(len(self.classes), 'class', 'classes')}>"
 
 
 @dataclass(frozen=True)

@@ -282,11 +282,23 @@ def _facts(record: Record) -> dict[str, Any]:
     return {**record.pretrain_settings, **deciding(record.settings), **facts}
 
 
+_LONGEST = 40
+"""Most letters of a value that tells results apart."""
+
+
 def _word(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    text = str(value)
-    return text[:8] if len(text) == 64 else text
+    """Return a value in few letters: a digest's first ones; of a long list or text how long it is, and a digest."""
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if len(text) == 64 and not isinstance(value, list):
+        return text[:8]
+    if len(text) <= _LONGEST:
+        return text
+    short = hashlib.sha256(text.encode()).hexdigest()[:4]
+    return (
+        f"{counted(len(value), 'entry', 'entries')} ({short})"
+        if isinstance(value, list)
+        else f"{text[:20]}... ({short})"
+    )
 
 
 def _table_key(record: Record) -> tuple[object, ...]:
@@ -469,6 +481,10 @@ def _grids_of(rows: Sequence[Row], ids: bool = False) -> list[Grid]:
     if not module:
         return [_grid(rows, ids)]
     found: list[Grid] = getattr(import_module(module), function)(rows)
+    if ids:
+        found[0].notes = found[0].notes + [
+            f"id {row.id}: {row.first.stream} {row.label}, {row.subject}, {row.first.encoder}" for row in rows
+        ]
     return found
 
 
@@ -605,7 +621,7 @@ def confusions(rows: Sequence[Row], most: int) -> list[Grid]:
         for count, true, guess in pairs[:most]:
             grid.add([classes[true], classes[guess], str(count), _percent(count / int(totals[true]))])
         if len(row.records) > 1:
-            grid.notes = [f"clips counted over {len(row.records)} seeds"]
+            grid.notes = [f"clips counted over {counted(len(row.records), 'seed')}"]
         made.append(grid)
     return made
 

@@ -25,6 +25,7 @@ class Grid:
         rows: Cells, one text per column.
         breaks: Indices of rows that begin a new section.
         notes: Sentences below it.
+        keys: How many of the first columns name a row; 0 for those that are left-aligned, and ``clips`` after them.
     """
 
     title: list[str]
@@ -32,6 +33,7 @@ class Grid:
     rows: list[list[str]] = field(default_factory=list)
     breaks: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    keys: int = 0
 
     def add(self, cells: Sequence[str], *, new_section: bool = False) -> None:
         """Append a row."""
@@ -43,7 +45,52 @@ class Grid:
         """Return the grid without some columns."""
         keep = [place for place, (heading, _) in enumerate(self.columns) if heading not in headings]
         rows = [[row[place] for place in keep] for row in self.rows]
-        return Grid(self.title, [self.columns[place] for place in keep], rows, self.breaks, self.notes)
+        keys = sum(place < self.keys for place in keep)
+        return Grid(self.title, [self.columns[place] for place in keep], rows, self.breaks, self.notes, keys)
+
+    def within(self, width: int) -> list[Grid]:
+        """Return the grid in parts of at most `width` columns of text, each with the columns that name its rows.
+
+        These are the first `keys`. A column ``95 %`` stays beside the one before it. A grid whose rows' names alone
+        leave no room, or that has no further columns, stays whole. The first part has the title, the last one the
+        notes.
+        """
+        from rich.cells import cell_len
+
+        heads = [heading for heading, _ in self.columns]
+        sizes = [
+            max(map(cell_len, (heading, *(row[place] for row in self.rows))), default=0) + 1
+            for place, heading in enumerate(heads)
+        ]  # with the space after it
+        keys = self.keys or next(
+            (place for place, (_, right) in enumerate(self.columns) if right), len(heads)
+        )
+        keys += heads[keys : keys + 1] == ["clips"]
+        units: list[list[int]] = []
+        for place in range(keys, len(heads)):
+            if units and heads[place].endswith("95 %"):
+                units[-1].append(place)
+            else:
+                units.append([place])
+        room = width + 1 - sum(sizes[:keys])
+        if sum(sizes) <= width + 1 or any(sum(sizes[place] for place in unit) > room for unit in units):
+            return [self]
+        parts: list[list[int]] = [[]]
+        for unit in units:
+            if sum(sizes[place] for place in (*parts[-1], *unit)) > room:
+                parts.append([])
+            parts[-1] += unit
+        kept = [[*range(keys), *part] for part in parts]
+        return [
+            Grid(
+                self.title if number == 0 else [],
+                [self.columns[place] for place in places],
+                [[row[place] for place in places] for row in self.rows],
+                self.breaks,
+                self.notes if number == len(kept) - 1 else [],
+            )
+            for number, places in enumerate(kept)
+        ]
 
 
 def to_rich(grid: Grid) -> Table:

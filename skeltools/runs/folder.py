@@ -364,7 +364,8 @@ class Run:
             )
         if mine.bodies != theirs.bodies:
             return (
-                f"{self.path} needs clips with room for {mine.bodies} bodies, {file.path} has room for "
+                f"{self.path} needs clips with room for {counted(mine.bodies, 'body', 'bodies')}, {file.path} "
+                f"has room for "
                 f"{theirs.bodies}. Convert the source accordingly."
             )
         return None

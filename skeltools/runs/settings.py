@@ -39,17 +39,21 @@ class TrainSettings:
     )
     optimizer: str = setting("Optimiser.", choices=("sgd", "adamw"))
     lr: float = setting("Learning rate.", above=0)
-    momentum: float = setting("Momentum of SGD; ignored by AdamW.", low=0, high=0.9999)
-    nesterov: bool = setting("Whether SGD uses Nesterov momentum.")
-    betas: tuple[float, ...] = setting("The two betas of AdamW; ignored by SGD.", low=0, high=0.999999)
+    momentum: float = setting("Momentum of SGD; ignored by AdamW.", low=0, high=0.9999, only="optimizer=sgd")
+    nesterov: bool = setting("Whether SGD uses Nesterov momentum.", only="optimizer=sgd")
+    betas: tuple[float, ...] = setting(
+        "The two betas of AdamW; ignored by SGD.", low=0, high=0.999999, only="optimizer=adamw"
+    )
     weight_decay: float = setting("Weight decay.", low=0)
     decay_all: bool = setting("Whether every weight decays; else none of one axis (norms), and no bias.")
     schedule: str = setting(
         "Learning rate over time: steps, or half a cosine to lr_min.", choices=("step", "cosine")
     )
-    lr_steps: tuple[int, ...] = setting("Epochs after which the rate is multiplied by lr_gamma.", low=1)
-    lr_gamma: float = setting("Factor of each of lr_steps.", above=0)
-    lr_min: float = setting("Learning rate at the end of the cosine.", low=0)
+    lr_steps: tuple[int, ...] = setting(
+        "Epochs after which the rate is multiplied by lr_gamma.", low=1, only="schedule=step"
+    )
+    lr_gamma: float = setting("Factor of each of lr_steps.", above=0, only="schedule=step")
+    lr_min: float = setting("Learning rate at the end of the cosine.", low=0, only="schedule=cosine")
     warmup: int = setting("Epochs over which the rate rises linearly from 0.", low=0)
     warmup_from_zero: bool = setting("Whether the first step of a warm-up has rate 0, not that after a step.")
     precision: str = setting("Arithmetic of the networks.", choices=("float32", "bf16", "float64"))
@@ -68,6 +72,10 @@ class TrainSettings:
         "Where clips lie: on the device, streamed from the file, or whichever fits.",
         choices=("auto", "device", "stream"),
     )
+
+    def __post_init__(self) -> None:
+        if len(self.betas) != 2:
+            raise SettingError(f"Setting 'train.betas' must be two numbers, not {list(self.betas)}.")
 
 
 @dataclass(frozen=True)
@@ -196,8 +204,6 @@ def resolve_recipe(
         resolved = replace(resolved, title=f"{resolved.title}, method {settings.method}")
     find_method(settings.method).validate(settings)
     train = settings.train
-    if len(train.betas) != 2:
-        raise SettingError(f"Setting 'train.betas' must be two numbers, not {list(train.betas)}.")
     if train.lr_min > train.lr:
         raise SettingError(f"train.lr_min {train.lr_min:g} is above train.lr {train.lr:g}. Lower it.")
     if train.batch_size % train.accumulate:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skeltools.datasets import registry as datasets
-from skeltools.errors import DataError, SettingError, counted, take_path
+from skeltools.datasets.contract import OTHER_SPLITS
+from skeltools.errors import DataError, SettingError, counted, did_you_mean, take_path
 from skeltools.files import hdf5 as guard
 from skeltools.files import kinds
 from skeltools.files.cores import cores
@@ -130,7 +131,8 @@ class ClipFile:
             return f"<ClipFile {self.path}, closed>"
         splits = f", splits {', '.join(self.splits)}" if self.splits else ""
         return (
-            f"<ClipFile {self.path}: {counted(len(self), 'clip')} of {self.dataset.name}, {self.frames} frames, "
+            f"<ClipFile {self.path}: {counted(len(self), 'clip')} of {self.dataset.name}, "
+            f"{counted(self.frames, 'frame')}, "
             f"{self.form.skeleton.name}{splits}>"
         )
 
@@ -250,7 +252,7 @@ class ClipFile:
             if not isinstance(found, h5py.Dataset) or found.ndim != rank or found.dtype.kind not in kinds:
                 raise ValueError(f"/{name} is not what it should be")
             if rows is not None and len(found) != rows:
-                raise ValueError(f"/{name} has {len(found):,} rows, /clips {rows:,}")
+                raise ValueError(f"/{name} has {counted(len(found), 'row')}, /clips {rows:,}")
             values: NDArray[Any] = found[:]
             return values
         except _FAULTS as error:
@@ -301,7 +303,9 @@ class ClipFile:
         labels = self.stored_labels
         wrong = labels[(labels < 0) | (labels >= len(self.classes))]
         if len(wrong):
-            raise self._damaged(ValueError(f"/label holds {wrong[0]}, of {len(self.classes)} classes"))
+            raise self._damaged(
+                ValueError(f"/label holds {wrong[0]}, of {counted(len(self.classes), 'class', 'classes')}")
+            )
         return labels
 
     @cached_property
@@ -376,7 +380,9 @@ class ClipFile:
         """
         if split not in self.splits:
             there = f"it has {', '.join(self.splits)}" if self.splits else "it has none"
-            raise DataError(f"{self.path} has no split '{split}': {there}.")
+            other = {word: name for word, name in OTHER_SPLITS.items() if name in self.splits}
+            hint = "" if split in OTHER_SPLITS.values() else did_you_mean(split, self.splits, other)
+            raise DataError(f"{self.path} has no split '{split}': {there}.{hint}")
         if part not in datasets.PARTITIONS:
             raise DataError(f"A split has no side '{part}': choose train or test.")
         return self._rows(f"splits/{split}/{part}")

@@ -65,7 +65,7 @@ def _structure(file: ClipFile, found: Findings) -> None:
         if length is None:
             found.faults.append(f"/{name} is missing")
         elif length != count:
-            found.faults.append(f"/{name} has {length} rows, /clips {count}")
+            found.faults.append(f"/{name} has {counted(length, 'row')}, /clips {count}")
     for name in ("excluded", "splits"):
         if file.length_of(name) is None:
             found.faults.append(f"/{name} is missing")
@@ -103,18 +103,20 @@ def _splits(file: ClipFile, found: Findings) -> None:
         both = np.intersect1d(sides["train"], sides["test"])
         if len(both):
             found.faults.append(
-                f"split {split}: {len(both)} clips are on both sides, {_name(file, both[0])} first"
+                f"split {split}: {counted(len(both), 'clip is', 'clips are')} on both sides, "
+                f"{_name(file, both[0])} first"
             )
         neither = np.setdiff1d(everything, np.concatenate(list(sides.values())))
         if len(neither) and not file.dataset.leaves_out(split):
             found.faults.append(
-                f"split {split}: {len(neither)} clips are on neither side, {_name(file, neither[0])} first"
+                f"split {split}: {counted(len(neither), 'clip is', 'clips are')} on neither side, "
+                f"{_name(file, neither[0])} first"
             )
         counts = (len(sides["train"]), len(sides["test"]))
         official = file.dataset.counts.get(split)
         if official is not None and official != counts:
             found.notes.append(
-                f"split {split}: {counts[0]:,} / {counts[1]:,} clips, "
+                f"split {split}: {counts[0]:,} / {counted(counts[1], 'clip')}, "
                 f"officially {official[0]:,} / {official[1]:,}"
             )
     for split, percent, seed in file.subsets:
@@ -124,7 +126,7 @@ def _splits(file: ClipFile, found: Findings) -> None:
         )
         if len(outside):
             where = f"subset {split}/{percent}/{seed}"
-            found.faults.append(f"{where} has {len(outside)} rows outside the training side")
+            found.faults.append(f"{where} has {counted(len(outside), 'row')} outside the training side")
 
 
 def _name(file: ClipFile, row: int) -> str:
@@ -153,7 +155,9 @@ def _values(file: ClipFile, found: Findings, progress: Progress) -> None:
                 wrong.append(start + offset)
     for rows, what in ((odd, "NaN or infinite values"), (wrong, "values that do not match their digest")):
         if rows:
-            found.faults.append(f"{len(rows)} clips have {what}, {file.names[rows[0]]} first")
+            found.faults.append(
+                f"{counted(len(rows), 'clip has', 'clips have')} {what}, {file.names[rows[0]]} first"
+            )
     measured.report(file, found)
     found.faults += file.digest_faults()
     _other_rows(file, found)
@@ -207,7 +211,8 @@ class _Measured:
             odd = np.flatnonzero(size > plausible.MOST_TORSOS)
             if len(odd):
                 found.notes.append(
-                    f"{len(odd)} clips have a person larger than {plausible.MOST_TORSOS:g} torsos, "
+                    f"{counted(len(odd), 'clip has', 'clips have')} a person larger than "
+                    f"{plausible.MOST_TORSOS:g} torsos, "
                     f"{file.names[rows[odd[0]]]} first: joints far off, or a torso seen from its end?"
                 )
             return
@@ -215,7 +220,8 @@ class _Measured:
         if len(huge):
             fault = plausible.size_fault(float(size[huge[0]]), most=plausible.MOST_SCALED)
             found.faults.append(
-                f"{len(huge)} clips hold what no person can be, {file.names[rows[huge[0]]]} first: {fault}"
+                f"{counted(len(huge), 'clip holds', 'clips hold')} what no person can be, "
+                f"{file.names[rows[huge[0]]]} first: {fault}"
             )
         for values, least, what in (
             (np.where(size > plausible.MOST_SCALED, 0, size), plausible.MOST_SIZE, "a person larger than"),
@@ -226,7 +232,7 @@ class _Measured:
             if len(odd) and not len(huge):
                 first = file.names[rows[odd[0]]]
                 found.notes.append(
-                    f"{len(odd)} clips have {what} {least:g} m, {first} first; are they scaled?"
+                    f"{counted(len(odd), 'clip has', 'clips have')} {what} {least:g} m, {first} first; are they scaled?"
                 )
 
 

@@ -177,7 +177,8 @@ class Trainer:
         if saved.step != steps[0] or saved.batch >= self.steps_per_epoch or saved.step > steps[1]:
             raise RunError(
                 f"{path} says step {saved.step:,}, epoch {saved.epoch:,} and batch {saved.batch:,}, which is no "
-                f"place in a run of {self.total_steps:,} steps. Use an earlier checkpoint, or start the run again."
+                f"place in a run of {counted(self.total_steps, 'step')}. Use an earlier checkpoint, or start "
+                f"the run again."
             )
         problem = differing(self.model, saved.model)
         if problem is not None:
@@ -285,7 +286,7 @@ class Trainer:
             f"Pretraining on {processes}{device_name(self.device)}, {train.precision}: "
             f"{counted(len(self.rows), 'clip')} of {self.file.dataset.name} {self.run.split}, {self.run.stream}; "
             f"{counted(train.epochs, 'epoch')} of {counted(self.steps_per_epoch, 'step')}, batch {train.batch_size}; "
-            f"{weights:,} parameters."
+            f"{counted(weights, 'parameter')}."
         )
 
     def _warn_if_long(self) -> None:

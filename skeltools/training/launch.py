@@ -215,7 +215,8 @@ def _unused_bodies(file: ClipFile) -> str | None:
     if most == stored:
         return None
     return (
-        f"No clip of {file.path} has more than {most} of the {stored} bodies stored, and all are computed. 'skeltools "
+        f"No clip of {file.path} has more than {most} of the {counted(stored, 'body', 'bodies')} stored, and "
+        f"all are computed. 'skeltools "
         f"derive {file.path} OUT --bodies {most}' makes a file without them: faster, and other numbers, since "
         "features are means over bodies."
     )
@@ -256,6 +257,8 @@ def _open(
         )
         if resolved.idle:
             progress.message(_idle(resolved.values, resolved.idle))
+        for told in resolved.unused:
+            progress.message(told)
         if continues:
             run = Run.open(request.out)
             stack.enter_context(held(run.path))
@@ -370,8 +373,10 @@ def _going_on(
     rates = (learning_rate(one.settings.train, step, steps) for one in (run, longer))
     old, new = (f"{rate:.3g}" for rate in rates)
     progress.message(
-        f"{run.path} goes from {before} to {epochs} epochs. From step {step + 1} on, the learning rate and other "
-        f"schedules are those of a run of {epochs} epochs: learning rate {new}{'' if old == new else f', not {old}'}."
+        f"{run.path} goes from {before} to {counted(epochs, 'epoch')}. From step {step + 1} on, the learning "
+        f"rate and other "
+        f"schedules are those of a run of {counted(epochs, 'epoch')}: learning rate "
+        f"{new}{'' if old == new else f', not {old}'}."
     )
     return longer
 

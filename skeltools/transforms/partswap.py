@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 from skeltools.skeletons import Skeleton
 from skeltools.transforms.draws import Draws
 
@@ -80,8 +80,8 @@ def draw(draws: Draws, batch: int, frames: int, limits: SwapRange, skeleton: Ske
     shortest, longest = limits.window
     if not 1 <= shortest <= longest <= units:
         raise SettingError(
-            f"augment.swap_window {shortest} to {longest} units of {limits.unit} frames does not fit clips "
-            f"of {frames} frames. Lower augment.swap_window."
+            f"augment.swap_window {shortest} to {longest} units of {counted(limits.unit, 'frame')} does not fit clips "
+            f"of {counted(frames, 'frame')}. Lower augment.swap_window."
         )
     joints = [(joint,) for joint in range(skeleton.num_joints)]
     groups = list(skeleton.parts.values()) if limits.choose == "parts" else joints

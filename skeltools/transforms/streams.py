@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from skeltools.datasets.registry import STREAMS
+from skeltools.datasets.contract import OTHER_STREAMS, STREAMS
 from skeltools.errors import SettingError, did_you_mean
 from skeltools.skeletons import Skeleton
 
@@ -24,9 +24,11 @@ def check_stream(stream: str) -> str:
         SettingError: It is not; the message lists those there are.
     """
     if stream not in STREAMS:
-        raise SettingError(
-            f"Unknown stream '{stream}'. Choose one of: {', '.join(STREAMS)}.{did_you_mean(stream, STREAMS)}"
-        )
+        if set(stream.replace(",", " ").split()) <= {*STREAMS}:
+            hint = " A run has one stream: make one for each."
+        else:
+            hint = did_you_mean(stream, STREAMS, OTHER_STREAMS)
+        raise SettingError(f"Unknown stream '{stream}'. Choose one of: {', '.join(STREAMS)}.{hint}")
     return stream
 
 

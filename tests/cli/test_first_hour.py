@@ -45,6 +45,7 @@ def test_inspect_takes_a_clip_by_its_number(made: tuple[Path, Path]) -> None:
     assert call("inspect", data, "--clip", 0).stdout == call("inspect", data, "--clip", NAME).stdout
     for word, told in (
         ("32", f"{data} has rows 0 to 31, not 32."),
+        ("-1", f"{data} has rows 0 to 31, not -1."),
         (f"{NAME}x", f"{data} has no clip '{NAME}x'. Did you mean '{NAME}'?"),
     ):
         result = call("inspect", data, "--clip", word)

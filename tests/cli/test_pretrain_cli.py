@@ -113,7 +113,10 @@ def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Pat
             f"{data}: the training side of xsub has 20 clips, fewer than one batch of 128. "
             "Lower --batch-size.",
         ),
-        (asked(data, out, "--split", "xsup"), f"{data} has no split 'xsup': it has xsub, xview."),
+        (
+            asked(data, out, "--split", "xsup"),
+            f"{data} has no split 'xsup': it has xsub, xview. Did you mean 'xsub'?",
+        ),
         (
             asked(data, out, "--stream", "bones"),
             "Unknown stream 'bones'. Choose one of: joint, motion, bone. Did you mean 'bone'?",

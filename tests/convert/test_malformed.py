@@ -215,7 +215,7 @@ def test_damaged_pku_files_can_be_skipped(fault: str, tmp_path: Path) -> None:
         assert summary.excluded["damaged"] >= 1
     else:
         assert summary.notes == [
-            "1 videos of split/cross_subject_v2.txt are not in the source, A01N07-L first."
+            "1 video of split/cross_subject_v2.txt is not in the source, A01N07-L first."
         ]
 
 

@@ -550,3 +550,38 @@ def test_print_shows_everything_on_white(driver: Any, report: Path) -> None:
     assert len(page.all("details:not([open])")) >= 2
     pages = driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"]
     assert base64.b64decode(pages).count(b"/Type /Page\n") >= 4
+
+
+def test_titles_are_not_folded_to_their_tables_and_a_phone_cuts_nothing_of_a_run(
+    driver: Any, report: Path
+) -> None:
+    page = Page(driver).open(report, 390, 800)
+    assert page.all("caption") == []
+    widths = page.js(
+        "return [...document.querySelectorAll('p.caption')].map(one => [one.scrollWidth, one.clientWidth, "
+        "one.nextElementSibling.querySelector('table').getAttribute('aria-label'), one.textContent])"
+    )
+    assert widths
+    for whole, there, label, text in widths:
+        assert whole <= there
+        assert label == text.replace("\n", ", ")
+    assert (
+        page.js(
+            "return [...document.querySelectorAll('table.facts')].filter(one => one.offsetWidth > "
+            "one.parentElement.clientWidth).length"
+        )
+        == 0
+    )
+    matrix = page.js("return document.querySelector('canvas[aria-label^=\"Confusion\"]').clientHeight")
+    assert matrix <= 390  # a square as wide as the phone, without an empty half below it
+
+
+def test_salience_stands_out_from_the_page(page: Page) -> None:
+    """Of viridis, purple is nearly the dark page's colour, and yellow nearly the light one's."""
+    purple, yellow = "rgb(68, 1, 84)", "rgb(253, 231, 37)"
+    for theme, there, lacking in (("light", purple, yellow), ("dark", yellow, purple)):
+        page.js(
+            f"document.documentElement.dataset.theme = '{theme}'; dispatchEvent(new Event('themechange'))"
+        )
+        shown = page.js("return document.querySelector('.ramp').style.background")
+        assert (there in shown, lacking in shown) == (True, False), shown

@@ -252,7 +252,9 @@ def test_a_run_without_a_mask_says_so(made: tuple[Path, Path], tmp_path: Path) -
     content = json.loads((made[1] / "run.json").read_text())
     content["settings"]["loss.local"] = False
     (tmp_path / "run.json").write_text(json.dumps(content))
-    with pytest.raises(RunError, match=r"without an attention mask \(or with loss\.local off\)"):
+    with pytest.raises(
+        RunError, match=r"run was trained without an attention mask\. Salience of joints and parts needs an"
+    ):
         salience.load_method(Run.open(tmp_path), "cpu")
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clipfiles import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plotting import ELEVEN, invoke, make_run
 
 from skeltools.analysis import salience
 from skeltools.errors import DataError
+from skeltools.results.parts import NEEDS_MASK
 from skeltools.skeletons import load, packaged
 
 pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
@@ -96,4 +98,38 @@ def test_the_command_prints_the_table_and_then_the_file(
     assert result.exit_code == 2
     assert result.stderr.endswith(
         f"Error: {tmp_path / 'a.gif'}: give a name that ends in .png, .svg, .pdf.\n"
+    )
+
+
+def test_every_command_says_in_the_same_words_why_there_is_no_salience(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BiGRU reads whole frames: what its mask keeps is the same for every joint."""
+    data, _ = make_run(tmp_path_factory)
+    monkeypatch.chdir(tmp_path)
+    tiny = (*TINY, "model.backbone=bigru", "model.gru_hidden=4", "model.gru_layers=1", "augment.swap_unit=1")
+    words = [word for setting in tiny for word in ("--set", setting)]
+    for command in (
+        ["pretrain", str(data), "--split", "xsub", "--stream", "joint", "--out", "gru", *words, "--epochs", "1",
+         "--batch-size", "8"],
+        ["eval", "gru", "--protocol", "linear", "--epochs", "1", "--quiet"],
+        ["eval", "gru", "--protocol", "robust", "--set", 'robust.corruptions=["part(each,1)"]', "--quiet"],
+    ):  # fmt: skip
+        result = invoke(*command)
+        assert result.exit_code == 0, result.output
+    (note,) = [note for note in invoke("report", "gru").stdout.splitlines() if "no salience" in note]
+    assert note.startswith("Note: robust: no salience is recorded. Salience of joints and parts needs")
+    drawn = invoke("plot", "attention", "gru", str(data), "0")
+    assert (
+        drawn.stderr.splitlines()[-1] == f"Note: every joint of a frame has the same salience. {NEEDS_MASK}"
+    )
+    drawn = invoke("plot", "parts", "gru")
+    assert drawn.stdout.splitlines() == [
+        f"there is no salience to compare with. {NEEDS_MASK}",
+        "gru-parts.png",
+    ]
+    asked = invoke("report", "gru", "--groups", "salience")
+    assert (asked.exit_code, asked.stderr) == (
+        2,
+        f"Error: No result here holds salience. {NEEDS_MASK} Record it: skeltools eval RUN --protocol robust\n",
     )

@@ -13,7 +13,7 @@ import torch
 from protocol_stubs import MemoryFile, settings, task
 from recorded import BASE
 
-from skeltools.errors import RunError
+from skeltools.errors import RunError, SettingError
 from skeltools.protocols import ensemble
 from skeltools.protocols.running import registry
 from skeltools.protocols.running.subjects import Subject
@@ -159,9 +159,10 @@ def test_wrong_weights_are_told(tmp_path: Path) -> None:
         "unknown ensemble weights 'equl'. Choose from: equal, skeattnclr_xsub, skeattnclr_xview, aimclr, "
         "held_out. Did you mean 'equal'?"
     )
-    assert ensemble.Ensemble().skip(this, settings("ensemble", "ensemble.table.equal=[1,2]")) == (
-        "ensemble.table.equal must be three numbers, for joint, bone and motion"
-    )
+    with pytest.raises(
+        SettingError, match=r"^ensemble\.table\.equal must be three numbers, for joint, bone and motion\.$"
+    ):
+        settings("ensemble", "ensemble.table.equal=[1,2]")
 
 
 def test_the_held_out_choice_never_sees_a_test_clip(tmp_path: Path) -> None:

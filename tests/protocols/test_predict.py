@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from plotting import invoke, make_run
 
 from skeltools.formats import ntu
 from skeltools.protocols.running import prediction
+from skeltools.results import record as results
+from skeltools.results import report
 from skeltools.runs.folder import Run
 
 
@@ -209,3 +212,59 @@ def test_a_long_recording_taken_as_one_clip_is_said(made: tuple[Path, Path], tmp
         f"Note: {path}: the middle 300 of 400 frames taken as one clip. For classes over time: --window 64 "
         "--stride 16.\n"
     ) in _ok(made[0], path).stderr
+
+
+@pytest.fixture
+def several(made: tuple[Path, Path], tmp_path: Path) -> Path:
+    """The run with three linear results: of 3 epochs, of 2 epochs later, and of a part of the clips last of all."""
+    run = tmp_path / "run"
+    shutil.copytree(made[0], run)
+    for words in (["--epochs", "2"], ["--epochs", "1", "--limit", "8"]):
+        assert invoke("eval", str(run), "--protocol", "linear", *words, "--quiet").exit_code == 0
+    for path in (run / "results").glob("*.json"):  # records are dated to the second
+        content = json.loads(path.read_text())
+        content["created"] = f"2026-01-01T00:00:0{9 - content['settings']['linear.epochs']}+00:00"
+        path.write_text(json.dumps(content))
+    return run
+
+
+def test_which_of_several_linear_results_is_taken_is_said_and_can_be_chosen(
+    several: Path, made: tuple[Path, Path]
+) -> None:
+    names = {
+        record.settings["linear.epochs"]: report.identity(record)
+        for record in results.read_all(several / "results")
+        if record.subject == results.PRETRAINED
+    }
+    assert sorted(names) == [1, 2, 3]
+    result = _ok(several, made[1])
+    assert (
+        f"Classifier: {names[2]} joint linear (linear.epochs=2), the last of 2 linear results. To take another: "
+        f"{several}@ID, with an id of 'skeltools report {several} --ids'\n"
+    ) in result.stderr
+    found = {epochs: _ok(f"{several}@{name}", made[1]) for epochs, name in names.items()}
+    assert [epochs for epochs, one in found.items() if "Classifier" in one.stderr] == []
+    assert found[2].stdout == result.stdout != found[3].stdout
+    assert _error(f"{several}@abcdef", made[1]) == (
+        f"{several} has no linear result of its last checkpoint with id abcdef. See the ids: "
+        f"skeltools report {several} --ids"
+    )
+
+
+def test_protocols_that_go_on_from_linear_say_which_result_they_take(several: Path) -> None:
+    for protocol, words in {
+        "calibration": [],
+        "robust": ["--set", 'robust.corruptions=["noise(0.01)"]'],
+    }.items():
+        result = invoke("eval", str(several), "--protocol", protocol, *words, "--json")
+        assert result.exit_code == 0, result.output
+        (record,) = json.loads(result.stdout)
+        (name,) = [
+            report.identity(one)
+            for one in results.read_all(several / "results")
+            if (one.subject, one.settings.get("linear.epochs")) == (results.PRETRAINED, 2)
+        ]
+        assert (
+            f"{protocol}: {name} joint linear (linear.epochs=2) is taken, the last of 2 results of linear. Evaluate "
+            "another of them again to take it."
+        ) in record["notes"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -32,8 +34,8 @@ def _write(folder: Path, seed: int, guesses: list[int], **changes: object) -> Re
         classes=["x", "y", "z"],
     )
     record = replace(
-        BASE, seed=seed, pretrain_seed=seed, test_clips=6, protocol="linear", variant="",
-        **({"key": f"{seed}" * 8} | results.accuracies(side.scores, side.labels) | changes),
+        BASE, seed=seed, pretrain_seed=seed, test_clips=6, variant="",
+        **({"key": f"{seed}" * 8, "protocol": "linear"} | results.accuracies(side.scores, side.labels) | changes),
     )  # type: ignore[arg-type]  # fmt: skip
     return results.write(results.named(record), folder / "results", side)
 
@@ -111,7 +113,7 @@ def test_what_cannot_be_picked_is_told(tmp_path: Path) -> None:
         comparison.pick(str(home), "linear")
     assert str(told.value) == (
         f"{home} has several linear results: {joint} joint linear; {bone} bone linear. Choose with --stream, "
-        f"--variant, --data, --split, --epoch or --set, or name one by its id: {home}@{joint}"
+        f"--variant, --data, --split, --epoch, --limit or --set, or name one by its id: {home}@{joint}"
     )
     assert len(comparison.pick(str(home), "linear", stream="bone")) == 1
     with pytest.raises(RunError, match="has no knn result of 'pretrained' with variant k=1"):
@@ -227,3 +229,59 @@ def test_filters_and_ids_that_fit_nothing_are_told(home: Path) -> None:
     assert result.stderr == (
         f"Error: {home} has no result with id abcdef. See the ids: skeltools report {home} --ids\n"
     )
+
+
+def test_partial_results_are_left_out_unless_asked_for_and_it_is_said(home: Path, tmp_path: Path) -> None:
+    a = tmp_path / "a"
+    _write(a, 0, LABELS)
+    part = _write(a, 0, [1, 0, 0, 1, 1, 2], partial=True, limit=6, key="f" * 16)
+    note = f"Note: {a}: 1 partial result of linear left out; --limit N takes those of so many clips.\n"
+    for words in (["compare", a, a], ["plot", "confusion", a, "--out", tmp_path / "a.png"]):
+        result = call(*words)
+        assert (result.exit_code, result.stderr) == (0, note), result.output
+    assert "PARTIAL" not in call("compare", a, a).stdout
+    asked = call("compare", a, a, "--limit", 6)
+    assert (asked.exit_code, asked.stderr) == (0, "")
+    assert asked.stdout.startswith("PARTIAL, at most 6 clips a side: ")
+    assert comparison.pick(f"{a}@{report.identity(part)}", "linear") == [part]
+    result = call("compare", a, a, "--limit", 7)
+    assert result.stderr == (
+        f"Error: {a} has no linear result of 'pretrained' with limit 7. See what there is: skeltools report {a}\n"
+    )
+    alone = tmp_path / "b"
+    _write(alone, 0, LABELS, partial=True, limit=6)
+    assert call("compare", alone, alone).stderr == ""  # there is no other
+
+
+def test_advice_names_only_options_that_the_command_has(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    for number in (1, 2):
+        _write(folder, 0, LABELS, protocol="robust", settings={"robust.seed": number}, key=f"{number}" * 16)
+    for words in (
+        ["compare", home, home],
+        ["plot", "confusion", home],
+        ["plot", "compare", home, home],
+        ["plot", "parts", folder],
+    ):
+        result = call(*words)
+        assert result.exit_code == 2
+        assert " has several " in result.stderr
+        named = set(re.findall(r"--[a-z]+", result.stderr))
+        assert named >= {"--stream", "--limit"}
+        command: click.Command = main
+        for word in words:
+            if isinstance(command, click.Group):
+                found = command.get_command(click.Context(command), str(word))
+                assert found is not None
+                command = found
+        assert named <= {name for param in command.params for name in param.opts}
+    assert call("plot", "parts", folder, "--set", "robust.seed=1").stderr.startswith(
+        "Error: No result here has body parts missing."
+    )
+
+
+def test_two_results_of_one_encoder_are_told_apart(home: Path) -> None:
+    rows = {row.first.checkpoint_digest: row.id for row in report.rows(results.read_folders([home]))}
+    lines = call("compare", f"{home}@{rows['0']}", f"{home}@{rows['5']}").stdout.splitlines()
+    assert lines[1].endswith(" linear.lr=1.0")
+    assert lines[2].endswith(" linear.lr=0.5")

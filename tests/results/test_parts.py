@@ -51,7 +51,7 @@ def test_what_is_lost_by_hand(tmp_path: Path) -> None:
     # of sit, one is wrong on clean clips: 3/4 fall to 1/4 without the arm, rise to 1 without the trunk
     np.testing.assert_allclose(found.lost, [[0.5, -0.25], [0, 0.25]])
     assert found.salience is None
-    assert "no attention mask" in str(found)
+    assert str(found) == f"there is no salience to compare with. {parts.NEEDS_MASK}"
 
 
 def test_the_correlation_with_salience(tmp_path: Path) -> None:
@@ -108,3 +108,15 @@ def test_the_rank_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
         assert np.isnan(parts.spearman(one, other))
     else:
         assert parts.spearman(one, other) == pytest.approx(spearmanr(one, other).statistic)
+
+
+def test_a_correlation_that_there_is_not_is_said(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """An encoder that guesses the same for every clip loses nothing with any part."""
+    salience = {"left arm": [0.9] * 4 + [0.1] * 4, "trunk": [0.2] * 8}
+    same: dict[str, list[int]] = {"part(left arm,1)": [0], "part(trunk,1)": [0]}
+    found = parts.look(_row(tmp_path, salience, same))
+    assert str(found) == (
+        "rank correlation of accuracy lost and salience: over classes and parts none, for one of the two is the same "
+        "everywhere, within classes none, for one of the two is the same everywhere"
+    )
+    assert [str(one.message) for one in recwarn] == []

@@ -428,3 +428,37 @@ def test_a_measure_that_is_no_share_is_refused(
     with pytest.raises(RunError) as caught:
         results.read(path)
     assert str(caught.value) == f"{path}: {message} Run the protocol again."
+
+
+def test_a_long_setting_that_tells_rows_apart_is_short_in_every_table() -> None:
+    """The corruptions of robust are a list of hundreds of letters."""
+    from skeltools.results.report import differences
+
+    many = [f"noise({number})" for number in range(15)]
+    found = report.rows(
+        [
+            replace(
+                BASE,
+                protocol="robust",
+                variant="",
+                settings={"robust.corruptions": many, "robust.note": text},
+            )
+            for text in ("y" * 99, "z" * 99)
+        ]
+        + [
+            replace(
+                BASE,
+                protocol="robust",
+                variant="",
+                settings={"robust.corruptions": many[:2], "robust.note": "y"},
+            )
+        ]
+    )
+    marks = {row.mark for row in found}
+    assert marks == {
+        "[corruptions=noise(0),noise(1) note=y]",
+        "[corruptions=15 entries (0797) note=yyyyyyyyyyyyyyyyyyyy... (d36e)]",
+        "[corruptions=15 entries (0797) note=zzzzzzzzzzzzzzzzzzzz... (715e)]",
+    }
+    assert {row[6] for row in report.flat(found)} == marks  # the column mark of CSV
+    assert max(map(len, differences(found))) < 100

@@ -7,8 +7,9 @@ import io
 import re
 
 import pytest
+from rich.console import Console
 
-from skeltools.results.tables import Grid, to_csv, to_latex, to_markdown
+from skeltools.results.tables import Grid, to_csv, to_latex, to_markdown, to_rich
 
 ENDS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029", "\x1c"]
 ATTACKS = [
@@ -72,3 +73,37 @@ def test_csv_gets_no_formula(attack: str) -> None:
 
 def test_a_row_of_latex_does_not_begin_as_an_argument() -> None:
     assert "\n{}[2cm] & 1" in to_latex(Grid(["t"], [("a", False), ("b", True)], [["[2cm]", "1"], ["*", "2"]]))
+
+
+def test_a_wide_table_comes_in_parts_that_fit_and_name_their_rows() -> None:
+    columns = [("group", False), ("clips", True)]
+    for number in range(4):
+        columns += [(f"encoder {number} linear", True), ("95 %", True)]
+    whole = Grid(["title"], columns, notes=["note"])
+    for row in range(3):
+        whole.add([f"camera {row}", "12", *["50.0", "42.5-57.5"] * 4], new_section=row == 2)
+    parts = whole.within(80)
+    assert [[heading for heading, _ in part.columns] for part in parts] == [
+        ["group", "clips", "encoder 0 linear", "95 %", "encoder 1 linear", "95 %"],
+        ["group", "clips", "encoder 2 linear", "95 %", "encoder 3 linear", "95 %"],
+    ]
+    assert [part.title for part in parts] == [["title"], []]
+    assert [part.notes for part in parts] == [[], ["note"]]
+    for part in parts:
+        assert (part.breaks, part.rows[0]) == ({2}, ["camera 0", "12", *["50.0", "42.5-57.5"] * 2])
+        table = to_rich(part)
+        table.title = table.caption = None
+        text = io.StringIO()
+        Console(width=80, file=text).print(table)
+        lines = text.getvalue().splitlines()
+        assert lines[0].split() == " ".join(heading for heading, _ in part.columns).split()
+        assert lines[2].split() == " ".join(part.rows[0]).split()  # no cell is folded
+    assert whole.within(240) == [whole]
+    assert whole.within(20) == [whole]  # no room for anything beside the names
+
+
+def test_the_columns_that_name_a_row_can_be_said() -> None:
+    wide = Grid(["title"], [("a", False), ("T", True), ("b" * 30, True), ("c" * 30, True)], keys=2)
+    wide.add(["x", "0.5", "1", "2"])
+    assert [part.rows for part in wide.within(40)] == [[["x", "0.5", "1"]], [["x", "0.5", "2"]]]
+    assert wide.without({"a"}).keys == 1

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from skeltools.errors import SettingError
+from skeltools.protocols import PROTOCOLS
 from skeltools.protocols.running import registry
 from skeltools.runs.settings import resolve_recipe
 from skeltools.settings import build, packaged_recipes, parse_override, resolve, setting
@@ -112,7 +116,9 @@ def test_when_tables_apply_only_where_every_key_matches(
          "Did you mean 'sgd'?"),
         ("train.wide=1", "Setting 'train.wide' (--set) must be true or false, not 1."),
         ("train.limit=x", "Setting 'train.limit' (--set) must be a whole number or none, not 'x'."),
-        ("train.lr", "--set takes key=value, not 'train.lr'. Example: --set train.lr=0.05"),
+        ("train.lr", "--set takes KEY=VALUE, not 'train.lr': write --set train.lr=VALUE."),
+        ("a b", "--set takes KEY=VALUE, not 'a b': write --set KEY=VALUE."),
+        ("=3", "--set takes KEY=VALUE, not '=3': write --set KEY=VALUE."),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_remedy(base: str, override: str, message: str) -> None:
@@ -215,6 +221,14 @@ def test_the_recipe_that_extends_no_name_is_named(tmp_path: Path) -> None:
             "Setting 'knn.k' (--set) must be a list, each entry a whole number, not 10. Example: --set 'knn.k=[10]'",
         ),
         (
+            ["eval", "knn", "knn.k=0"],
+            "Setting 'knn.k' (--set) must be a list, each entry a whole number, not 0. Example: --set 'knn.k=[1, 5]'",
+        ),
+        (
+            ["eval", "linear", "linear.lr"],
+            "--set takes KEY=VALUE, not 'linear.lr': write --set linear.lr=VALUE.",
+        ),
+        (
             ["eval", "ensemble", "ensemble.weights=equal,aimclr"],
             "Setting 'ensemble.weights' (--set) must be a list, each entry a text, not 'equal,aimclr'. Example: --set "
             """'ensemble.weights=["equal", "aimclr"]'""",
@@ -232,3 +246,38 @@ def test_a_key_of_elsewhere_says_whose_it_is(words: list[str], message: str) -> 
     with pytest.raises(SettingError) as caught:
         resolved()
     assert str(caught.value) == message
+
+
+def _lists() -> Iterator[tuple[str, Callable[[list[str]], object]]]:
+    """Every setting that is a list, with what resolves the settings it stands among from ``--set`` texts."""
+    for name in ("skeattnclr", "skeletonclr", "mamp", "demo", "demo-bigru", "nwucla-bigru"):
+
+        def pretraining(words: list[str], name: str = name) -> Any:
+            return resolve_recipe(name, dataset="ntu60", split="xsub", stream="joint", overrides=words)
+
+        for key, value in pretraining([]).flat.items():
+            if isinstance(value, tuple):
+                yield key, pretraining
+    for name in PROTOCOLS:
+        protocol = registry.get(name.replace(":P", ":5"))
+        for key, value in protocol.resolve({}).flat.items():
+            if isinstance(value, tuple):
+                yield key, lambda words, protocol=protocol: protocol.resolve({}, None, words)
+
+
+def test_every_example_in_an_error_is_accepted() -> None:
+    """``knn.k=[0]`` was offered for ``knn.k=0``, and refused."""
+    tried = set()
+    for key, resolving in _lists():
+        for value in ("0", "-1", "7.5", "1e12", "word", "equal,linear", "true", "nan"):
+            with pytest.raises(SettingError) as error:
+                resolving([f"{key}={value}"])
+            found = re.search(r"Example: --set '([^']+)'$", str(error.value))
+            assert found, str(error.value)
+            assert found[1].startswith(f"{key}=[")
+            resolving([found[1]])
+            tried.add(key)
+    assert tried >= {
+        "knn.k", "linear.lr_steps", "train.lr_steps", "ensemble.weights", "ensemble.table.equal", "robust.corruptions",
+        "transfer.parts",
+    }  # fmt: skip

@@ -38,6 +38,12 @@ function ramp(steps, share) {
   return `rgb(${mix.join(",")})`;
 }
 
+/** The steps of the ramp of salience that stand out from the page: its dark end not on dark, its light one not on light. */
+function salienceSteps(steps) {
+  const fifth = Math.round(steps.length / 5);
+  return colour("--page") === "#ffffff" ? steps.slice(0, -fifth) : steps.slice(2 * fifth);
+}
+
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 /** Show lines of text beside a point of the window, or nothing. */

@@ -55,6 +55,7 @@ function confusionMatrix(found, pick) {
     }
   });
   canvas.style.height = `${Math.min(620, Math.max(260, size * 22 + 40))}px`;
+  canvas.style.maxHeight = "100vw"; // it is a square, so a phone has no room for more
 
   function tell(x, y) {
     const [truth, guess] = chosen.map((at) => there[at]);

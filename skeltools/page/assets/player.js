@@ -77,7 +77,8 @@ function clipPlayer(run) {
     if (salience) {
       salience.values ??= bytes(salience.data);
       const source = Math.min(Math.floor((frameAt * salience.frames) / clip().frames), salience.frames - 1);
-      return (body, joint) => ramp(values.colours.salience, salience.values[(source * clip().bodies + body) * skeleton().joints.length + joint] / 255);
+      const steps = salienceSteps(values.colours.salience);
+      return (body, joint) => ramp(steps, salience.values[(source * clip().bodies + body) * skeleton().joints.length + joint] / 255);
     }
     const trunk = colour("--trunk");
     const fixed = [];
@@ -194,11 +195,13 @@ function clipPlayer(run) {
     requestAnimationFrame(tick);
   }
 
+  addEventListener("themechange", () => legend());
+
   function legend() {
     paintBar.replaceChildren();
     if (bySalience && run.player.salience) {
       const strip = make("span", { class: "ramp" });
-      strip.style.background = `linear-gradient(to right, ${values.colours.salience.join(",")})`;
+      strip.style.background = `linear-gradient(to right, ${salienceSteps(values.colours.salience).join(",")})`;
       const [low, high] = run.player.salience.map((value) => value.toFixed(run.player.salience[1] - run.player.salience[0] < 0.01 ? 5 : 3));
       paintBar.append(make("span", {}, `salience ${low}`, strip, high));
     } else {

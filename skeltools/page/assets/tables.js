@@ -62,8 +62,10 @@ function sortableTable(grid) {
     );
   fill(grid.rows);
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body);
-  if (grid.title.length) table.prepend(make("caption", { textContent: grid.title.join("\n") }));
-  return make("div", {}, tableBox(table, grid.title.join(", ")), ...grid.notes.map((note) => make("p", { class: "quiet" }, named(note))));
+  // Not a caption, which is folded to the width of its table and scrolls with it.
+  const title = make("p", { class: "caption", textContent: grid.title.join("\n") });
+  if (grid.title.length) table.setAttribute("aria-label", grid.title.join(", "));
+  return make("div", { class: "grid" }, ...(grid.title.length ? [title] : []), tableBox(table, grid.title.join(", ")), ...grid.notes.map((note) => make("p", { class: "quiet" }, named(note))));
 }
 
 /** A table of [name, value] pairs. */

@@ -1,0 +1,219 @@
+"""Words that are not quite right: every wrong use is one line, which says what may have been meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from plotting import make_run
+
+from skeltools.cli._options import Choice
+from skeltools.cli.main import COMMANDS, main
+from skeltools.errors import DataError, did_you_mean
+from skeltools.protocols import PROTOCOLS
+from skeltools.store import ClipFile
+
+DATASETS = "ntu60, ntu120, pku1, pku2, irds, nwucla"
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words], prog_name="skeltools")
+
+
+def fails(words: list[object], told: str) -> None:
+    result = call(*words)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {told}\n")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return make_run(tmp_path_factory)
+
+
+def _commands() -> Iterator[tuple[list[str], click.Command]]:
+    for name in COMMANDS:
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from (([name, word], one) for word, one in command.commands.items())
+        else:
+            yield [name], command
+
+
+def test_a_wrong_option_is_one_line_in_every_command() -> None:
+    for words, _ in _commands():
+        path = " ".join(words)
+        fails([*words, "--nonesuch"], f"No such option '--nonesuch'. See 'skeltools {path} --help'.")
+    fails(["--nonesuch"], "No such option '--nonesuch'. See 'skeltools --help'.")
+
+
+def test_a_missing_argument_or_option_is_one_line_in_every_command() -> None:
+    needy = [words for words, one in _commands() if any(param.required for param in one.params)]
+    assert len(needy) >= 25
+    for words in needy:
+        result = call(*words)
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(("Error: Missing argument '", "Error: Missing option '"))
+        assert line.endswith(f" See 'skeltools {' '.join(words)} --help'.")
+
+
+def test_every_choice_says_what_may_have_been_meant() -> None:
+    choices = [
+        param.type for _, one in _commands() for param in one.params if isinstance(param.type, click.Choice)
+    ]
+    assert len(choices) >= 15
+    assert {type(choice) for choice in choices} == {Choice}
+
+
+def test_the_missing_argument_of_convert_is_the_one_that_is_missing() -> None:
+    see = " See 'skeltools convert --help'."
+    fails(["convert", "ntu60", "raw"], f"Missing argument 'OUT', the file to write: ntu60 raw OUT.{see}")
+    fails(["convert", "ntu60"], f"Missing arguments 'SOURCE...' and 'OUT'.{see}")
+    fails(
+        ["convert", "raw", "ntu60.h5"],
+        f"Missing argument 'DATASET', one of {DATASETS}, or a descriptor (.toml).{see}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "word", "told"),
+    [
+        ("eval", "--baseline", "untrained", "The untrained encoder is --init random."),
+        ("eval", "--baseline", "Random", "The untrained encoder is --init random."),
+        ("eval", "--baseline", "pretrained", "The pretrained encoder is no baseline: leave --baseline out."),
+        ("eval", "--baseline", "scratch", "That is --baseline supervised."),
+        ("eval", "--baseline", "standardized", "Did you mean 'standardised'?"),
+        ("eval", "--init", "supervised", "That is --baseline supervised."),
+        ("eval", "--init", "raw", "That is --baseline raw."),
+        ("eval", "--init", "untrained", "The untrained encoder is --init random."),
+        ("eval", "--init", "pretrain", "Did you mean 'pretrained'?"),
+        ("features", "--init", "untrained", "The untrained encoder is --init random."),
+        ("features", "--init", "supervised", ""),  # it has no --baseline to point to
+        ("report", "--format", "latax", "Did you mean 'latex'?"),
+    ],
+)
+def test_a_word_that_another_option_takes_says_which(
+    command: str, option: str, word: str, told: str, made: tuple[Path, Path]
+) -> None:
+    data, run = made
+    words = {
+        "eval": ["eval", run, "--protocol", "knn"],
+        "features": ["features", run, data, "--out", "f.npz"],
+        "report": ["report", run],
+    }[command]
+    result = call(*words, option, word)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: Invalid value for '{option}': '{word}' is not one of ")
+    assert line.split("'. ", 1)[1] == f"{told} See 'skeltools {command} --help'.".lstrip()
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("lineareval", "linear"),
+        ("Linear", "linear"),
+        ("probe", "linear"),
+        ("K-NN", "knn"),
+        ("1nn", "knn"),
+        ("fine_tuning", "finetune"),
+        ("few-shot", "oneshot"),
+        ("3s", "ensemble"),
+        ("supervised", "finetune --baseline supervised"),
+        ("untrained", "linear --init random"),
+    ],
+)
+def test_a_protocol_by_another_name_is_understood(word: str, told: str, made: tuple[Path, Path]) -> None:
+    known = f"Choose one of: {', '.join(PROTOCOLS)}, all, or give your own as package.module:Class."
+    fails(["eval", made[1], "--protocol", word], f"Unknown protocol '{word}'. {known} Did you mean '{told}'?")
+
+
+@pytest.mark.parametrize(
+    ("word", "per_cent"), [("semi", 5), ("semi5", 5), ("semi-20", 20), ("semi0.5%", 0.5)]
+)
+def test_a_share_of_labels_by_another_name_is_understood(
+    word: str, per_cent: float, made: tuple[Path, Path]
+) -> None:
+    result = call("eval", made[1], "--protocol", word)
+    assert result.stderr.endswith(f" Did you mean 'semi:{per_cent}', {per_cent} % of the labels?\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("joints", " Did you mean 'joint'?"),
+        ("J", " Did you mean 'joint'?"),
+        ("velocity", " Did you mean 'motion'?"),
+        ("joint,bone", " A run has one stream: make one for each."),
+        ("all", ""),
+    ],
+)
+def test_a_stream_by_another_name_is_understood(
+    word: str, hint: str, made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    fails(
+        ["pretrain", made[0], "--split", "xsub", "--stream", word, "--out", tmp_path / "run"],
+        f"Unknown stream '{word}'. Choose one of: joint, motion, bone.{hint}",
+    )
+
+
+def test_a_split_by_another_name_is_understood(made: tuple[Path, Path]) -> None:
+    with ClipFile(made[0]) as file:
+        assert file.splits == ("xsub", "xview")
+        for word, meant in {
+            "cs": "xsub", "cross-subject": "xsub", "X-Sub": "xsub", "CV": "xview", "cross view": "xview",
+            "xset": "", "all": "",
+        }.items():  # fmt: skip
+            with pytest.raises(DataError) as told:
+                file.rows(word, "train")
+            hint = f" Did you mean '{meant}'?" if meant else ""
+            assert str(told.value) == f"{made[0]} has no split '{word}': it has xsub, xview.{hint}"
+
+
+def test_case_and_hyphens_do_not_count(tmp_path: Path) -> None:
+    for word in ("NTU60", "ntu-60", "NTU RGB+D 60"):
+        assert did_you_mean(word, DATASETS.split(", ")) == " Did you mean 'ntu60'?"
+    assert did_you_mean("kinetics", DATASETS.split(", ")) == ""
+    out = tmp_path / "a.h5"
+    fails(
+        ["convert", "NTU60", tmp_path, out],
+        f"Unknown dataset 'NTU60'. Choose one of: {DATASETS}. Did you mean 'ntu60'?",
+    )
+
+
+def test_swapped_arguments_of_identify_and_import_are_recognised(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, _ = made
+    raw, new, arrays = data.parent / "raw", tmp_path / "new.h5", tmp_path / "aim"
+    assert call("export", data, arrays, "--to", "aimclr").exit_code == 0
+    archive = tmp_path / "clips.npz"
+    assert call("export", data, archive, "--to", "npz").exit_code == 0
+    for words, told in (
+        (["identify", arrays, "ntu60", raw], f"DATASET and ARRAYS are swapped: give ntu60 first, then {arrays}."),
+        *(
+            (["identify", "ntu60", raw, clips], f"ARRAYS and RAW are swapped: give {clips} first, then {raw}.")
+            for clips in (arrays, archive, data)
+        ),
+        (["import", arrays, "ntu60", new], f"DATASET and SOURCE are swapped: give ntu60 first, then {arrays}."),
+        (["import", "ntu60", new, arrays], f"SOURCE and OUT are swapped: give {arrays} first, then {new}."),
+    ):  # fmt: skip
+        fails(list(words), told)
+
+
+def test_several_protocols_at_once_are_told(made: tuple[Path, Path]) -> None:
+    result = call("eval", made[1], "--protocol", "knn,linear")
+    assert result.stderr.endswith("package.module:Class. Give one at a time, or all.\n")
+
+
+def test_both_files_of_a_verification_are_opened_before_one_is_read(made: tuple[Path, Path]) -> None:
+    raw = made[0].parent / "raw"
+    fails(
+        ["verify", made[0], "--against", raw],
+        f"{raw} is a folder, not a converted file. Make one with 'skeltools convert'.",
+    )
