@@ -115,7 +115,8 @@ def draw_plain(
     count = int(Fraction(str(fraction)) * len(rows))
     if count == 0:
         raise SettingError(
-            f"{percent_name(fraction)} % of {counted(len(rows), 'training clip')} is less than one clip. Raise the share."
+            f"{percent_name(fraction)} % of {counted(len(rows), 'training clip')} is less than one clip. Raise the "
+            "share."
         )
     ranked = sorted(rows.tolist(), key=lambda row: rank(names[row], seed))
     return np.array(sorted(ranked[:count]), np.int64)
