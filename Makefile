@@ -37,6 +37,8 @@ T ?=
 SIDE ?= --numprocesses=auto --dist=loadfile
 
 BIN := $(VENV)/bin
+# Programs that tests start read compiled code, also where the shell has Python write none.
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 # The package as it installs, cli/ and protocols/ inside it, for tools that read code.
@@ -53,16 +55,16 @@ demo: $(READY)
 	$(BIN)/skeltools demo $(DEMO) --replace
 
 test: $(READY)
-	$(BIN)/python -m pytest $(SIDE) -m "not slow and not long" $(T)
+	$(PYTEST) $(SIDE) -m "not slow and not long" $(T)
 
 test-all: $(READY)
-	$(BIN)/python -m pytest $(SIDE) -m "not long" $(T)
+	$(PYTEST) $(SIDE) -m "not long" $(T)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest $(SIDE) -m slow $(T)
+	$(PYTEST) $(SIDE) -m slow $(T)
 
 test-long: $(READY)
-	$(BIN)/python -m pytest -m long $(T)
+	$(PYTEST) -m long $(T)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

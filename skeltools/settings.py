@@ -280,7 +280,7 @@ def checked(schema: Schema[Any], key: str, value: Any, where: str) -> Any:
 
 def _assemble(schema: type[T], flat: Mapping[str, Any], prefix: str = "") -> T:
     """Return a schema instance of checked values."""
-    hints = _hints(schema)
+    hints = _hints(typing.cast(Any, schema))
     kwargs = {}
     for item in fields(typing.cast(Any, schema)):
         kind, key = hints[item.name], prefix + item.name

@@ -151,7 +151,7 @@ def identify(
         worst = np.zeros((len(first), len(kinds), len(second)))
         progress.start("trying", len(recordings))
         for name, recording in recordings.items():
-            left = (worst <= tolerance).any(axis=1) | whole
+            left = np.asarray((worst <= tolerance).any(axis=1)) | whole
             worst = np.maximum(
                 worst, _gaps(recording, clips[name], first, second, kinds, form, labelled, left)
             )

@@ -111,9 +111,10 @@ class SkeletonCLR(Method):
         self.add_predictors(settings.model.embedding, backbone.head_dim)
         initialise(self)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.register_buffer(
-            "queue", F.normalize(torch.randn(settings.queue.size, settings.model.embedding), dim=1)
-        )
+        queue = torch.empty(settings.queue.size, settings.model.embedding)
+        if not queue.is_meta:  # there, torch would import its compiler to draw nothing
+            queue = F.normalize(queue.normal_(), dim=1)
+        self.register_buffer("queue", queue)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
     @classmethod

@@ -38,6 +38,12 @@ def reproduce(*words: object) -> Done:
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def reproduce_here(*words: object) -> Done:
+    """The same without a process of its own, for what needs none."""
+    done = CliRunner().invoke(main, ["reproduce", *map(str, words)])
+    return subprocess.CompletedProcess(["reproduce"], done.exit_code, done.stdout, done.stderr)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Done]:
     """A plan that was done without disturbance: its file, its folder, and what the command said."""
@@ -198,7 +204,7 @@ def test_two_at_one_folder_are_not_let_in(copied: tuple[Path, Path]) -> None:
 
 def test_a_dry_run_tells_the_cost_and_writes_nothing(made: tuple[Path, Path, Done], tmp_path: Path) -> None:
     plan, out, _ = made
-    done = reproduce(plan, "--out", tmp_path / "out", "--dry-run")
+    done = reproduce_here(plan, "--out", tmp_path / "out", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "out").exists()
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
@@ -211,7 +217,7 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(made: tuple[Path, Path, Don
     )
     assert rows["all"][1] == str(2 * 48 + 60 + 2 * 60)
     assert "cpu (1 threads)" in done.stdout
-    done = reproduce(plan, "--out", out, "--dry-run")
+    done = reproduce_here(plan, "--out", out, "--dry-run")
     assert sum(line.split()[1:2] == ["done"] for line in done.stdout.splitlines()) == 13
 
 
@@ -312,7 +318,7 @@ def test_a_file_of_somebody_else_is_not_overwritten_by_the_script(
 ) -> None:
     plan, out, _ = made
     (tmp_path / "jobs.sh").write_text("#!/bin/sh\necho mine\n")
-    done = reproduce(plan, "--out", out, "--slurm", tmp_path / "jobs.sh")
+    done = reproduce_here(plan, "--out", out, "--slurm", tmp_path / "jobs.sh")
     assert done.returncode == 2
     assert done.stderr.startswith(
         f"Error: {tmp_path / 'jobs.sh'} exists and is not a script of skeltools reproduce."
