@@ -34,8 +34,10 @@ from skeltools.datasets.contract import NEITHER, TEST, TRAIN, Dataset
 from skeltools.errors import FormatError, OutputError, SettingError, SkeltoolsError, SourceError, counted
 from skeltools.files.writing import check_output
 from skeltools.formats import backend
+from skeltools.formats.entries import Entry
 from skeltools.formats.recording import Recording
-from skeltools.formats.sources import Entry, list_entries, stream
+from skeltools.formats.seven_zip import stream
+from skeltools.formats.sources import list_entries
 from skeltools.preparation.chain import BASE, LATER, Chain, apply, choose, usual
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import Resolved

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, overload
 from skeltools.datasets.contract import Dataset, Naming
 from skeltools.errors import FormatError, SourceError, counted
 from skeltools.formats import irds, ntu, nwucla, pku
+from skeltools.formats.entries import Entry
 from skeltools.formats.recording import Recording
-from skeltools.formats.sources import Entry, read_all
+from skeltools.formats.sources import read_all
 from skeltools.preparation.chain import Chain
 from skeltools.skeletons import plausible
 from skeltools.store.notes import Note, listed

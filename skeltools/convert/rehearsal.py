@@ -22,7 +22,7 @@ from skeltools.convert.plan import METRES, Plan, Reading, Unit
 from skeltools.datasets.contract import Dataset
 from skeltools.errors import OutputError
 from skeltools.formats import backend
-from skeltools.formats.sources import stream
+from skeltools.formats.seven_zip import stream
 from skeltools.preparation.chain import Chain
 from skeltools.processes import Halted
 from skeltools.settings import Resolved

@@ -15,8 +15,9 @@ from skeltools.convert.plan import Plan, Unit, make_plan, read_unit
 from skeltools.datasets.registry import PARTITIONS, Dataset
 from skeltools.errors import FormatError, SourceError
 from skeltools.exchange.arrays import read_arrays
+from skeltools.formats.entries import Entry
 from skeltools.formats.recording import Recording
-from skeltools.formats.sources import Entry, list_entries, read_all
+from skeltools.formats.sources import list_entries, read_all
 from skeltools.preparation.chain import PACKAGE, Chain, Chosen, central, choose, choose_frames, finish
 from skeltools.progress import SILENT, Progress
 from skeltools.settings import packaged_recipes

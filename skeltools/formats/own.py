@@ -10,8 +10,8 @@ from typing import NamedTuple
 from skeltools.datasets.descriptor import Descriptor
 from skeltools.errors import FormatError
 from skeltools.formats import arrays, json_files, points, pyskl, tables
+from skeltools.formats.entries import Entry
 from skeltools.formats.recording import Recording
-from skeltools.formats.sources import Entry
 
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".json", ".pkl", ".pickle")
 """Extensions of the files that are read."""

@@ -22,7 +22,7 @@ from skeltools.convert.pipeline import Summary, convert
 from skeltools.convert.plan import make_plan
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, OutputError
-from skeltools.formats.sources import Entry
+from skeltools.formats.entries import Entry
 from skeltools.preparation.chain import choose
 from skeltools.processes import WorkerError
 from skeltools.processes import run as run_pool

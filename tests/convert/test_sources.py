@@ -13,7 +13,8 @@ from rawfiles import write_ntu, write_pku
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, SkeltoolsError, SourceError
-from skeltools.formats.sources import list_entries, stream
+from skeltools.formats.seven_zip import stream
+from skeltools.formats.sources import list_entries
 from skeltools.store import ClipFile
 
 NAMES = ["S001C001P001R001A001", "S001C002P002R001A002", "S002C003P003R002A003", "S003C001P001R001A004"]
