@@ -61,7 +61,7 @@ def test_files_that_look_like_clips_are_named(tmp_path: Path, name: str) -> None
     shutil.copy(path, other)
     out = tmp_path / "o.h5"
     assert done("convert", "ntu60", tmp_path / "in", out)[:3] == [
-        f"{out}: 1 clips of ntu60",
+        f"{out}: 1 clip of ntu60",
         "  left out: 1 misnamed",
         f"  note: 1 file under a clip's name but another extension, not read: {name}.",
     ]
