@@ -65,7 +65,7 @@ INITS = Choice(
 BASELINES = Choice(
     list(_SUBJECTS),
     dict.fromkeys(("random", "untrained", "none", "init"), _UNTRAINED)
-    | {"pretrained": "The pretrained encoder is no baseline: leave --baseline out."}
+    | {"pretrained": "The pretrained encoder is not a baseline: leave --baseline out."}
     | {"scratch": _SUBJECTS["supervised"], "finetune": _SUBJECTS["supervised"]},
 )
 """Type of ``--baseline``."""
@@ -196,7 +196,7 @@ def check_used(used: bool, why: str, *names: str) -> None:
 
 
 def check_dataset_first(dataset: str, name: str, path: Path) -> None:
-    """Say so where the name of a dataset, or a descriptor, stands in the place of a path, and the path in its place.
+    """Say so where the name of a dataset, or a descriptor, is in the place of a path, and the path in its place.
 
     Args:
         dataset: What was given for the dataset.

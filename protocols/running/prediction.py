@@ -72,7 +72,7 @@ def predict(
 
     Each window is prepared as the clips of the classifier were, passed through the run's encoder, and scored by
     the linear classifier that the last linear evaluation of this checkpoint recorded; where there are several, the
-    receiver of progress is told which. Memory holds a recording,
+    receiver of progress gets a sentence that says which. Memory holds a recording,
     `BATCH` prepared windows and the scores.
 
     Args:

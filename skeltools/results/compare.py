@@ -122,9 +122,11 @@ def pick(
         }  # fmt: skip
         words = [f"{name} {value}" for name, value in given.items() if value is not None] + list(settings)
         told = ", ".join(words)
+        variants = sorted({record.variant for record in kind if record.variant})
+        hint = f" Its variants: {', '.join(variants)}." if variant is not None and variants else ""
         raise RunError(
             f"{path} has no {protocol} result of '{results.SUBJECT_WORDS[word]}'"
-            f"{f' with {told}' if told else ''}. See what there is: "
+            f"{f' with {told}' if told else ''}.{hint} See what there is: "
             f"skeltools report {path}"
         )
     if len(rows) > 1:

@@ -85,7 +85,12 @@ def test_the_missing_argument_of_convert_is_the_one_that_is_missing() -> None:
     [
         ("eval", "--baseline", "untrained", "The untrained encoder is --init random."),
         ("eval", "--baseline", "Random", "The untrained encoder is --init random."),
-        ("eval", "--baseline", "pretrained", "The pretrained encoder is no baseline: leave --baseline out."),
+        (
+            "eval",
+            "--baseline",
+            "pretrained",
+            "The pretrained encoder is not a baseline: leave --baseline out.",
+        ),
         ("eval", "--baseline", "scratch", "That is --baseline supervised."),
         ("eval", "--baseline", "standardized", "Did you mean 'standardised'?"),
         ("eval", "--init", "supervised", "That is --baseline supervised."),

@@ -61,7 +61,7 @@ def test_files_that_look_like_clips_are_named(tmp_path: Path, name: str) -> None
     shutil.copy(path, other)
     out = tmp_path / "o.h5"
     assert done("convert", "ntu60", tmp_path / "in", out)[:3] == [
-        f"{out}: 1 clips of ntu60",
+        f"{out}: 1 clip of ntu60",
         "  left out: 1 misnamed",
         f"  note: 1 file under a clip's name but another extension, not read: {name}.",
     ]
@@ -174,7 +174,7 @@ def test_other_units_are_refused_and_read_on_request(
         np.testing.assert_allclose(file.clips(), metres.clips(), atol=1e-5)
         assert file.attrs["chain.unit"] == unit
         assert "chain.unit" not in metres.attrs
-    assert done("verify", out)[-1] == f"{out}: 1 clips, no faults"
+    assert done("verify", out)[-1] == f"{out}: 1 clip, no faults"
     assert done("convert", "ntu60", tmp_path / "in", out, "--unit", unit, "--resume")  # it is finished
     assert "with a different chain.unit" in refused("convert", "ntu60", tmp_path / "in", out, "--resume")
     assert "not in mm? Choose another --unit" in refused(
@@ -200,11 +200,11 @@ def test_verify_finds_other_units_and_odd_measures(tmp_path: Path) -> None:
         return run("verify", copy).stdout.splitlines()
 
     assert not any("person" in line for line in verified(1))
-    assert any(line.startswith(f"fault: 1 clips hold what no person can be, {B} first: a person of ")
+    assert any(line.startswith(f"fault: 1 clip holds what no person can be, {B} first: a person of ")
                and "millimetres?" in line for line in verified(1000))  # fmt: skip
     assert any("centimetres?" in line for line in verified(100, 0))
-    assert f"note: 1 clips have a person larger than 8 m, {B} first; are they scaled?" in verified(10)
-    assert any(line.startswith("note: 1 clips have a bone longer than 1.5 m") for line in verified(4))
+    assert f"note: 1 clip has a person larger than 8 m, {B} first; are they scaled?" in verified(10)
+    assert any(line.startswith("note: 1 clip has a bone longer than 1.5 m") for line in verified(4))
 
 
 @pytest.mark.parametrize(
@@ -496,7 +496,7 @@ def test_notes_and_copies_survive_an_interruption(tmp_path: Path, monkeypatch: p
     [
         ("20b-skeleton-txt", "ntu60", "  left out: 1 misnamed"),
         ("20e-txt", "ntu60", "  left out: 1 misnamed"),
-        ("21a-bom", "ntu60", "1 clips"),
+        ("21a-bom", "ntu60", "1 clip"),
         ("21b-utf16", "ntu60", "UTF-16"),
         ("22h-millimetres", "ntu60", "millimetres?"),
         ("22j-id-zero-negative-text", "ntu60", "not a tracking id"),
@@ -507,7 +507,7 @@ def test_notes_and_copies_survive_an_interruption(tmp_path: Path, monkeypatch: p
         ("44b-pku2-names-as-pku1-complete", "pku1", "Convert it as pku2."),
         ("44c-pku1-names-as-pku2", "pku2", "Convert it as pku1."),
         ("52-irds-comma-decimal", "irds", "line 2: the numbers have decimal commas"),
-        ("53-irds-bom", "irds", "1 clips"),
+        ("53-irds-bom", "irds", "1 clip"),
         ("55-irds-readme-beside", "irds", "1 other file passed over: README.txt."),
         ("59-irds-half-the-lines-damaged", "irds", "line 11: '(SpineBaseTracked"),
         ("59b-irds-truncated-file", "irds", "line 22: the file ends within this line"),

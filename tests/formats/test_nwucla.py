@@ -177,7 +177,7 @@ def test_a_split_that_must_name_every_clip_is_still_checked(tmp_path: Path) -> N
         del file["splits/xview/test"]
         file["splits/xview/test"] = np.zeros(0, np.int64)
     with ClipFile(tmp_path / "o.h5") as opened:
-        assert "split xview: 1 clips are on neither side, a01_s01_e00_v03 first" in verify(opened).faults
+        assert "split xview: 1 clip is on neither side, a01_s01_e00_v03 first" in verify(opened).faults
 
 
 def test_derive_keeps_clips_off_both_sides(tmp_path: Path) -> None:

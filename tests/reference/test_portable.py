@@ -113,7 +113,7 @@ def test_safetensors_are_read_back_as_the_same_encoder(
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
         f"{tmp_path / 'back'}: {backbone} of skeltools 0.1.0, {Run.open(source).recipe}, stream {RUNS[backbone]}, "
-        "1 epochs on ntu60 xsub",
+        "1 epoch on ntu60 xsub",
         "needs clips of 16 frames, prepared as 'skeattnclr'",
     ]
     before, after = Run.open(source), Run.open(tmp_path / "back")

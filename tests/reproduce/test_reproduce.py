@@ -216,7 +216,7 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(made: tuple[Path, Path, Don
         "its features are there by then"
     )
     assert rows["all"][1] == str(2 * 48 + 60 + 2 * 60)
-    assert "cpu (1 threads)" in done.stdout
+    assert "cpu (1 thread)" in done.stdout
     done = reproduce_here(plan, "--out", out, "--dry-run")
     assert sum(line.split()[1:2] == ["done"] for line in done.stdout.splitlines()) == 13
 

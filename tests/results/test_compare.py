@@ -242,7 +242,7 @@ def test_partial_results_are_left_out_unless_asked_for_and_it_is_said(home: Path
     assert "PARTIAL" not in call("compare", a, a).stdout
     asked = call("compare", a, a, "--limit", 6)
     assert (asked.exit_code, asked.stderr) == (0, "")
-    assert asked.stdout.startswith("PARTIAL, at most 6 clips a side: ")
+    assert asked.stdout.startswith("PARTIAL, at most 6 clips per side: ")
     assert comparison.pick(f"{a}@{report.identity(part)}", "linear") == [part]
     result = call("compare", a, a, "--limit", 7)
     assert result.stderr == (

@@ -58,7 +58,7 @@ def test_a_sound_file(converted: Path) -> None:
     assert result.stdout.splitlines() == [
         "note: split xsub: 31 / 10 clips, officially 40,091 / 16,487",
         "note: split xview: 26 / 15 clips, officially 37,646 / 18,932",
-        f"{converted}: 41 clips, no faults",
+        f"{converted}: 41 clip, no faults",
     ]
 
 
@@ -80,15 +80,15 @@ def replace_rows(name: str, rows: list[int]) -> Callable[[h5py.File], None]:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (set_value("clips", (3, 0, 0, 0, 0), np.nan), "1 clips have NaN or infinite values, S001C001P001R010A005 first"),
-        (set_value("clips", (3, 0, 0, 0, 0), 0.5), "1 clips have values that do not match their digest, S001C001P001R010A005 first"),
+        (set_value("clips", (3, 0, 0, 0, 0), np.nan), "1 clip has NaN or infinite values, S001C001P001R010A005 first"),
+        (set_value("clips", (3, 0, 0, 0, 0), 0.5), "1 clip has values that do not match their digest, S001C001P001R010A005 first"),
         (set_value("label", 2, 60), "S001C001P001R007A002: label 60 is not in 0 to 59"),
         (set_value("label", 2, 5), "names, labels, digests and splits do not match the content digest"),
         (set_value("name", 0, "S009"), "the names are not in alphabetical order"),
         (set_value("name", 1, "S001C001P001R001A001"), "a name occurs twice"),
         (set_value("splits/xsub/train", 30, 35), "split xsub: its train side names a row twice"),
         (set_value("splits/xsub/test", 0, 99), "split xsub: its test side names rows that do not exist"),
-        (replace_rows("splits/xsub/test", [0]), "split xsub: 1 clips are on both sides, S001C001P001R001A001 first"),
+        (replace_rows("splits/xsub/test", [0]), "split xsub: 1 clip is on both sides, S001C001P001R001A001 first"),
         (replace_rows("splits/xsub/test", []), "split xsub: 10 clips are on neither side, "),
         (replace_rows("subsets/xsub/1/0", [40, 12]), "subset xsub/1/0 has 1 rows outside the training side"),
         (replace_rows("length", [1, 2]), "/length has 2 rows, /clips 41"),
@@ -116,7 +116,7 @@ def test_near_duplicates_are_found_by_content(tmp_path: Path) -> None:
     convert(datasets.get("ntu60"), folder, tmp_path / "o.h5")
     result = run("verify", tmp_path / "o.h5", "--near-duplicates")
     assert result.exit_code == 0, result.output
-    assert "split xsub: 1 test clips are nearly in the training set" in result.stdout
+    assert "split xsub: 1 test clip is nearly in the training set" in result.stdout
     assert "  S001C001P003R099A002 ~ S001C001P001R006A001, 0.0" in result.stdout
 
 
@@ -139,8 +139,8 @@ def test_diff_names_everything(raw: Path, converted: Path, tmp_path: Path) -> No
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert "chain.length: first-body | last" in lines
-    assert f"only in {converted}: 1 clips: S001C001P001R001A001" in lines
-    assert f"only in {tmp_path / 'p.h5'}: 1 clips: S003C001P001R001A001" in lines
+    assert f"only in {converted}: 1 clip: S001C001P001R001A001" in lines
+    assert f"only in {tmp_path / 'p.h5'}: 1 clip: S003C001P001R001A001" in lines
     assert "40 common clips, 39 of them with equal coordinates" in lines
     assert lines[-1].startswith("  S001C001P001R004A004: up to ")
     convert(datasets.get("ntu60"), raw, tmp_path / "q.h5", frames=50)

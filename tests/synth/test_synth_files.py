@@ -368,4 +368,4 @@ def test_help_shows_the_default_length_and_an_example() -> None:
 def test_a_long_name_is_shown_as_it_is(tmp_path: Path) -> None:
     code, out, _ = run("ntu60", tmp_path / "[bold]raw[/bold]", "--clips", "1", "--workers", "1")
     assert code == 0
-    assert "[bold]raw[/bold]: 1 clips" in out
+    assert "[bold]raw[/bold]: 1 clip" in out
