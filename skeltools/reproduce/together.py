@@ -1,8 +1,8 @@
 """Doing the steps of a plan in the processes that ``torchrun`` started, of one machine or of several.
 
 They do one step after the other: pretraining and evaluations all together, everything else the first of them alone.
-The first one also decides what is next, writes, and shows progress; the others do as they are told until they are
-dismissed.
+The first one also decides what is next, writes, and shows progress; the others do as it says until it dismisses
+them.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Together(Scheduler):
         self._team = team
 
     def run(self) -> list[State]:
-        """Do everything that is not done; return where every step stands.
+        """Do everything that is not done; return the state of every step.
 
         Raises:
             KeyboardInterrupt: A signal came. What was done is kept, and runs have written checkpoints.

@@ -10,7 +10,6 @@ stands still until SIGCONT. With NUMBER 0 it only counts, and writes how many st
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import signal
 import sys
@@ -36,18 +35,21 @@ class Watched(Steps):
             super()._note(frame, event, value)
 
 
-def tell(text: str) -> None:
-    """Write to whoever listens; who has heard enough has closed the pipe."""
-    with contextlib.suppress(OSError):
+def tell(text: str) -> bool:
+    """Write to whoever listens, and return whether somebody does; who has heard enough has closed the pipe."""
+    try:
         pipe = os.open(TOLD, os.O_WRONLY | os.O_NONBLOCK)
         os.write(pipe, text.encode())
         os.close(pipe)
+    except OSError:
+        return False
+    return True
 
 
 def reached(*_: object) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCONT])
-    tell(f"at {os.getpid()}\n")
-    signal.sigwait([signal.SIGCONT])
+    if tell(f"at {os.getpid()}\n"):  # a worker that follows on one that was killed finds nobody, and goes on
+        signal.sigwait([signal.SIGCONT])
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
