@@ -209,13 +209,13 @@ def temperature(scores: NDArray[np.floating], labels: NDArray[np.int64]) -> floa
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on the test clips of one record.
+    """What was measured on the same test clips of one record or several seeds.
 
     Attributes:
-        values: Value by measure.
-        low: Lower end of the 95 % bootstrap interval over test clips.
+        values: Value by measure, mean over seeds.
+        low: Lower end of the 95 % bootstrap interval of that mean over test clips.
         high: Upper end.
-        temperature: By which logits were divided; 1 for scores as they are.
+        temperature: By which logits were divided, mean over seeds; 1 for scores as they are.
     """
 
     values: dict[str, float]
@@ -224,29 +224,28 @@ class Measured:
     temperature: float = 1.0
 
 
-def measure(
-    scores: NDArray[np.floating], labels: NDArray[np.int64], by: float = 1.0, seed: int = 0
-) -> Measured:
-    """Measure test scores (n, classes) against labels (n,), with intervals over clips.
+def measure(seeds: Sequence[Judged], by: float = 1.0) -> Measured:
+    """Measure the same clips, in the same order, as one seed or several judged them.
+
+    A resample draws the same clips for every seed, as the mean over seeds is what its interval is of.
 
     Args:
-        scores: Logits.
-        labels: True classes.
-        by: Temperature.
-        seed: Seed of the resamples.
+        seeds: What each seed made of the clips.
+        by: Mean of their temperatures.
     """
     import numpy as np
 
-    clips = judge(probabilities(scores, by), labels)
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(0)
+    clips = len(seeds[0].right)
     samples: dict[str, list[float]] = {name: [] for name in MEASURES}
     for _ in range(RESAMPLES):
-        drawn = clips.of(draws.integers(0, len(labels), len(labels)))
+        drawn = draws.integers(0, clips, clips)
+        parts = [one.of(drawn) for one in seeds]
         for name, function in MEASURES.items():
-            samples[name].append(function(drawn))
+            samples[name].append(sum(map(function, parts)) / len(parts))
     ends = {name: np.percentile(values, [2.5, 97.5]) for name, values in samples.items()}
     return Measured(
-        {name: function(clips) for name, function in MEASURES.items()},
+        {name: sum(map(function, seeds)) / len(seeds) for name, function in MEASURES.items()},
         {name: float(end[0]) for name, end in ends.items()},
         {name: float(end[1]) for name, end in ends.items()},
         by,
@@ -258,29 +257,35 @@ def has_logits(row: Row) -> bool:
     return kind_of(row.first).logits and all(record.folder is not None for record in row.records)
 
 
-def of_row(row: Row) -> tuple[list[Measured], list[Measured]]:
-    """Return what was measured for each seed of a row, as it is and after its temperature.
+def of_row(row: Row) -> tuple[Measured, Measured | None]:
+    """Return what was measured over the seeds of a row, as it is and after their temperatures.
 
-    The second list is empty where no held-out scores were recorded.
+    The second is None where held-out scores were not recorded of every seed.
 
     Raises:
         RunError: Scores are missing or damaged.
     """
-    plain, tempered = [], []
+    import numpy as np
+
+    plain, tempered, temperatures = [], [], []
     for record in row.records:
         side = record.side()
-        plain.append(measure(side.scores, side.labels))
+        order = np.argsort(np.array(side.names))
+        scores, labels = side.scores[order], side.labels[order]
+        plain.append(judge(probabilities(scores), labels))
         if side.held_scores is not None and side.held_labels is not None:
-            by = temperature(side.held_scores, side.held_labels)
-            tempered.append(measure(side.scores, side.labels, by))
-    return plain, tempered
+            temperatures.append(temperature(side.held_scores, side.held_labels))
+            tempered.append(judge(probabilities(scores, temperatures[-1]), labels))
+    every = len(tempered) == len(plain)
+    mean = sum(temperatures) / len(temperatures) if temperatures else 1.0
+    return measure(plain), measure(tempered, mean) if every else None
 
 
 NOTES = (
     "ECE, ACE, AURC in %; ECE: gap of confidence and accuracy, 15 bins of equal width; ACE: of equal numbers of clips",
     "NLL: nats per clip; Brier: summed over classes, 0 to 2; AURC: area under the risk-coverage curve",
     "T: temperature, fitted on training clips held out from a classifier of the same settings; guesses stay",
-    "95 %: bootstrap over test clips, of the first seed",
+    "95 %: interval of the mean over seeds, bootstrap over test clips",
 )
 
 
@@ -298,8 +303,8 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         grid = Grid(title, columns, notes=list(NOTES), keys=4)
         for row in part:
             for place, found in enumerate(of_row(row)):
-                if found:
-                    by = "-" if not place else f"{sum(one.temperature for one in found) / len(found):.2f}"
+                if found is not None:
+                    by = "-" if not place else f"{found.temperature:.2f}"
                     grid.add(
                         [row.first.stream, row.label, name_of(row), by, f"{100 * row.top1.mean:.1f}",
                          *_cells(found)],
@@ -309,14 +314,10 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
     return made
 
 
-def _cells(found: Sequence[Measured]) -> list[str]:
+def _cells(found: Measured) -> list[str]:
     cells = []
-    for name in MEASURES:
+    for name, value in found.values.items():
         size, digits = (100.0, 1) if name in _IN_PERCENT else (1.0, 3)
-        mean = sum(one.values[name] for one in found) / len(found)
-        first = found[0]
-        cells += [
-            f"{size * mean:.{digits}f}",
-            f"{size * first.low[name]:.{digits}f}-{size * first.high[name]:.{digits}f}",
-        ]
+        ends = (f"{size * end[name]:.{digits}f}" for end in (found.low, found.high))
+        cells += [f"{size * value:.{digits}f}", "-".join(ends)]
     return cells

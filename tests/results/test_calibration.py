@@ -188,6 +188,41 @@ def test_the_table(tmp_path: Path) -> None:
     assert low <= high
 
 
+def test_intervals_are_of_the_mean_over_seeds_on_the_same_clips(tmp_path: Path) -> None:
+    """Two seeds of which one is right where the other is wrong: their mean is nearly the same in every resample."""
+    labels = np.arange(400) % 2
+    logits = np.eye(3, dtype=np.float32)[labels] * 4
+    logits[:, 2] = -40
+    records = []
+    for seed, first in enumerate((slice(0, 200), slice(200, 400))):
+        scores = logits.copy()
+        scores[first] = scores[first][:, [1, 0, 2]]
+        record = replace(
+            LINEAR,
+            top1=0.5,
+            top5=1.0,
+            per_class=[0.5, 0.5, None],
+            test_clips=400,
+            seed=seed,
+            pretrain_seed=seed,
+            checkpoint_digest=str(seed),
+        )
+        order = np.random.default_rng(seed).permutation(400)  # clips lie in another order in each file
+        side = Side(scores[order], labels[order], [f"{place:03d}" for place in order], list("abc"))
+        records.append(results.write(results.named(record), tmp_path, side))
+    (row,) = report.rows(records)
+    assert len(row.records) == 2
+    both, after = calibration.of_row(row)
+    assert after is None
+    confidence = 1 / (1 + np.exp(-4))
+    assert both.values["ECE"] == pytest.approx(confidence - 0.5, abs=1e-6)
+    assert both.high["NLL"] - both.low["NLL"] == pytest.approx(0, abs=1e-9)
+    assert both.low["ECE"] <= both.values["ECE"] + 0.01
+    (one,) = report.rows(records[:1])
+    alone, _ = calibration.of_row(one)
+    assert alone.high["NLL"] - alone.low["NLL"] > 0.2
+
+
 def test_held_out_scores_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     row = _row(tmp_path, True)
     side = row.first.side()
