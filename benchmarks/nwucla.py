@@ -19,7 +19,7 @@ With ``--test`` the runs of the third part train for longer than those of the se
 
 A plan may name the recipes of linear evaluation that count (``linear``), and the runs of the test (``[[test]]``:
 ``method``, ``streams``, and ``as``, the method whose chosen settings it takes, or ``name``, a setting that is in
-``[[try]]`` and is taken as it is, whether or not it was chosen).
+``[[try]]`` that is taken as it is, whether or not it was chosen).
 """
 
 from __future__ import annotations
