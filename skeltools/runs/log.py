@@ -196,8 +196,11 @@ class Log:
     def _check_whole(self, lines: list[str], step: int) -> None:
         """Refuse a log that lacks lines before `step`; none at all is what somebody put there who was told to."""
         found = [_step_of(line) for line in lines if _is_step(line)]
-        if found and found != list(range(int(found[0]), step + 1)):
-            lacking = next(at for at, there in enumerate([*found, math.inf], int(found[0])) if at != there)
+        if not found:
+            return
+        # Past the last line too: how many steps there are is what a file says, so they are not counted out in memory.
+        lacking = next(at for at, there in enumerate([*found, math.inf], int(found[0])) if at != there)
+        if lacking <= step:
             raise RunError(
                 f"{self.path} has no line of step {lacking:,}, and the run is at step {step:,}: it is not whole. Put "
                 "the whole log back, or put an empty file there to go on without the lines so far."

@@ -69,6 +69,13 @@ def test_lost_lines_are_said(tmp_path: Path, there: tuple[int, ...]) -> None:
     assert path.read_text().splitlines() == lines(*there)
 
 
+def test_a_step_that_is_far_off_reserves_no_memory(tmp_path: Path) -> None:
+    path = written(tmp_path / "log.jsonl", lines(1, 2, 3, 10**12))
+    for step in (10**12, 10**15):
+        with pytest.raises(RunError, match="has no line of step 4, "):
+            log.Log(path, tmp_path, []).rewind(step)
+
+
 @pytest.mark.parametrize("there", [(), (4, 5), (1, 2, 3, 4, 5, 6, 7)])
 def test_a_log_goes_on_where_it_is_whole_or_was_left_empty(tmp_path: Path, there: tuple[int, ...]) -> None:
     path = written(tmp_path / "log.jsonl", lines(*there))
