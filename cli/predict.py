@@ -108,8 +108,8 @@ def command(
         raise click.UsageError("--plot and --page show one recording. Give one FILE.")
     result = None
     if not run.exists() and "@" in run.name:  # RUN@ID, as compare and plot take it
-        path, _, result = str(run).rpartition("@")
-        run = Path(path)
+        folder, _, result = str(run).rpartition("@")
+        run = Path(folder)
     options.check_run_first(run, files[0])
     for path, endings in ((out, _TEXTS), (plot, style.FIGURES), (page, document.ENDINGS)):
         if path is not None:

@@ -181,9 +181,9 @@ def resolve(
     Raises:
         SettingError: Unknown key or recipe, wrong type, value out of bounds, or a base with gaps.
     """
-    overrides = [parse_override(text) for text in overrides]
+    words = [parse_override(text) for text in overrides]
     options = {key: value for key, value in (options or {}).items() if value is not None}
-    twice = [key for key, value in overrides if key in options and options[key] != value]
+    twice = [key for key, value in words if key in options and options[key] != value]
     if twice:
         raise SettingError(
             f"--set {twice[0]} contradicts another option or name, which sets it to {options[twice[0]]}. Give one of "
@@ -191,7 +191,7 @@ def resolve(
         )
     given = recipe_values(base, recipe, context, package)
     given += [(key, value, "option") for key, value in options.items()]
-    given += [(*override, "--set") for override in overrides]
+    given += [(*override, "--set") for override in words]
     found = Schema.of(schema) if isinstance(schema, type) else schema({key: value for key, value, _ in given})
     flat: dict[str, Any] = {}
     origin: dict[str, str] = {}

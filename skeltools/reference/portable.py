@@ -392,7 +392,7 @@ def _evaluated(run: Run) -> list[str]:
     lines = [
         f"- {record.experiment}, {record.dataset} {record.split}, seed {record.seed}: top-1 {100 * record.top1:.2f} % "
         f"of {counted(record.test_clips, 'test clip')}{', part of the data' if record.partial else ''}, after "
-        f"{counted(record.epoch, 'epoch')}"
+        f"{counted(record.epoch or 0, 'epoch')}"
         for record in records
         if record.subject == results.PRETRAINED
     ]

@@ -189,7 +189,7 @@ class Record:
     def caveat(self) -> str:
         """Words before every title that the result is under: part of the data, or test clips that were seen."""
         words = [f"LEAK, pretraining saw {counted(self.leak, 'test clip')}"] if self.leak else []
-        words += [f"PARTIAL, at most {counted(self.limit, 'clip')} per side"] if self.partial else []
+        words += [f"PARTIAL, at most {counted(self.limit or 0, 'clip')} per side"] if self.partial else []
         return "".join(f"{word}: " for word in words)
 
     @property
