@@ -76,7 +76,7 @@ def hold_out(task: Task, rows: NDArray[np.int64], percent: float) -> Held | None
     out = np.zeros(len(rows), np.bool_)
     out[ranked[: _some(percent, len(rows))]] = True
     why = "all of one person" if persons else "of people that the file does not name"
-    return Held(rows, out, f"{int(out.sum()):,} of {len(rows):,} training clips, {why}")
+    return Held(rows, out, f"{int(out.sum()):,} of {counted(len(rows), 'training clip')}, {why}")
 
 
 def _some(percent: float, count: int) -> int:

@@ -194,9 +194,10 @@ def test_seeds_share_rows_and_the_encoder_runs_once(place: Path) -> None:
 
 def test_all_goes_on_after_a_loss_that_is_not_finite(place: Path) -> None:
     result = _run(
-        "eval", place / "runs" / "joint", "--protocol", "all", "--init", "pretrained", "--epochs", 1, "--out",
+        "eval", place / "runs" / "joint", "--protocol", "all", "--init", "pretrained", "--out",
         place / "diverged", "--set", "linear.lr=2e9", "--set", "linear.weight_decay=2e9",
         "--set", "linear.epochs=20", "--set", "knn.k=[1]",
+        *(word for name in ("finetune", "semi1", "semi10") for word in ("--set", f"{name}.epochs=1")),
     )  # fmt: skip
     assert result.exit_code == 0
     assert "Left out: linear: " in result.stderr
@@ -510,7 +511,7 @@ def test_a_message_keeps_the_names_it_begins_with(place: Path, monkeypatch: pyte
     )
     shutil.copy("ntu60.h5", "plain")
     assert _error("eval", "runs/joint", "--protocol", "transfer", "--target", "plain").startswith("plain is")
-    assert _error("eval", "runs/joint", "--protocol", "knn", "--set", "knn.k=[1000]").startswith("k = 1000 ")
+    assert _error("eval", "runs/joint", "--protocol", "knn", "--set", "knn.k=[1000]").startswith("k = 1,000 ")
     assert _error("eval", "runs/joint", "--protocol", "ensemble").startswith("An ensemble needs")
 
 

@@ -258,9 +258,9 @@ def long(*rows: str) -> Callable[[Path], None]:
 
 SOURCES: dict[str, tuple[Kind, Callable[[Path], None], str]] = {
     "nothing": (M3, lambda raw: None, "is empty"),
-    "no file that is read": (M3, written("x", "a.avi"), "holds no file that is read"),
+    "no file that is read": (M3, written("x", "a.avi"), "holds no file of a format in which your own data are read"),
     "npy: another number of joints": (M3, saved(BODY[:, :20]), "20 joints; the skeleton smpl24 has 24"),
-    "npy: one coordinate": (M3, saved(BODY[..., :1]), "1 numbers per joint; expected x, y, z"),
+    "npy: one coordinate": (M3, saved(BODY[..., :1]), "1 number per joint; expected x, y, z"),
     "npy: 2-D where metres are said": (M3, saved(BODY[..., :2]), 'unit = "pixel" reads 2-D'),
     "npy: four coordinates": (M3, saved(np.ones((5, 24, 4))), "4 numbers per joint"),
     "npy: two dimensions": (M3, saved(BODY[0]), r"shape \(24, 3\); expected \(T, 24, C\)"),
@@ -350,7 +350,7 @@ SOURCES: dict[str, tuple[Kind, Callable[[Path], None], str]] = {
     "a single clip": (M3, saved(BODY), "no clip is on the test side"),
     "unit by option": (M3, good, "is in its descriptor"),
     "a preparation for space": (P2, saved(np.ones((5, 17, 2))), "2-D key points need"),
-    "a damaged zip": (M3, no_zip, "holds no file that is read"),
+    "a damaged zip": (M3, no_zip, "holds no file of a format in which your own data are read"),
 }  # fmt: skip
 OPTIONS = {"unit by option": ["--unit", "mm"], "a preparation for space": ["--prep", "skeattnclr"]}
 

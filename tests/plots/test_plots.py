@@ -253,7 +253,7 @@ def test_a_run_without_a_mask_says_so(made: tuple[Path, Path], tmp_path: Path) -
     content["settings"]["loss.local"] = False
     (tmp_path / "run.json").write_text(json.dumps(content))
     with pytest.raises(
-        RunError, match=r"run was trained without an attention mask\. Salience of joints and parts needs an"
+        RunError, match=r"was trained without an attention mask\. Salience of joints and parts needs an"
     ):
         salience.load_method(Run.open(tmp_path), "cpu")
 

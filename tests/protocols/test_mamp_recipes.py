@@ -127,7 +127,9 @@ def test_linear_mamp_takes_the_released_rows(dataset: str, batch: int, rate: flo
 
 
 def views_of(this: Task, *overrides: str) -> Views:
-    return Views(this, use("linear", None, f"linear.view={VIEW}", "linear.epochs=4", *overrides))
+    return Views(
+        this, use("linear", None, f"linear.view={VIEW}", "linear.epochs=4", *overrides), this.train_rows
+    )
 
 
 def test_k_views_are_the_passes_of_the_first_k_epochs_taken_in_turn() -> None:
@@ -537,7 +539,7 @@ def test_the_plain_draw_takes_its_share_rounded_down_and_is_nested(share: int, c
     names, rows = [f"clip{i}" for i in range(2 * count)], np.arange(0, 2 * count, 2)
     fraction, size = share / 1000, share * count // 1000
     if size == 0:
-        with pytest.raises(SettingError, match="training clips is less than one clip"):
+        with pytest.raises(SettingError, match="training clips? is less than one clip"):
             subsets.draw_plain(names, rows, fraction, seed)
         return
     drawn = subsets.draw_plain(names, rows, fraction, seed)

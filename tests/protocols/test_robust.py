@@ -382,7 +382,9 @@ def test_parts_and_groups_of_a_run_with_a_mask(
     assert "performer   3" in shown
     told = _ok("plot", "parts", run, "--out", tmp_path / "parts.png")
     assert told.startswith("with fewer than two parts there is no rank correlation")  # one was missing
-    assert _ok("plot", "parts", f"{run}@raw", "--out", tmp_path / "raw.png").startswith("the encoder has no")
+    assert _ok("plot", "parts", f"{run}@raw", "--out", tmp_path / "raw.png").startswith(
+        "there is no salience"
+    )
     bad = _run("report", run, "--groups", "camra")
     assert bad.exit_code == 2
     assert "Unknown groups 'camra'" in bad.stderr

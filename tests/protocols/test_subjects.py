@@ -171,7 +171,7 @@ def test_an_untrained_encoder_depends_on_the_seed_alone() -> None:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"layer.weight": torch.zeros(4, 3)}, "lacks 1 entries: layer.bias."),
+        ({"layer.weight": torch.zeros(4, 3)}, "lacks 1 entry: layer.bias."),
         (
             {"layer.weight": torch.zeros(9, 3), "layer.bias": torch.zeros(4)},
             "'layer.weight' has shape (9, 3), the encoder's (4, 3) (1 entries differ). Build the encoder "
@@ -179,7 +179,7 @@ def test_an_untrained_encoder_depends_on_the_seed_alone() -> None:
         ),
         (
             {"layer.weight": torch.zeros(4, 3), "layer.bias": torch.zeros(4), "fc": torch.zeros(1)},
-            "has, unknown to the encoder, 1 entries: fc.",
+            "has, unknown to the encoder, 1 entry: fc.",
         ),
         ({"state_dict": {}}, "holds no plain state dict. Save one: torch.save(encoder.state_dict(), FILE)"),
         ([1], "holds no plain state dict."),

@@ -31,14 +31,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clips(tmp_path_factory.mktemp("clips"), train=8)
 
 
-def request(data: Path, out: Path, *overrides: str, resume: bool = False) -> Request:
+def request(data: Path, out: Path, *overrides: str, resume: bool = False, epochs: int = 2) -> Request:
     return Request(
         data=data,
         split="xsub",
         stream="joint",
         out=out,
         recipe=None,
-        options={"train.epochs": 2, "train.batch_size": 4},
+        options={"train.epochs": epochs, "train.batch_size": 4},
         overrides=(*TINY, *overrides),
         seed=3,
         replace=False,
@@ -123,9 +123,7 @@ def test_an_interrupted_run_is_stopped_and_goes_on(
 
 def test_a_run_whose_loss_is_not_finite_has_failed_and_says_why(tmp_path: Path, data: Path) -> None:
     with pytest.raises(RunError, match="not finite"):
-        launch(
-            request(data, tmp_path / "r", "train.lr=2e9", "train.epochs=9", "monitor.every=0"), CPU, SILENT
-        )
+        launch(request(data, tmp_path / "r", "train.lr=2e9", "monitor.every=0", epochs=9), CPU, SILENT)
     one = listing.of(tmp_path / "r")
     assert one.state == "failed"
     assert one.reason.startswith("The loss of step ")

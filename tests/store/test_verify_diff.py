@@ -58,7 +58,7 @@ def test_a_sound_file(converted: Path) -> None:
     assert result.stdout.splitlines() == [
         "note: split xsub: 31 / 10 clips, officially 40,091 / 16,487",
         "note: split xview: 26 / 15 clips, officially 37,646 / 18,932",
-        f"{converted}: 41 clip, no faults",
+        f"{converted}: 41 clips, no faults",
     ]
 
 
@@ -90,7 +90,7 @@ def replace_rows(name: str, rows: list[int]) -> Callable[[h5py.File], None]:
         (set_value("splits/xsub/test", 0, 99), "split xsub: its test side names rows that do not exist"),
         (replace_rows("splits/xsub/test", [0]), "split xsub: 1 clip is on both sides, S001C001P001R001A001 first"),
         (replace_rows("splits/xsub/test", []), "split xsub: 10 clips are on neither side, "),
-        (replace_rows("subsets/xsub/1/0", [40, 12]), "subset xsub/1/0 has 1 rows outside the training side"),
+        (replace_rows("subsets/xsub/1/0", [40, 12]), "subset xsub/1/0 has 1 row outside the training side"),
         (replace_rows("length", [1, 2]), "/length has 2 rows, /clips 41"),
         (lambda file: file.attrs.__setitem__("count.clips", 7), "attribute count.clips says 7, there are 41"),
         (lambda file: file.__delitem__("digest"), "/digest is missing"),
