@@ -539,7 +539,7 @@ def test_the_plain_draw_takes_its_share_rounded_down_and_is_nested(share: int, c
     names, rows = [f"clip{i}" for i in range(2 * count)], np.arange(0, 2 * count, 2)
     fraction, size = share / 1000, share * count // 1000
     if size == 0:
-        with pytest.raises(SettingError, match="training clips? is less than one clip"):
+        with pytest.raises(SettingError, match=r"training clips? is less than one clip"):
             subsets.draw_plain(names, rows, fraction, seed)
         return
     drawn = subsets.draw_plain(names, rows, fraction, seed)
