@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import struct
 import subprocess
 import time
@@ -35,6 +36,7 @@ class Terminal:
 
         def own() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that a key press becomes a signal
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as a terminal has it; jobs in the background ignore it
 
         environment = {**os.environ, "TERM": "xterm"}
         environment.pop("COLUMNS", None)
