@@ -36,7 +36,9 @@ class Terminal:
 
         def own() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that a key press becomes a signal
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as a terminal has it; jobs in the background ignore it
+            signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            )  # as a terminal has it; jobs in the background ignore it
 
         environment = {**os.environ, "TERM": "xterm"}
         environment.pop("COLUMNS", None)
