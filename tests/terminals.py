@@ -36,9 +36,8 @@ class Terminal:
 
         def own() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that a key press becomes a signal
-            signal.signal(
-                signal.SIGINT, signal.SIG_DFL
-            )  # as a terminal has it; jobs in the background ignore it
+            # As a terminal has it; what runs in the background ignores it.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
         environment = {**os.environ, "TERM": "xterm"}
         environment.pop("COLUMNS", None)
