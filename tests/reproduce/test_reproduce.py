@@ -111,7 +111,7 @@ def test_a_step_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
         f"{name}-bone-seed0-knn-raw", f"{name}-bone-seed0-stubs-Killed-pretrained",
         f"{name}-bone-seed0-stubs-Wrong-pretrained",
     ]  # fmt: skip
-    assert "k = 5000 neighbours asked for, but the bank holds 30 clips" in wrong[0]
+    assert "k = 5,000 neighbours asked for, but the bank holds 30 clips" in wrong[0]
     assert "its process ended (SIGKILL, which the system sends for lack of memory)" in wrong[4]
     assert "ValueError: no such thing" in wrong[5]
     assert (

@@ -144,7 +144,7 @@ def test_a_step_that_fails_in_all_of_them_does_not_stop_the_others(tmp_path: Pat
     told = ended(processes)
     main = next(err for _, err in told if "begins" in err)
     assert sorted(line.partition(": ")[2] for line in main.splitlines() if line.startswith("eval-"))
-    assert "knn-pretrained: failed: k = 5000 neighbours asked for" in main
+    assert "knn-pretrained: failed: k = 5,000 neighbours asked for" in main
     assert "semi-50-pretrained: failed: The loss of 50 % of the labels is not finite" in main
     assert {record["protocol"] for record in records(out).values()} == {"linear", "finetune"}
     assert all(process.returncode for process in processes)
