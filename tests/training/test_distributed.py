@@ -90,7 +90,9 @@ def test_two_processes_train_like_one_on_the_joint_batch(
     ours, theirs = (checkpoints.load(run.last_checkpoint()) for run in (two, one))
     assert torch.equal(ours.model["pointer"], theirs.model["pointer"])
     for name, value in theirs.model.items():
-        torch.testing.assert_close(ours.model[name], value, rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            ours.model[name], value, rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}"
+        )
     assert not torch.equal(ours.model["queue"][0], torch.zeros(8, dtype=torch.float64))
     assert {"cpu 0", "cpu 1"} == ours.rng.keys()
 
@@ -119,7 +121,9 @@ def test_parts_of_a_batch_are_alike_in_one_process_and_in_two(tmp_path: Path, da
     ]
     assert len(compared) > 100
     for name in compared:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            ours[name], theirs[name], rtol=1e-8, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 def test_a_batch_is_divided_evenly_or_refused() -> None:
