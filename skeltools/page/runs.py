@@ -268,7 +268,7 @@ def _confusion(record: Record) -> dict[str, Any]:
     true, guess = np.nonzero(counts)
     return {
         "title": f"{record.caveat}{record.stream} {record.experiment}, {record.subject}, seed {record.seed}",
-        "top1": round(100 * record.top1, 2),
+        "top1": f"{100 * record.top1:.1f}",  # as tables have it: rounded once
         "classes": classes,
         "cells": np.stack([true, guess, counts[true, guess]], axis=1).tolist(),
     }

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from plotting import HOSTILE, invoke, make_run, renamed
 
 from skeltools.page import clips as packing
 from skeltools.page import document
+from skeltools.page import runs as gathering
 from skeltools.page.runs import shares
 from skeltools.results import record as results
 from skeltools.results import report
@@ -138,6 +140,15 @@ def test_confusions_and_guesses_are_those_of_the_record(page: Path, made: tuple[
         assert entry["guess"][0][1] == pytest.approx(share[place].max(), abs=1e-4)
         assert clips[entry["clip"]]["label"] == side.labels[place]
     assert run["player"]["result"] == "joint linear, pretrained"
+
+
+def test_an_accuracy_is_rounded_once(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """248 of 464 clips are 53.448 %: 53.4 as in tables, not 53.5 by way of 53.45."""
+    record = next(one for one in results.read_all(made[1] / "results") if one.subject == results.PRETRAINED)
+    matrix = (np.eye(2, dtype=int), ["a", "b"])
+    monkeypatch.setattr(report, "rows", list)  # both compare a record with its scores
+    monkeypatch.setattr(report, "confusion_matrix", lambda row: matrix)
+    assert gathering._confusion(replace(record, top1=248 / 464))["top1"] == "53.4"
 
 
 def test_clips_are_kept_to_the_millimetre(page: Path, made: tuple[Path, Path]) -> None:

@@ -104,7 +104,7 @@ function confusionMatrix(found, pick) {
   return make(
     "div",
     {},
-    make("p", { class: "quiet", textContent: `top-1 ${found.top1.toFixed(1)} %. Rows are true classes, columns predicted ones, colours the share of the true class.${pick ? " A click or Enter shows the clips of a cell in the player." : ""}` }),
+    make("p", { class: "quiet", textContent: `top-1 ${found.top1} %. Rows are true classes, columns predicted ones, colours the share of the true class.${pick ? " A click or Enter shows the clips of a cell in the player." : ""}` }),
     canvas,
   );
 }
