@@ -135,28 +135,27 @@ def feeds(options: argparse.Namespace, file: ClipFile, device: torch.device) -> 
     return rows
 
 
-def evaluation(options: argparse.Namespace, file: ClipFile, device: torch.device) -> list[dict[str, Any]]:
-    """Time a step of finetuning and feature extraction."""
+def build(options: argparse.Namespace, file: ClipFile, device: torch.device) -> FeatureEncoder:
+    """Return an untrained encoder of the pretraining recipe, in evaluation mode."""
     settings = resolve_recipe(
         None, dataset="ntu120", split="xsub", stream="joint", overrides=[f"model.width={options.width}"]
     ).values
+    torch.manual_seed(0)
+    encoder = FeatureEncoder(build_backbone(settings.model, file.form))
+    initialise(encoder)
+    return encoder.to(device).eval()
 
-    def build(where: torch.device) -> FeatureEncoder:
-        torch.manual_seed(0)
-        encoder = FeatureEncoder(build_backbone(settings.model, file.form))
-        initialise(encoder)
-        return encoder.to(where).eval()
 
-    task = Task(file, "xsub", "joint", Subject(record.RANDOM, "benchmark", build), 0, device)
+def finetuning(options: argparse.Namespace, file: ClipFile, device: torch.device) -> list[dict[str, Any]]:
+    """Time a step of finetuning."""
+    subject = Subject(record.RANDOM, "benchmark", lambda where: build(options, file, where))
+    task = Task(file, "xsub", "joint", subject, 0, device)
     context = {"dataset": file.dataset.name, "split": "xsub", "stream": "joint"}
     words = [f"finetune.batch_size={options.batch}"]
     use = registry.get("finetune").resolve(context, None, words).values
     some = task.train_rows[: 8 * options.batch]
     steps = -(-len(some) // options.batch)
-    tests = max(1, min(len(task.test_rows), 2 * options.batch))
-    task.test_rows = task.test_rows[:tests]
-    encoder, clips = build(device), np.arange(min(len(file), options.clips))
-    tuned, extracted = [], []
+    task.test_rows = task.test_rows[: max(1, min(len(task.test_rows), 2 * options.batch))]
 
     def run(epochs: int) -> float:
         began = wait(device)
@@ -165,27 +164,35 @@ def evaluation(options: argparse.Namespace, file: ClipFile, device: torch.device
 
     run(1)
     peak(device)
-    for _ in range(options.rounds):
-        tuned.append((run(1 + options.epochs) - run(1)) / (options.epochs * steps))
-    most_tuning = peak(device)
+    clip = [(run(1 + options.epochs) - run(1)) / (options.epochs * len(some)) for _ in range(options.rounds)]
+    return [
+        told(f"finetune step, float32, {steps} per epoch", statistics.median(clip), options.batch, device)
+    ]
+
+
+def features(options: argparse.Namespace, file: ClipFile, device: torch.device) -> list[dict[str, Any]]:
+    """Time feature extraction, reading and checking of the clips included."""
+    encoder, clips = build(options, file, device), np.arange(min(len(file), options.features))
     extract(encoder, file, clips[: options.batch], "joint", batch_size=options.batch, device=device)
     peak(device)
+    times = []
     for _ in range(options.rounds):
         began = wait(device)
         extract(encoder, file, clips, "joint", batch_size=options.batch, device=device)
-        extracted.append((wait(device) - began) / len(clips))
-    rows = []
-    for what, a_clip, most in (
-        ("finetune step, float32", statistics.median(tuned) / options.batch, most_tuning),
-        ("feature extraction, float32, a batch", statistics.median(extracted), peak(device)),
-    ):
-        rows.append(
-            {
-                "what": what, "ms": 1e3 * a_clip * options.batch, "clips_per_second": 1 / a_clip,
-                "share_of_input": None, "peak_mib": most,
-            }
-        )  # fmt: skip
-    return rows
+        times.append((wait(device) - began) / len(clips))
+    what = f"features of {len(clips)} clips, float32, a batch"
+    return [told(what, statistics.median(times), options.batch, device)]
+
+
+def told(what: str, clip: float, batch: int, device: torch.device) -> dict[str, Any]:
+    """Return a row, from the seconds per clip."""
+    return {
+        "what": what, "ms": 1e3 * clip * batch, "clips_per_second": 1 / clip, "share_of_input": None,
+        "peak_mib": peak(device),
+    }  # fmt: skip
+
+
+PARTS = {"feeds": feeds, "finetune": finetuning, "features": features}
 
 
 def main() -> None:
@@ -206,7 +213,8 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="*", default=[2, 8], help="processes that read clips")
-    parser.add_argument("--only", choices=("feeds", "evaluation"), help="one half of it")
+    parser.add_argument("--only", choices=PARTS, nargs="*", default=list(PARTS), help="some of it")
+    parser.add_argument("--features", type=int, default=4000, help="clips whose features are timed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     options = parser.parse_args()
     path = data(options.folder, options.clips)
@@ -217,10 +225,8 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True  # as the engine does
     rows: list[dict[str, Any]] = []
     with ClipFile(path) as file:
-        if options.only != "evaluation":
-            rows += feeds(options, file, device)
-        if options.only != "feeds":
-            rows += evaluation(options, file, device)
+        for name in options.only:
+            rows += PARTS[name](options, file, device)
     print(
         f"{device_name(device)}, torch {torch.__version__}, width {options.width}, batch {options.batch}, "
         f"{options.precision} {' '.join(options.overrides)}, medians of {options.rounds} rounds"
@@ -232,8 +238,8 @@ def main() -> None:
         most = "" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
         print(f"| {row['what']} | {row['ms']:.2f} | {row['clips_per_second']:.0f} | {share} | {most} |")
     if options.json:
-        told = {"device": device_name(device), "settings": options.overrides, "rows": rows}
-        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        report = {"device": device_name(device), "settings": options.overrides, "rows": rows}
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

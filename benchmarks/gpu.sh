@@ -6,9 +6,11 @@
 # hypothesis. A part that fails or outlasts its limit is said, and the others go on. The tests run while the networks
 # compile, which takes two minutes of processor time and none of the card's; nothing is timed until both are through.
 # Variables:
-#   DEVICE=cuda WIDTH=64 BATCH=128 ROUNDS=5 MAMP_BATCH=64 CLIPS=4000   what is measured
+#   DEVICE=cuda WIDTH=64 BATCH=128 ROUNDS=5 MAMP_BATCH=64             what is measured
+#   CLIPS=4000 FEATURES=4000                          in the file, and whose features are taken in every round; those of
+#                                                     all clips are taken once more where there are more: CLIPS=57000
 #   LIMIT=360                                         when all ends: a part that no time is left for is left out, and said
-#   VARIANTS, PROFILE, MAMP_VARIANTS                  of pretrain.py and mamp.py, separated by commas
+#   VARIANTS, PROFILE, MAMP_VARIANTS                  of pretrain.py and mamp.py, separated by commas; PROFILE= for none
 #   PARTS="tests pretrain mamp around parts"          which parts; there is also compiled: the engine with train.compile
 #   PYTHON=python3 WORKERS=4 COMPILE=1                (COMPILE=0 leaves out what compiles; WORKERS of the tests)
 # A trial on a CPU:  DEVICE=cpu WIDTH=4 BATCH=4 ROUNDS=1 MAMP_BATCH=2 CLIPS=40 COMPILE=0 bash benchmarks/gpu.sh
@@ -21,19 +23,20 @@ scratch=$(mktemp -d)
 cd "$scratch" || exit 2 # not the checkout, whose skeltools/ lacks cli and protocols
 trap 'cd / && rm -rf "$scratch"' EXIT
 python=${PYTHON:-python3} device=${DEVICE:-cuda} width=${WIDTH:-64} batch=${BATCH:-128} rounds=${ROUNDS:-5}
-mamp_batch=${MAMP_BATCH:-64} clips=${CLIPS:-4000} workers=${WORKERS:-4} compile=${COMPILE:-1}
+mamp_batch=${MAMP_BATCH:-64} clips=${CLIPS:-4000} features=${FEATURES:-4000} workers=${WORKERS:-4} compile=${COMPILE:-1}
 parts=${PARTS:-tests pretrain mamp around parts} whole=${LIMIT:-360}
 if [ "$compile" = 1 ]; then
   variants=${VARIANTS:-plain+bf16,float32,bf16,bf16+graph,bf16+compile,bf16+compile+graph}
-  profile=${PROFILE:-bf16,bf16+compile}
+  profile=${PROFILE-bf16,bf16+compile}
   mamp_variants=${MAMP_VARIANTS:-plain+bf16,float32,bf16,bf16+compile}
 else
   variants=${VARIANTS:-plain+bf16,float32,bf16,bf16+graph}
-  profile=${PROFILE:-bf16}
+  profile=${PROFILE-bf16}
   mamp_variants=${MAMP_VARIANTS:-plain+bf16,float32,bf16}
 fi
-size=released profiled=(--profile "$profile")
-[ "$device" = cpu ] && size=small profiled=() && export SKELTOOLS_TEST_DEVICE=cpu
+size=released profiled=()
+[ "$device" = cpu ] && size=small profile= && export SKELTOOLS_TEST_DEVICE=cpu
+[ -n "$profile" ] && profiled=(--profile "$profile")
 exec > >(tee "$out/log.txt") 2>&1
 
 # The package as pip would put it, without pip.
@@ -46,7 +49,7 @@ export TORCHINDUCTOR_CACHE_DIR="$scratch/inductor" TRITON_CACHE_DIR="$scratch/tr
 export TORCHINDUCTOR_COMPILE_THREADS=4 # in each of the processes that compile side by side
 
 asked() { # NAME: whether this part shall run
-  case " $parts " in *" $1 "*) return 0 ;; *) return 1 ;; esac
+  case " $parts " in *" ${1%-all} "*) return 0 ;; *) return 1 ;; esac
 }
 
 part() { # NAME SECONDS COMMAND...: run it within its time and that of the whole, and say how long it took
@@ -126,8 +129,11 @@ touch "$scratch/go"
 part mamp 60 bash -c "tail --pid=${mamp:-1} -f /dev/null; cat '$scratch/mamp.log'; [ -s '$scratch/mamp.json' ]"
 [ -n "$mamp" ] && kill "$mamp" 2>/dev/null
 wait "$made" || { echo "the clips could not be made:"; cat "$scratch/data.log"; }
-part around 120 "$python" "$root/benchmarks/around.py" "$scratch/data" --clips "$clips" --device "$device" --width "$width" \
-  --batch "$batch" --rounds $((rounds < 3 ? rounds : 3)) --json "$scratch/around.json"
+part around 150 "$python" "$root/benchmarks/around.py" "$scratch/data" --clips "$clips" --device "$device" --width "$width" \
+  --batch "$batch" --rounds "$rounds" --features "$features" --json "$scratch/around.json"
+[ "$clips" -gt "$features" ] && part around-all 60 "$python" "$root/benchmarks/around.py" "$scratch/data" --clips "$clips" \
+  --only features --features "$clips" --rounds 1 --device "$device" --width "$width" --batch "$batch" \
+  --json "$scratch/around-all.json"
 [ "$compile" = 1 ] && part compiled 90 "$python" "$root/benchmarks/around.py" "$scratch/data" --clips "$clips" --only feeds \
   --device "$device" --width "$width" --batch "$batch" --rounds 1 --workers --set train.compile=true \
   --json "$scratch/compiled.json"
@@ -139,7 +145,7 @@ from pathlib import Path
 
 scratch, out = map(Path, sys.argv[1:3])
 report = {"seconds": int(sys.argv[3])}
-for name in ("machine", "pretrain", "mamp", "around", "compiled", "parts"):
+for name in ("machine", "pretrain", "mamp", "around", "around-all", "compiled", "parts"):
     path = scratch / f"{name}.json"
     report[name] = json.loads(path.read_text()) if path.exists() else None
 path = scratch / "parts.jsonl"
@@ -161,7 +167,7 @@ for r in (report["pretrain"] or {"rows": []})["rows"]:
         lines += ["| --- | ---: | ---: |"]
         kinds = sorted(r["profile"]["kinds"].items(), key=lambda item: -item[1]["ms"])
         lines += [f"| {kind} | {v['ms']:.2f} | {v['kernels']:.0f} |" for kind, v in kinds] + [""]
-for name in ("around", "compiled"):
+for name in ("around", "around-all", "compiled"):
     if report[name]:
         lines += ["| what | ms | clips/s | peak MiB |", "| --- | ---: | ---: | ---: |"]
         for r in report[name]["rows"]:

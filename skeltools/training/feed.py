@@ -63,10 +63,11 @@ class StreamFeed:
 
     def __init__(self, file: ClipFile, rows: NDArray[np.int64], device: torch.device, workers: int) -> None:
         self.path, self.rows, self.device, self.workers = file.path, rows, device, workers
+        self.known = file.digests if file.checked else None
 
     def batches(self, places: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         loader = DataLoader(
-            _Reader(self.path),
+            _Reader(self.path, self.known),
             sampler=[self.rows[batch.numpy()] for batch in places],  # type: ignore[arg-type]
             batch_size=None,
             num_workers=self.workers,
@@ -98,10 +99,13 @@ def _leave_signals_to_parent(worker: int) -> None:
 
 
 class _Reader(Dataset[tuple[Tensor, Tensor | SkeltoolsError]]):
-    """Batches of a file by their rows, or what is wrong with them. Each process opens the file for itself."""
+    """Batches of a file by their rows, or what is wrong with them.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Each process opens the file for itself, in every epoch anew, and compares clips with the digests that are known.
+    """
+
+    def __init__(self, path: Path, known: NDArray[np.uint8] | None) -> None:
+        self.path, self.known = path, known
         self._file: ClipFile | None = None
 
     def __getitem__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor | SkeltoolsError]:
@@ -109,7 +113,7 @@ class _Reader(Dataset[tuple[Tensor, Tensor | SkeltoolsError]]):
             if self._file is None:
                 from skeltools.store import ClipFile
 
-                self._file = ClipFile(self.path)
+                self._file = ClipFile(self.path, checked=self.known is not None, known=self.known)
             return torch.from_numpy(rows), torch.from_numpy(self._file.clips(rows))
         except SkeltoolsError as error:  # raised here, it would reach the user with a traceback
             return torch.from_numpy(rows), error

@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -163,6 +164,24 @@ def test_steps_depend_on_the_joint_batch_alone(data: Path, workers: int) -> None
             assert torch.equal(rows_a, rows_b)
             assert torch.equal(x_a, x_b)
             np.testing.assert_array_equal(x_a.numpy(), file.clips(rows_a.numpy()))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("other", [{"prep": "ctrgcn"}, {"train": 12}], ids=["other clips", "fewer clips"])
+def test_a_file_that_is_exchanged_for_another_during_training_is_refused(
+    tmp_path: Path, data: Path, other: dict[str, Any], workers: int
+) -> None:
+    """Reading processes compare with the digests of the file that the run opened, not with those of what is there."""
+    path = tmp_path / "clips.h5"
+    shutil.copyfile(data, path)
+    places = torch.arange(6).view(2, 3)
+    with ClipFile(path) as file:
+        stream = StreamFeed(file, file.rows("xsub", "train"), CPU, workers)
+        assert len(list(stream.batches(places))) == 2
+        make_clips(tmp_path / "other", **other).replace(path)
+        ClipFile(path).close()  # which is sound for itself
+        with pytest.raises(DataError, match=r"clips\.h5 is not as it was written"):
+            list(stream.batches(places))
 
 
 def test_a_reading_process_that_dies_is_named(
