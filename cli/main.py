@@ -163,6 +163,10 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or "out of memory").splitlines()[0].rstrip(".")
 
 
+_ASKED: list[type[KeyboardInterrupt]] = []
+"""The signals that have come while a command runs."""
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM, which unwinds a command as Ctrl-C does, so that it removes its temporary files."""
 
@@ -172,9 +176,10 @@ def _ending_on_signals() -> Iterator[None]:
     """Raise `_Terminated` at SIGTERM and KeyboardInterrupt at SIGINT, where these have their usual effect.
 
     An import or compiled code under way may make an error of its own of what is raised within it
-    (SystemError, SyntaxError, "cannot be read"). So whatever error comes after a signal is taken for it.
+    (SystemError, SyntaxError, "cannot be read"). So whatever error comes after a signal is taken for it, in a command
+    that another one runs too, where the handlers are those of the outer one.
     """
-    asked: list[type[KeyboardInterrupt]] = []
+    asked = _ASKED
 
     def end(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
@@ -212,6 +217,8 @@ def _ending_on_signals() -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)  # what was put off is over, and would now end the process
         for kind, handler in usual.items():
             signal.signal(kind, handler)
+        if usual:
+            asked.clear()
 
 
 class _Fault(click.ClickException):

@@ -113,13 +113,16 @@ def test_every_fault_is_one_line(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
-@pytest.mark.parametrize("made", [SystemError("odd"), SyntaxError("odd"), DataError("x.h5 cannot be read.")])
+@pytest.mark.parametrize("words", ["report", "demo"], ids=["by itself", "by another command"])
+@pytest.mark.parametrize(
+    "made", [SystemError("odd"), SyntaxError("odd"), DataError("x.h5 cannot be read."), OSError(5, "odd")]
+)
 @pytest.mark.parametrize(
     ("kind", "status", "line"),
     [(signal.SIGTERM, 143, "Error: Ended by SIGTERM."), (signal.SIGINT, 130, "Error: Interrupted.")],
 )
 def test_what_a_library_makes_of_a_signal_is_no_error_of_ours(
-    monkeypatch: pytest.MonkeyPatch, kind: signal.Signals, status: int, line: str, made: Exception
+    monkeypatch: pytest.MonkeyPatch, kind: signal.Signals, status: int, line: str, made: Exception, words: str
 ) -> None:
     """Imports and compiled code raise an error of their own in place of what a signal raises in them."""
 
@@ -130,19 +133,29 @@ def test_what_a_library_makes_of_a_signal_is_no_error_of_ours(
         except KeyboardInterrupt:
             raise made from None
 
-    monkeypatch.setattr(type(main), "get_command", lambda *_: failing)
+    @click.command()
+    def outer() -> None:
+        main.main(args=["report"], prog_name="skeltools", standalone_mode=False)
+
+    @click.command()
+    def later() -> None:
+        raise DataError("Wrong.")
+
+    commands = {"report": failing, "demo": outer, "runs": later}
+    monkeypatch.setattr(type(main), "get_command", lambda _, context, name: commands[name])
     kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
     found = signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # ignored where tests run in the background
     try:
         before = [signal.getsignal(number) for number in kinds]
-        result = CliRunner().invoke(main, ["report"])
+        result = CliRunner().invoke(main, [words])
         assert [signal.getsignal(number) for number in kinds] == before
+        after = CliRunner().invoke(main, ["runs"])
     finally:
         signal.signal(signal.SIGINT, found)
-    assert result.exit_code == status
-    assert result.stderr == line + "\n"
+    assert (result.exit_code, result.stderr) == (status, line + "\n")
+    assert (after.exit_code, after.stderr) == (2, "Error: Wrong.\n")
 
 
 def test_the_version_is_the_packages() -> None:
