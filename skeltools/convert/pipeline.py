@@ -366,13 +366,13 @@ def _nothing(source: str, dataset: Dataset, excluded: Sequence[tuple[str, str]])
 
 
 def _header(job: Job, plan: Plan) -> dict[str, Any]:
-    """Say what makes two conversions the same, so that one may continue the other."""
+    """Say what makes two conversions the same, so that one may continue the other, wherever the source is by then."""
     listing = hashlib.sha256()
     for unit in plan.units:
-        copies = [copy.path for copy in unit.copies]
-        listing.update(repr((unit.entry.path, unit.spans, copies)).encode())
+        copies = [copy.inside for copy in unit.copies]
+        listing.update(repr((unit.entry.inside, unit.spans, copies)).encode())
         if unit.parts:
-            listing.update(repr([part.path for part in unit.parts]).encode())
+            listing.update(repr([part.inside for part in unit.parts]).encode())
     listing.update(repr((plan.names, plan.labels, plan.small, sorted(plan.train.items()))).encode())
     return {
         "dataset": job.dataset,
@@ -387,7 +387,7 @@ def _header(job: Job, plan: Plan) -> dict[str, Any]:
 
 def _stamp(unit: Unit) -> str:
     """Return what differs when a raw file or a copy of it is another one than before."""
-    files = [(entry.path, entry.size, entry.stamp) for entry in (unit.entry, *unit.copies, *unit.parts)]
+    files = [(entry.inside, entry.size, entry.stamp) for entry in (unit.entry, *unit.copies, *unit.parts)]
     return sha256(repr(files).encode())[:16]
 
 

@@ -149,6 +149,23 @@ def test_resuming_after_ctrl_c(
     assert not folder_of(out).exists()
 
 
+def test_source_and_output_may_have_moved_when_it_goes_on(
+    folder: Path, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as with the folder of a plan, and another working folder or spelling of the path is no other source."""
+    shutil.copytree(folder, tmp_path / "a" / "raw")
+    interrupted(tmp_path / "a" / "raw", tmp_path / "a" / "o.h5", 20, monkeypatch)
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "b" / "raw").rename(tmp_path / "b" / "elsewhere")
+    monkeypatch.chdir(tmp_path / "b")
+    read: list[str] = []
+    reading = Entry.read
+    monkeypatch.setattr(Entry, "read", lambda entry: read.append(entry.name) or reading(entry))
+    convert(NTU, Path("elsewhere"), Path("o.h5"), keep_raw=True, resume=True)
+    assert 0 < len(read) < 60
+    assert content(tmp_path / "b" / "o.h5") == whole
+
+
 @pytest.mark.parametrize("damage", ["torn line", "lost clips", "lost raw", "lost header"])
 def test_resuming_trusts_only_what_is_whole(
     folder: Path, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
