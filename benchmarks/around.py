@@ -223,20 +223,21 @@ def main() -> None:
     device = pick_device(options.device)
     full_float32()
     torch.backends.cudnn.benchmark = True  # as the engine does
-    rows: list[dict[str, Any]] = []
-    with ClipFile(path) as file:
-        for name in options.only:
-            rows += PARTS[name](options, file, device)
     print(
         f"{device_name(device)}, torch {torch.__version__}, width {options.width}, batch {options.batch}, "
         f"{options.precision} {' '.join(options.overrides)}, medians of {options.rounds} rounds"
     )
     print("| what | ms | clips/s | share of the input, % | peak MiB |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for row in rows:
-        share = "" if row["share_of_input"] is None else f"{100 * row['share_of_input']:.1f}"
-        most = "" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
-        print(f"| {row['what']} | {row['ms']:.2f} | {row['clips_per_second']:.0f} | {share} | {most} |")
+    print("| --- | ---: | ---: | ---: | ---: |", flush=True)
+    rows: list[dict[str, Any]] = []
+    with ClipFile(path) as file:
+        for name in options.only:
+            for row in PARTS[name](options, file, device):
+                share = "" if row["share_of_input"] is None else f"{100 * row['share_of_input']:.1f}"
+                most = "" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
+                cells = f"{row['ms']:.2f} | {row['clips_per_second']:.0f} | {share} | {most}"
+                print(f"| {row['what']} | {cells} |", flush=True)
+                rows.append(row)
     if options.json:
         report = {"device": device_name(device), "settings": options.overrides, "rows": rows}
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
