@@ -450,7 +450,7 @@ class Run:
         }
         if self.kind == "pretrain" and not theirs:
             raise RunError(
-                f"{path} holds no settings, so nobody can say of which run it is. Use an earlier one."
+                f"{path} holds no settings, so it is not known which run it belongs to. Use an earlier one."
             )
         pairs = [(key, mine[key], theirs[key]) for key in mine if key in theirs]
         pairs += [(key, value, saved.identity.get(key, value)) for key, value in self.identity.items()]
@@ -490,20 +490,28 @@ class Run:
         from skeltools.models.registry import build_backbone
         from skeltools.models.sizes import fits
 
-        fits(self._planned_encoder(), torch.device("cpu"))
+        fits(self._planned_encoder, torch.device("cpu"))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             encoder = FeatureEncoder(build_backbone(self.settings.model, self.form))
             initialise(encoder)
         return encoder.to(device).eval()
 
+    @cached_property
     def _planned_encoder(self) -> FeatureEncoder:
-        """Return the encoder of the settings on the meta device."""
+        """The encoder of the settings on the meta device."""
         from skeltools.models.encoder import FeatureEncoder
         from skeltools.models.registry import build_backbone
         from skeltools.models.sizes import on_meta
 
         return on_meta(lambda: FeatureEncoder(build_backbone(self.settings.model, self.form)))
+
+    @cached_property
+    def _prefix(self) -> str:
+        """What the names of the encoder's weights begin with in a checkpoint."""
+        from skeltools.methods.registry import encoder_prefix
+
+        return IMPORTED if self.kind == "import" else encoder_prefix(self.settings, self.form)
 
     def load_encoder(self, device: torch.device | str) -> FeatureEncoder:
         """Return the encoder of the last checkpoint, in eval mode.
@@ -511,16 +519,14 @@ class Run:
         Raises:
             RunError: There is no checkpoint, or its weights do not fit the settings.
         """
-        from skeltools.methods.registry import encoder_prefix
         from skeltools.models.sizes import differing
 
-        prefix = IMPORTED if self.kind == "import" else encoder_prefix(self.settings, self.form)
         state = {
-            name.removeprefix(prefix): value
+            name.removeprefix(self._prefix): value
             for name, value in self._last.model.items()
-            if name.startswith(prefix)
+            if name.startswith(self._prefix)
         }
-        problem = differing(self._planned_encoder().backbone, state)
+        problem = differing(self._planned_encoder.backbone, state)
         if problem is not None:
             raise RunError(
                 f"{self.last_checkpoint()} does not fit the run's settings: {problem}. Take the run.json that was "

@@ -533,7 +533,7 @@ def _checkpoint(data: bytes, folder: Path) -> None:
     run = _a_run()
     with suppress(SkeltoolsError):
         run.check_checkpoint(saved, folder)
-    differing(run._planned_encoder(), saved.model)
+    differing(run._planned_encoder, saved.model)
 
 
 def _log_seeds() -> list[bytes]:
@@ -618,7 +618,7 @@ def _run(data: bytes, folder: Path) -> None:
     run = Run.open(folder)
     assert json.dumps(run.identity)
     assert run.form.joints
-    run._planned_encoder()
+    assert run._planned_encoder.backbone is not None
 
 
 # Our own files
