@@ -150,6 +150,22 @@ def test_blocks_have_a_language_that_is_tested_or_none(page: Path) -> None:
         tomllib.loads(text)
 
 
+LAB = sorted((ROOT / "docs" / "lab").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", LAB, ids=lambda page: page.name)
+def test_notebooks_are_marked_as_not_run(page: Path) -> None:
+    assert {language for language, _ in BLOCK.findall(page.read_text("utf-8"))} <= {""}
+
+
+def test_no_block_is_of_a_kind_that_these_tests_overlook() -> None:
+    """Fences are of three backticks at the margin, with one word or none: each opens or closes a block found here."""
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        text = page.read_text("utf-8")
+        fences = re.findall(r"^[ >]*(?:`{3,}|~{3,}).*$", text, re.M)
+        assert len(fences) == 2 * len(BLOCK.findall(text)), page
+
+
 def command_of(words: list[str]) -> click.Command:
     """The command that the first words of a line name, groups passed through."""
     context = click.Context(main)
