@@ -277,9 +277,7 @@ def _end(out: Path, states: list[State]) -> None:
         err().print(f"{state.step.name}: {state.state}: {state.problem}", markup=False, soft_wrap=True)
     if wrong:
         failed = sum(state.state == schedule.FAILED for state in wrong)
-        err().print(
-            f"{counted(failed, 'step')} failed, {len(wrong) - failed} could not be done without. The same command "
-            "tries them again.",
-            markup=False,
-        )
+        blocked = len(wrong) - failed
+        so = f", so {counted(blocked, 'further step')} could not begin" if blocked else ""
+        err().print(f"{counted(failed, 'step')} failed{so}. The same command tries them again.", markup=False)
         raise click.exceptions.Exit(1)

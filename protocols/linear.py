@@ -50,7 +50,7 @@ class LinearSettings(TrainingSettings):
         super().__post_init__()
         if self.views and self.view == "none":
             raise SettingError(
-                f"views = {self.views} counts augmented passes, and view is none. Give one of them."
+                f"views = {self.views} is a number of augmented passes, but view is none. Set view, or leave views out."
             )
 
 

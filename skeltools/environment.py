@@ -16,7 +16,7 @@ def pick_device(word: str) -> torch.device:
     With a GPU, float32 is full float32 from then on (`full_float32`).
 
     Raises:
-        SettingError: The word is none of these, or the device is not there.
+        SettingError: The word is not one of these, or there is no such device.
     """
     if word == "auto":
         word = "cuda" if torch.cuda.is_available() else "cpu"

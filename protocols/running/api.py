@@ -64,7 +64,7 @@ def evaluate(
         progress: Receiver of progress.
 
     Returns:
-        One record a result: one for ``linear``, one for each k of ``knn``. Under ``all``, what does not apply
+        One record per result: one for ``linear``, one for each k of ``knn``. Under ``all``, what does not apply
         is left out, and what `out` holds already is not computed again.
 
     Raises:

@@ -171,7 +171,7 @@ class Protocol:
         settings: Frozen dataclass of its settings, declared with `skeltools.settings.setting`.
         recipe: Name of the packaged recipe that gives them values, and of their section. Without one the
             section is named like the class, in lower case, and settings declare a ``default``.
-        needs_target: Whether it goes to the file of ``--target``, another than the encoder was pretrained on.
+        needs_target: Whether it evaluates on the file of ``--target``, not on that of the encoder's pretraining.
         joins_streams: Whether it joins the recorded results of several streams, `Task.members`.
         trains: Whether it trains the encoder, so that a subject without one cannot be served.
         may_have_seen: Whether the protocol's definition lets pretraining see the clips it tests on, without labels;

@@ -223,7 +223,7 @@ class _Work:
         Of all protocols and several entrants, those that cannot be are skipped.
 
         Raises:
-            SkeltoolsError: A setting is of no use, or no entrant can be evaluated.
+            SkeltoolsError: A setting cannot be used, or no entrant can be evaluated.
         """
         found: list[Entrant] = []
         problems: list[SkeltoolsError] = []

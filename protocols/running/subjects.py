@@ -184,7 +184,7 @@ def from_factory(
         seed: Seed of an untrained encoder's weights.
 
     Raises:
-        RunError: The factory or the weights are of no use.
+        RunError: The factory or the weights cannot be used.
     """
     if kind == results.RAW:
         return raw()

@@ -51,7 +51,7 @@ class _Callable(ModuleType):
             progress: Receiver of progress.
 
         Raises:
-            SkeltoolsError: The source, a setting or the output is of no use.
+            SkeltoolsError: The source, a setting or the output cannot be used.
         """
         import json
 

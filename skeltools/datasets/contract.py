@@ -91,7 +91,7 @@ class Dataset:
         train: A rule per split, for clips that are known by their names.
         other_train: Further rules by value of ``chain.splits``.
         partial: Splits that leave some of the clips out, on neither side.
-        outside: Why a clip is none of the dataset, from what its name says; empty where it is one.
+        outside: Why a clip does not belong to the dataset, from what its name says; empty where it does.
         setups: For NTU, the range of setup numbers that belongs to the dataset.
         skeleton_name: Name of the skeleton of its clips, as `skeltools.skeletons.load` takes it.
         bodies: Most bodies of a clip, M; absent ones are all zeros.

@@ -108,7 +108,7 @@ class Descriptor:
         bodies: M.
         up: The axis that points up in the sources.
         rate: Frames per second; 0 where that is not said.
-        codes: What names call the classes, where that is something else than the class's name.
+        codes: What names call the classes, where that is something other than the class's name.
         first_label: The number of the first class, where labels are numbers.
         crowd: Frames with more than M bodies: ``refuse`` them, or ``choose`` as ``chain.bodies`` says.
         pattern: The regular expression whose named groups are what a clip's name says; or empty.
@@ -192,13 +192,13 @@ class Descriptor:
                 return number
             last = self.first_label + len(self.classes) - 1
             raise SettingError(
-                f"{where}: label {word} is none of {self.first_label} to {last}, the numbers of its classes. Mend "
+                f"{where}: label {word} is not one of {self.first_label} to {last}, the numbers of the classes. Mend "
                 "classes or first_label in the descriptor."
             )
         known = self.codes or self.classes
         shown = ", ".join(known[:8]) + (" ..." if len(known) > 8 else "")
         raise SettingError(
-            f"{where}: label '{word:.60}' is none of the classes ({shown}).{did_you_mean(word, known)}"
+            f"{where}: label '{word:.60}' is not one of the classes ({shown}).{did_you_mean(word, known)}"
         )
 
 

@@ -55,13 +55,13 @@ def incomplete_ntu_clips() -> frozenset[str]:
 
 
 def outside(name: str, setups: range, classes: int, complete: bool, clip: NtuName) -> str:
-    """Say why a clip is none of the dataset called `name`; empty where it is one.
+    """Say why a clip does not belong to the dataset called `name`; empty where it does.
 
     Args:
         name: Name of the dataset.
         setups: Its setup numbers.
         classes: Its number of classes.
-        complete: Clips that are officially incomplete are none of it.
+        complete: Clips that are officially incomplete, which do not belong to it.
         clip: The clip.
     """
     if clip.setup not in setups:

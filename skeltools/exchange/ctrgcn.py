@@ -156,7 +156,7 @@ def _names(
 
 
 def _parsed(dataset: Dataset | None, name: str) -> Any | None:
-    """Return what a clip's name says, None where it is none of the dataset's."""
+    """Return what a clip's name says, None where it is not one of the dataset's."""
     found = (naming.parse(name) for naming in (dataset.namings if dataset else ()))
     return next((clip for clip in found if clip is not None), None)
 

@@ -92,7 +92,7 @@ def _sides(
                 or (rows < 0).any()
                 or (rows >= len(names)).any()
             ):
-                raise FormatError(path, f"{key} holds something else than rows 0 to {len(names) - 1}.")
+                raise FormatError(path, f"{key} holds something other than rows 0 to {len(names) - 1}.")
             sides[part][split] = {names[row] for row in rows.tolist()}
     for split in sides["train"].keys() ^ sides["test"].keys():
         raise FormatError(

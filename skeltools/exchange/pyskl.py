@@ -161,7 +161,7 @@ def _from_pixels(
         or len(shape) != 2
         or not all(isinstance(size, (int, np.integer)) and 0 < size <= 1 << 16 for size in shape)
     ):
-        raise FormatError(path, f"{name}: img_shape is missing or no (height, width) in pixels.")
+        raise FormatError(path, f"{name}: img_shape is missing or is not (height, width) in pixels.")
     height, width = (int(size) for size in shape)
     score = item.get("keypoint_score", np.ones(points.shape[:3], np.float32))
     if not isinstance(score, np.ndarray) or score.shape != points.shape[:3] or score.dtype.kind not in "fiu":

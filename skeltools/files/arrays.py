@@ -161,7 +161,7 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, path: Path | Binary
     if need == 0:
         return np.zeros(shape, dtype) if 0 in shape else np.zeros(0, dtype)
     if dtype.kind == "U" and (np.frombuffer(data, f"{dtype.byteorder}u4") > sys.maxunicode).any():
-        raise ValueError(f"{item.filename!r:.60} holds texts of characters that there are not")
+        raise ValueError(f"{item.filename!r:.60} holds texts with characters that do not exist")
     return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if fortran else "C")
 
 

@@ -104,7 +104,7 @@ def _built(buffer: Any, kind: Any, shape: Any, order: Any) -> np.ndarray[Any, An
     if isinstance(buffer, str):
         buffer = buffer.encode("latin1")
     if not isinstance(buffer, (bytes, bytearray)) or order not in ("C", "F"):
-        _refuse("an array of something else than bytes")
+        _refuse("an array of something other than bytes")
     shape = _shape(shape)
     need = math.prod(shape) * kind.made.itemsize
     if need != len(buffer):
@@ -136,7 +136,7 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if encoding not in ("latin1", "latin-1"):
         _refuse("an encoding other than latin1")  # never shown: nested lists may be endless to write
     if not isinstance(text, str):
-        _refuse("an encoding of something else than a text")
+        _refuse("an encoding of something other than a text")
     return text.encode("latin1")
 
 
@@ -268,13 +268,13 @@ class Machine(_Base):  # type: ignore[misc]
 
     def _dictionary(self) -> Any:
         if not isinstance(self.stack[-1], dict):
-            _refuse("entries for something else than a dictionary")
+            _refuse("entries for something other than a dictionary")
         return self.stack[-1]
 
     def load_append(self) -> None:
         value = self.stack.pop()
         if not isinstance(self.stack[-1], list):
-            _refuse("members for something else than a list")
+            _refuse("members for something other than a list")
         self.stack[-1].append(value)
 
     dispatch[pickle.APPEND[0]] = load_append
@@ -282,7 +282,7 @@ class Machine(_Base):  # type: ignore[misc]
     def load_appends(self) -> None:
         items = self.pop_mark()
         if not isinstance(self.stack[-1], list):
-            _refuse("members for something else than a list")
+            _refuse("members for something other than a list")
         self.stack[-1].extend(items)
 
     dispatch[pickle.APPENDS[0]] = load_appends
@@ -291,7 +291,7 @@ class Machine(_Base):  # type: ignore[misc]
         items = self.pop_mark()
         self._keys(items)
         if not isinstance(self.stack[-1], set):
-            _refuse("members for something else than a set")
+            _refuse("members for something other than a set")
         self.stack[-1].update(items)
 
     dispatch[pickle.ADDITEMS[0]] = load_additems
@@ -306,7 +306,7 @@ class Machine(_Base):  # type: ignore[misc]
     def load_put(self) -> None:
         place = int(self.readline()[:-1])
         if not 0 <= place < _MEMO:
-            _refuse("a place of the memo that there is not")
+            _refuse("a place of the memo that does not exist")
         self.memo[place] = self.stack[-1]
 
     dispatch[pickle.PUT[0]] = load_put
@@ -325,7 +325,7 @@ class _Loader(Machine):
         arguments = self.stack.pop()
         function = self.stack[-1]
         if not isinstance(arguments, tuple) or not callable(function) or function not in _CALLED:
-            _refuse("it calls something else than NumPy's builders")
+            _refuse("it calls something other than NumPy's builders")
         made = function(*arguments)
         if not isinstance(made, (_Type, _Array)):
             self._spend(made)
@@ -346,7 +346,7 @@ class _Loader(Machine):
             self._spend(under_way.made)
             self.stack[-1] = under_way.made
         else:
-            _refuse("it sets the state of something else than an array")
+            _refuse("it sets the state of something other than an array")
 
     dispatch[pickle.BUILD[0]] = load_build
 

@@ -40,7 +40,7 @@ def _refuse(what: str) -> NoReturn:
 def _entry(name: str, told: Any, room: int) -> tuple[torch.dtype, list[int], int, int]:
     """Return type, shape and place of the tensor that a header speaks of, within `room` bytes."""
     if not isinstance(told, dict) or set(told) != {"dtype", "shape", "data_offsets"}:
-        _refuse(f"'{name:.60}' is described by something else than dtype, shape and data_offsets")
+        _refuse(f"'{name:.60}' is described by something other than dtype, shape and data_offsets")
     kind, shape, place = _TYPES.get(str(told["dtype"])), told["shape"], told["data_offsets"]
     if kind is None:
         _refuse(f"'{name:.60}' is of type {told['dtype']!s:.20}, expected one of {', '.join(_TYPES)}")

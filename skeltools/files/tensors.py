@@ -175,7 +175,7 @@ class _Reader(Machine):
         arguments = self.stack.pop()
         function = self.stack[-1]
         if not isinstance(arguments, tuple) or not any(function is known for known in _CALLED):
-            _refuse("it calls something else than torch's builders of tensors")
+            _refuse("it calls something other than torch's builders of tensors")
         self.stack[-1] = function(*arguments)
 
     dispatch[pickle.REDUCE[0]] = load_reduce
@@ -183,7 +183,7 @@ class _Reader(Machine):
     def load_newobj(self) -> None:
         arguments = self.stack.pop()
         if self.stack[-1] is not _Options or arguments != ():
-            _refuse("it builds something else than argparse.Namespace")
+            _refuse("it builds something other than argparse.Namespace")
         self.stack[-1] = _Options()
         self.options = True
 
@@ -198,7 +198,7 @@ class _Reader(Machine):
         # A state dict carries its modules' versions as an attribute.
         known = isinstance(self.stack[-1], OrderedDict) and isinstance(state, dict)
         if not known or set(state) - {"_metadata"}:
-            _refuse("it sets the state of something else than a state dict")
+            _refuse("it sets the state of something other than a state dict")
 
     dispatch[pickle.BUILD[0]] = load_build
 

@@ -154,7 +154,7 @@ def bodies_of(item: Any, path: str, where: str, how: Descriptor) -> list[Body]:
     """Return the bodies of a frame.
 
     Raises:
-        FormatError: It is none of the forms that are read.
+        FormatError: It is not one of the forms that are read.
     """
     if item is None or item == []:
         return []

@@ -59,7 +59,7 @@ def numbers(values: Any, path: str, what: str) -> NDArray[np.float64]:
     """Return nested lists of numbers, all of equal length, as an array.
 
     Raises:
-        FormatError: They are ragged or hold something else than numbers.
+        FormatError: They are ragged or hold something other than numbers.
     """
     try:
         found = np.array(values)

@@ -79,7 +79,7 @@ def make_run(
         command: The command line, for the record.
 
     Raises:
-        RunError: What the file says does not hold together or does not fit its weights, or the backbone is none of
+        RunError: What the file says does not hold together or does not fit its weights, or the backbone is not one of
             the packaged ones.
         DataError: The data do not fit.
         OutputError: As `Run.create`.

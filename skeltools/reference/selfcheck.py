@@ -184,7 +184,7 @@ def check_file(path: Path, device: torch.device) -> list[Row]:
         if "hparams/hidden" in want or "hparams/blocks" in want:
             return _check_backbone(want, device)
     except KeyError as error:
-        raise DataError(f"{path} lacks {error}, which its layout cannot do without.") from None
+        raise DataError(f"{path} lacks {error}, which its layout needs.") from None
     except (RuntimeError, ValueError, IndexError, DataError, SettingError) as error:
         raise DataError(f"{path}: {' '.join(str(error).split())}") from None
     raise DataError(

@@ -316,7 +316,7 @@ def _tuned(values: Any) -> Iterator[TuneSettings]:
 def _side(step: Step, held: Sizes, split: str) -> tuple[int, int]:
     if split not in held.splits:
         raise DataError(
-            f"{step.name}: {held.dataset.name} has no split '{split}'. There is: {', '.join(held.splits)}."
+            f"{step.name}: {held.dataset.name} has no split '{split}'. Choose one of: {', '.join(held.splits)}."
         )
     return held.splits[split]
 

@@ -233,4 +233,4 @@ def _check(plan: Plan) -> None:
 def _known(word: str, known: Sequence[str] | Mapping[str, Any], what: str, where: str) -> None:
     if word not in known:
         words = ", ".join(dict.fromkeys(known))
-        raise SettingError(f"{where}: no {what} '{word}'. There is: {words}.{did_you_mean(word, known)}")
+        raise SettingError(f"{where}: no {what} '{word}'. Choose one of: {words}.{did_you_mean(word, known)}")

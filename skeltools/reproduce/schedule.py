@@ -70,7 +70,7 @@ class State:
     looked: bool = False
 
     def left(self, now: float) -> float | None:
-        """Return the seconds that what it is doing will take, by its rate so far; None where nobody can tell."""
+        """Return the seconds that what it is doing will take, by its rate so far; None where that is not known."""
         if self.state != RUNNING or not self.total or not self.done:
             return None
         return (now - self.task_began) * max(0, self.total - self.done) / self.done

@@ -307,7 +307,7 @@ def only(found: Sequence[Step], words: Iterable[str]) -> list[Step]:
         for value in wanted:
             if value not in there:
                 raise SettingError(
-                    f"--only {word}: no step has {fact} {value}. There is: {', '.join(there)}."
+                    f"--only {word}: no step has {fact} {value}. Choose one of: {', '.join(there)}."
                     f"{did_you_mean(value, there)}"
                 )
         kept = [

@@ -81,7 +81,7 @@ class Team:
         """Do a step, with the others where it is one of `SHARED`; return what became of it in all of them.
 
         Raises:
-            RunError: It failed with an error that nobody foresaw, after which nobody knows where each process is.
+            RunError: It failed with an error that was not foreseen, after which it is not known where each process is.
         """
         if step.kind not in SHARED:
             return worker.outcome(step, tools, runs)
@@ -155,7 +155,7 @@ class Together(Scheduler):
         line.send((kind, content))
         if kind == worker.FAILED and content[1] and step.kind in SHARED:
             raise RunError(
-                f"{step.name} failed in one of the processes, and nobody knows where the others are: {content[0]}. "
+                f"{step.name} failed in one of the processes, and how far the others are is not known: {content[0]}. "
                 "Give the same command again to go on."
             )
 

@@ -113,7 +113,7 @@ def pick(
     whole = [record for record in found if not record.partial]
     if limit is None and whole and len(whole) < len(found):
         parts = counted(len(found) - len(whole), "partial result")
-        tell(f"{path}: {parts} of {protocol} left out; --limit N takes those of so many clips.")
+        tell(f"{path}: {parts} of {protocol} left out; --limit N takes those of N clips per side.")
         found = whole
     rows = report.rows(found)
     if not rows:

@@ -78,7 +78,7 @@ def of_clips(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> tuple[st
         by: A word, a packaged grouping of classes or a file.
 
     Raises:
-        SettingError: Nothing of that name, a class that there is not, or nothing that tells the groups.
+        SettingError: Nothing of that name, a class that does not exist, or nothing that tells the groups.
         RunError: Scores are missing or damaged.
     """
     first = rows[0].first

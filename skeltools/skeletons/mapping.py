@@ -151,7 +151,7 @@ class JointMap:
             where: The file, for messages.
 
         Raises:
-            SettingError: A key is missing or unknown, a joint is none of its skeleton, is given twice or not at
+            SettingError: A key is missing or unknown, a joint is not one of its skeleton, is given twice or not at
                 all, or weights do not sum to 1.
         """
         lacking, unknown = _KEYS - content.keys(), content.keys() - _KEYS - _OPTIONAL

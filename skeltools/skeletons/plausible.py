@@ -58,7 +58,7 @@ def check_unit(unit: str) -> str:
     """Return the unit.
 
     Raises:
-        SettingError: It is none of `UNITS`.
+        SettingError: It is not one of `UNITS`.
     """
     if unit not in UNITS:
         known = ", ".join(UNITS)

@@ -25,7 +25,7 @@ CLIP_NOTES = {
     "crowded": "{count} more bodies than a clip holds, of which chain.bodies chooses: {first} first.",
     "label-beyond": "{count} beyond the last frame of its video: cut there, {first} first. "
     "Use --long-labels exclude to leave such clips out.",
-    "lines-dropped": "{count} fewer than 25 joints, so no frame: passed over, {first} first.",
+    "lines-dropped": "{count} fewer than 25 joints, so not frames: passed over, {first} first.",
     "one-frame": "{count} of one frame, which is repeated: {first} first.",
     "other-keys": "{count} in JSON files beside those that are read: passed over, {first} first.",
     "outsized": "{count} larger than 8 m in single frames: kept as they are, {first} first.",

@@ -141,7 +141,7 @@ def write_file(
                 target.seek(offsets[name])
                 written = sum(map(target.write, rows.of(blocks) if name == "motion" else blocks))
                 if written != size * shape[0]:
-                    raise OSError("the clips written so far have gone")
+                    raise OSError("the clips written so far are gone")
         with h5py.File(temporary, "r+") as file:
             if "motion" in arrays:
                 file.create_dataset(MOTION_DIGEST, data=rows.digests(), shape=(shape[0], 32))

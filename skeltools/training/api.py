@@ -52,7 +52,7 @@ def pretrain(
         progress: Receiver of progress.
 
     Raises:
-        SkeltoolsError: The data, a setting or the folder is of no use.
+        SkeltoolsError: The data, a setting or the folder cannot be used.
         KeyboardInterrupt: A signal came.
 
     Examples:

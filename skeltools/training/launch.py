@@ -471,7 +471,7 @@ def rehearse(request: Request, device: torch.device) -> Rehearsal:
         SkeltoolsError: What `launch` would raise.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SettingError("--dry-run is of one process. Leave torchrun out.")
+        raise SettingError("--dry-run needs one process alone. Start it without torchrun.")
     told = _Told()
     if request.resume:
         return _rehearse_resumed(request, told)

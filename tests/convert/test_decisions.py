@@ -358,7 +358,7 @@ def test_dropped_frames_of_irds_are_counted(tmp_path: Path) -> None:
     lines = path.read_text().split("\n")
     lines[2:2] = ["8531,5,35631", lines[1].rpartition(",(")[0], ""]
     path.write_text("\n".join(lines))
-    told = "2 lines with fewer than 25 joints, so no frame: passed over, 101_18_0_1_1_stand first."
+    told = "2 lines with fewer than 25 joints, so not frames: passed over, 101_18_0_1_1_stand first."
     assert f"  note: {told}" in done("convert", "irds", tmp_path / "in", out)
     assert f"note: {told}" in done("verify", out)
 

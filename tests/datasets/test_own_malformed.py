@@ -89,11 +89,11 @@ DESCRIPTORS: dict[str, tuple[str, str]] = {
     "classes of numbers": (changed('["bend", "wave"]', "[1, 2]"), "each a text"),
     "classes a text": (changed('["bend", "wave"]', '"bend"'), "classes must be a list of names"),
     "class with an empty name": (changed('["bend", "wave"]', '["bend", ""]'), "that is not empty"),
-    "label not in classes": (changed('"wave"]', '"waves"]'), "label 'wave' is none of the classes.* Did you mean 'waves'"),
+    "label not in classes": (changed('"wave"]', '"waves"]'), "label 'wave' is not one of the classes.* Did you mean 'waves'"),
     "first_label negative": (keyed("first_label = -1"), "first_label must be a whole number"),
     "labels out of range": (
         changed("(?P<label>[a-z]+)_(?P<take>[0-9])", "[a-z]+_(?P<label>[0-9])").replace("bodies = 1", "first_label = 1"),
-        "label 0 is none of 1 to 2",
+        "label 0 is not one of 1 to 2",
     ),
     "pattern does not compile": (changed("(?P<take>[0-9])", "(?P<take>[0-9]"), "names.pattern is not a regular expression"),
     "pattern without a group": (changed("S(?P<subject>[0-9])_(?P<label>[a-z]+)_(?P<take>[0-9])", ".*"), "no named group"),

@@ -590,7 +590,7 @@ def test_own_npz_comes_back_the_same(tmp_path: Path) -> None:
         ({"labels": [0, 1]}, ": labels has shape (2,); expected 6 whole numbers."),
         ({"names": NAMES[:5]}, ": names has shape (5,); expected 6 names."),
         ({"names": [*NAMES[:5], NAMES[0]]}, ": a name occurs twice."),
-        ({"xsub_test": [3, 4, 6]}, ": xsub_test holds something else than rows 0 to 5."),
+        ({"xsub_test": [3, 4, 6]}, ": xsub_test holds something other than rows 0 to 5."),
         ({"xview_train": [3, 4]}, ": split 'xview' has one side only; expected xview_train and xview_test."),
         ({"xsub_test": [2, 3, 4, 5]}, f": {NAMES[2]} is on both sides of split 'xsub'."),
         ({"clips": np.zeros((6, 20, 25, 3))}, ": clips has shape (6, 20, 25, 3); expected (N, 3, T, 25, 2)."),

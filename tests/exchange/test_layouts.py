@@ -209,9 +209,9 @@ def pixels(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"img_shape": None}, "img_shape is missing or no (height, width) in pixels."),
-        ({"img_shape": (0, 5)}, "img_shape is missing or no (height, width) in pixels."),
-        ({"img_shape": 5}, "img_shape is missing or no (height, width) in pixels."),
+        ({"img_shape": None}, "img_shape is missing or is not (height, width) in pixels."),
+        ({"img_shape": (0, 5)}, "img_shape is missing or is not (height, width) in pixels."),
+        ({"img_shape": 5}, "img_shape is missing or is not (height, width) in pixels."),
         ({"keypoint": np.zeros((1, 4, 18, 2))}, "keypoint has shape (1, 4, 18, 2); expected (M, T, 17, 2)."),
         ({"keypoint_score": np.ones((1, 4, 16))}, "keypoint_score is not an array of numbers (1, 4, 17)."),
         ({"keypoint_score": np.full((1, 4, 17), np.nan)}, "keypoint_score holds NaN or an infinite number."),

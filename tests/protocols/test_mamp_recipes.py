@@ -482,7 +482,7 @@ def test_layer_decay_of_an_encoder_without_layers_is_refused() -> None:
         ("finetune", ("head=joints", "batch_size=1"), "which needs a batch_size of 2 or more."),
         ("finetune", ("view=shear",), "Augmentation 'shear': write shear(amplitude), not 'shear'."),
         ("linear", ("view=sheer(1)",), "unknown operation 'sheer'"),
-        ("linear", ("views=3",), "views = 3 counts augmented passes, and view is none."),
+        ("linear", ("views=3",), "views = 3 is a number of augmented passes, but view is none."),
         ("semi:10", ("subset=all",), "must be one of class, plain, not 'all'"),
     ],
 )
@@ -596,5 +596,6 @@ def test_settings_that_do_not_fit_together_are_told_with_their_section() -> None
         with pytest.raises(SettingError) as caught:
             use(name, None, f"{section}.views=3")
         assert str(caught.value) == (
-            f"Settings {section}.*: views = 3 counts augmented passes, and view is none. Give one of them."
+            f"Settings {section}.*: views = 3 is a number of augmented passes, but view is none. Set view, or leave "
+            "views out."
         )

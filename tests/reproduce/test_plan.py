@@ -56,8 +56,8 @@ def test_the_plan_of_the_paper_has_every_stream_split_and_protocol(tmp_path: Pat
         ('title = "Tiny"', "", "Plan p: Settings without a default: title."),
         ('title = "Tiny"', 'title = "Tiny"\ntitel = 1', "Unknown setting 'titel'. Did you mean 'title'?"),
         ('streams = ["joint", "bone"]', 'strems = ["joint"]', "Plan p, [[run]] 1: Unknown setting 'strems'."),
-        ('"joint", "bone"', '"joint", "bones"', "[[run]] 1: no stream 'bones'. There is: joint, motion, bone."),
-        ('data = "ntu60"', 'data = "ntu61"', "[[run]] 1: no data 'ntu61'. There is: ntu60. Did you mean 'ntu60'?"),
+        ('"joint", "bone"', '"joint", "bones"', "[[run]] 1: no stream 'bones'. Choose one of: joint, motion, bone."),
+        ('data = "ntu60"', 'data = "ntu61"', "[[run]] 1: no data 'ntu61'. Choose one of: ntu60. Did you mean 'ntu60'?"),
         ('["demo"]', '["demos"]', "[[run]] 1: no recipe 'demos'."),
         ("[data.ntu60]", "[data.ntu61]", "Unknown dataset 'ntu61'."),
         ("[data.ntu60]", '[data."a/b"]', "data may not be called 'a/b'"),
@@ -122,7 +122,7 @@ def test_only_keeps_what_fits_and_the_data_it_needs(tmp_path: Path) -> None:
     [
         ("stream", "--only takes FACT=VALUE"),
         ("streem=joint", "Did you mean 'stream'?"),
-        ("stream=joints", "no step has stream joints. There is: joint, bone, 2s. Did you mean 'joint'?"),
+        ("stream=joints", "no step has stream joints. Choose one of: joint, bone, 2s. Did you mean 'joint'?"),
     ],
 )
 def test_only_names_what_there_is(tiny: list[Step], word: str, problem: str) -> None:

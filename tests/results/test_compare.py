@@ -235,7 +235,7 @@ def test_partial_results_are_left_out_unless_asked_for_and_it_is_said(home: Path
     a = tmp_path / "a"
     _write(a, 0, LABELS)
     part = _write(a, 0, [1, 0, 0, 1, 1, 2], partial=True, limit=6, key="f" * 16)
-    note = f"Note: {a}: 1 partial result of linear left out; --limit N takes those of so many clips.\n"
+    note = f"Note: {a}: 1 partial result of linear left out; --limit N takes those of N clips per side.\n"
     for words in (["compare", a, a], ["plot", "confusion", a, "--out", tmp_path / "a.png"]):
         result = call(*words)
         assert (result.exit_code, result.stderr) == (0, note), result.output

@@ -14,14 +14,14 @@ ENDINGS = (".py", ".toml", ".md", ".html", ".js", ".yml", ".sh")
 COUNTED = (
     "arrays|batches|bits?|bodies|bytes|channels|characters|classes|clips|commands|dots|entries|epochs|files|floats|"
     "frames|hours|images|inputs|joints|kills|labels|lines|memory|milliseconds|minutes|nats|numbers|operations|parts|"
-    "pixels|points|queries|rows|samples|seconds|seeds|settings|steps|tokens|trials|tuples|units|values|videos|views|"
+    "pixels|points|queries|records|rows|samples|seconds|seeds|settings|steps|tokens|trials|tuples|units|values|videos|views|"
     "weights|windows|words|ms|[kKMG]i?B|[MGT]?FLOPs?|once|twice|hundredfold"
 )
 UNIT = (
     "archive|array|batch|body|cell|channel|class|clip|column|command|copy|dataset|device|draw|encoder|entrant|entry|"
     "epoch|file|float|folder|format|frame|grid|hour|inch|joint|kernel|kind|label|layer|line|member|method|minute|"
     "module|number|panel|part|pass|path|person|pixel|point|preparation|process|product|protocol|reader|record|"
-    "recording|row|run|second|seed|session|side|sign|source|split|state|step|storage|stream|subject|subset|table|"
+    "recording|result|row|run|second|seed|session|side|sign|source|split|state|step|storage|stream|subject|subset|table|"
     "target|task|token|trial|value|vector|video|view|weight|window|word|worker"
 )
 _GAP = r"(?: |\s*\n\s*(?:# )?)"
@@ -43,6 +43,13 @@ DIALECT = {
     "say what finds or prints it, not that it is told": re.compile(
         r"\b(?:is|are|be|was|were|been) told\b(?! apart| otherwise| to\b)"
     ),
+    "write 'something other than'": re.compile(r"\b(?:something|anything|nothing|all) else than\b"),
+    "write 'is not one of', not 'is none of'": re.compile(
+        r"(?<![Tt]here )\b(?:is|are|was|were) none of (?!them\b|these\b|those\b)"
+    ),
+    "say that it is not known, not that nobody knows": re.compile(r"\bnobody (?:can|could|knows|knew)\b"),
+    "say 'that does not exist'": re.compile(r"\bthat there (?:is|are) not\b"),
+    "write 'cannot be used'": re.compile(r"\b(?:is|are|was|were) of no use\b"),
     "write 'is not a', not 'is no'": re.compile(
         r"(?<![Tt]here )\b(?:is|are|was|were) no (?!longer|more|other|further|such|one\b|substitute|proof|claim|news|"
         r"gain|opponent|less|room|reason|difference)\w"

@@ -62,5 +62,5 @@ case ${1:-submit} in
   data) task "${data[index]}" ;;
   run) task "${runs[index]}" ;;
   report) task report ;;
-  *) echo "Error: '$1' is none of data, run, report." >&2 && exit 2 ;;
+  *) echo "Error: '$1' is not one of data, run, report." >&2 && exit 2 ;;
 esac
