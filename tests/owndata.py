@@ -8,8 +8,10 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from skeltools.skeletons import Skeleton, load
@@ -168,6 +170,11 @@ KINDS = {
     "lists": Kind("smpl24", "m", "y", lists),
     "pyskl": Kind("coco17", "pixel", "-y", None),
 }
+
+
+def kinds(*quick: str) -> list[Any]:
+    """Every kind for a test, all but some among the slow tests: elsewhere another test reads them at once."""
+    return [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
 
 
 def descriptor(kind: Kind, extra: str = "", names: str | None = None, splits: str | None = None) -> str:

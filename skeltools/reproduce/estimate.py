@@ -116,7 +116,10 @@ def estimate(
     """
     sizes = {name: data_sizes(plan, place, name) for name in plan.data}
     runs = {step.spec["run"]: step for step in found if step.kind == PRETRAIN}
-    kinds = {_kind(step): step for step in runs.values()}
+    left = [
+        runs[name] for step in found if not ledger.done(step.name) for name in _runs(step) if name in runs
+    ]
+    kinds = {_kind(step): step for step in left}
     models = {
         kind: model_of(step, sizes[step.spec["data"]], device, budget / max(1, len(kinds)))
         for kind, step in kinds.items()
@@ -137,6 +140,11 @@ def estimate(
         else:
             costs.append(Cost(step))
     return costs
+
+
+def _runs(step: Step) -> list[str]:
+    """Return the run whose model says what a step costs, if one does."""
+    return [step.spec["run"]] if step.kind == PRETRAIN else step.spec["runs"][:1] if step.kind == EVAL else []
 
 
 def _kind(step: Step) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ main()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX")
-@pytest.mark.parametrize("moment", ["synth", "pretrain"])
+@pytest.mark.parametrize("moment", ["synth", pytest.param("pretrain", marks=pytest.mark.slow)])
 def test_ctrl_c_ends_the_demo_and_nothing_is_begun_after_it(tmp_path: Path, moment: str) -> None:
     """A pretraining that is stopped writes its checkpoint, and no seed or evaluation comes after it."""
     with Terminal([sys.executable, "-c", _SMALL, "demo", "out"], columns=200, folder=tmp_path) as terminal:

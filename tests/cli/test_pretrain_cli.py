@@ -147,7 +147,12 @@ def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Pat
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 @pytest.mark.parametrize(
-    ("kind", "feed"), [(signal.SIGINT, "device"), (signal.SIGTERM, "device"), (signal.SIGTERM, "stream")]
+    ("kind", "feed"),
+    [
+        pytest.param(signal.SIGINT, "device", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "device", marks=pytest.mark.slow),
+        (signal.SIGTERM, "stream"),
+    ],
 )
 def test_a_signal_writes_a_checkpoint_and_ends_the_run_cleanly(
     tmp_path: Path, data: Path, kind: signal.Signals, feed: str

@@ -155,6 +155,7 @@ FIRST = (
 )
 
 
+@pytest.mark.slow
 def test_a_log_begins_with_what_is_trained_and_where(tmp_path: Path, data: Path) -> None:
     done = subprocess.run(command(data, "run"), cwd=tmp_path, capture_output=True, text=True, check=True)
     *_, first, last = done.stderr.splitlines()  # after notices of settings made for other data

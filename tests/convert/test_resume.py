@@ -358,7 +358,8 @@ def copied_to(path: Path, out: Path) -> Path:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork and kill -9 need a POSIX system")
-@pytest.mark.parametrize("raw", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("raw", [True, False])
 def test_killed_at_twenty_random_moments(request: pytest.FixtureRequest, tmp_path: Path, raw: bool) -> None:
     """A moment is one of the steps that the rest of the conversion takes: counted in a copy, then drawn.
 

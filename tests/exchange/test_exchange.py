@@ -348,7 +348,7 @@ def test_identify_says_when_nothing_fits(raw: Path, converted: Path, tmp_path: P
     shutil.copy(converted, path)
     with altered(path) as file:
         file["clips"][:] *= 1.2
-    result = run("identify", "ntu60", path, raw, "--clips", 2)
+    result = run("identify", "ntu60", path, raw, "--clips", 1)
     assert result.exit_code == 1
     assert "No known preparation gives them. The nearest is off by up to " in result.stdout
     write_ntu(tmp_path / "other", "S009C001P001R001A001")

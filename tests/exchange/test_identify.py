@@ -109,7 +109,7 @@ def test_each_difference_is_named(
         assert other == key or fixed in told[other]
 
 
-@pytest.mark.parametrize("where", ["clip", "source"])
+@pytest.mark.parametrize("where", ["clip", pytest.param("source", marks=pytest.mark.slow)])
 def test_motion_clips_are_known_and_where_they_were_taken(ntu: Path, tmp_path: Path, where: str) -> None:
     convert(datasets.get("ntu60"), ntu, tmp_path / "o.h5", prep=choose(overrides=["chain.motion=source"]))
     folder = tmp_path / "theirs" / "xsub"
@@ -183,7 +183,9 @@ def test_recordings_that_were_never_prepared_are_told(ntu: Path, tmp_path: Path)
     assert "--prep" not in result.stderr
 
 
-@pytest.mark.parametrize("prep", ["skeattnclr", "aimclr", "ctrgcn", "cmd"])
+@pytest.mark.parametrize(
+    "prep", ["skeattnclr", "aimclr", pytest.param("ctrgcn", marks=pytest.mark.slow), "cmd"]
+)
 @pytest.mark.parametrize("dataset", ["ntu60", pytest.param("ntu120", marks=pytest.mark.slow)])
 def test_preparations_are_named_as_fed_and_as_their_scripts_store_them(
     ntu: Path, tmp_path: Path, prep: str, dataset: str

@@ -35,12 +35,10 @@ pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 LONE = Skeleton("lone", ("joint",), (0,), {"all": (0,)}, (0,), (0,), 0, 0, 0, 0)
 FORMS = [(name, 2) for name in packaged()] + [(ELEVEN, bodies) for bodies in (1, 2, 3)]
 DRAWN = [
-    form
-    if form in {("kinect2", 2), ("coco17", 2), (ELEVEN, 1)}
-    else pytest.param(*form, marks=pytest.mark.slow)
+    form if form in {("kinect2", 2), (ELEVEN, 1)} else pytest.param(*form, marks=pytest.mark.slow)
     for form in FORMS
 ]
-"""All forms: the usual one, one in the plane and one of a single body at once, the others among the slow tests."""
+"""All forms: the usual one and one of a single body at once, the others among the slow tests."""
 
 
 class Made:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clipfiles import TINY
-from owndata import KINDS, make
+from owndata import KINDS, kinds, make
 from plotting import invoke
 
 from skeltools.results import record as results
@@ -34,7 +34,7 @@ def _run(folder: Path, kind: str) -> tuple[Path, Path, Path]:
     return toml, raw, run
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds("npy", "plain tsv", "k4abt"))
 def test_scores_are_those_of_the_recorded_evaluation_and_a_window_is_shown(kind: str, tmp_path: Path) -> None:
     """From files to predictions and the page: every kind of source, every packaged skeleton."""
     pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")

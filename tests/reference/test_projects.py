@@ -446,7 +446,9 @@ def test_an_unknown_entry_of_the_encoder_is_refused(
         read(tmp_path / "a.pt")
 
 
-@pytest.mark.parametrize("name", ["stgcn_pstl", "cmd_bigru", "dsta_hiclr"])
+@pytest.mark.parametrize(
+    "name", ["stgcn_pstl", "cmd_bigru", pytest.param("dsta_hiclr", marks=pytest.mark.slow)]
+)
 def test_weights_that_are_missing_or_of_another_shape_are_named(
     shared: Path, tmp_path: Path, name: str
 ) -> None:

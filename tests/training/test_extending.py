@@ -142,7 +142,7 @@ def test_what_was_added_is_recorded(runs: Path) -> None:
     assert Run.open(runs / "two").extended == ()
 
 
-@pytest.mark.parametrize("drop", [0, 4])
+@pytest.mark.parametrize("drop", [pytest.param(0, marks=pytest.mark.slow), 4])
 def test_an_extended_run_resumes_bit_for_bit_also_from_a_checkpoint_of_before(
     runs: Path, two: Path, data: Path, drop: int
 ) -> None:

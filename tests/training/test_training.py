@@ -69,7 +69,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
     return run
 
 
-@pytest.mark.parametrize("interruptions", [[2], [3], [4, 1, 1]])
+@pytest.mark.parametrize("interruptions", [pytest.param([2], marks=pytest.mark.slow), [3], [4, 1, 1]])
 def test_an_interrupted_run_goes_on_bit_for_bit(
     tmp_path: Path, data: Path, whole: Run, interruptions: list[int]
 ) -> None:
@@ -270,9 +270,9 @@ def test_the_baseline_is_the_method_without_its_local_branch(tmp_path: Path, dat
     "overrides",
     [
         ("train.optimizer=adamw", "train.lr=0.001"),
-        ("train.precision=bf16",),
-        ("train.deterministic=true",),
-        ("train.feed=stream",),
+        pytest.param(("train.precision=bf16",), marks=pytest.mark.slow),
+        pytest.param(("train.deterministic=true",), marks=pytest.mark.slow),
+        pytest.param(("train.feed=stream",), marks=pytest.mark.slow),
     ],
 )
 def test_other_ways_to_train_resume_exactly_too(

@@ -112,6 +112,7 @@ for text in here.FULL:
 """
 
 
+@pytest.mark.slow
 def test_processes_that_share_the_clips_corrupt_them_alike() -> None:
     """Two processes of other hash seeds and three threads take every second clip each."""
     here = Path(__file__).parent
