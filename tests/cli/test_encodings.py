@@ -69,8 +69,14 @@ RUNS = [
 """Those that tell whole tables and pictures; the help of every command besides."""
 
 
-@pytest.mark.parametrize("charset", ["ascii", "cp1252"])
-@pytest.mark.parametrize("words", [*RUNS, *(f"{name} --help" for name in COMMANDS)])
+@pytest.mark.parametrize(
+    ("words", "charset"),
+    [
+        *((words, "ascii") for words in RUNS),
+        *(pytest.param(words, "cp1252", marks=pytest.mark.slow) for words in RUNS),
+        *((f"{name} --help", charset) for name in COMMANDS for charset in ("ascii", "cp1252")),
+    ],
+)
 def test_every_command_prints_in_every_encoding(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, charset: str, words: str
 ) -> None:

@@ -133,9 +133,18 @@ def test_untracked_joints_of_recordings_are_counted(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("skeleton", ["kinect1", "azure", "smpl24", "h36m17", "mediapipe33"])
+SKELETONS = ("kinect1", "azure", "smpl24", "h36m17", "mediapipe33")
+SETS = ("", "chain.resize=sample", "chain.motion=source", "chain.dtype=float16")
+"""Each of them with each skeleton, those off the diagonal among the slow tests."""
+
+
 @pytest.mark.parametrize(
-    "sets", [[], ["chain.resize=sample"], ["chain.motion=source"], ["chain.dtype=float16"]]
+    ("skeleton", "sets"),
+    [
+        pytest.param(skeleton, [text] if text else [], marks=[pytest.mark.slow] * (at % len(SETS) != number))
+        for at, skeleton in enumerate(SKELETONS)
+        for number, text in enumerate(SETS)
+    ],
 )
 def test_clips_centred_frame_by_frame_are_as_from_recordings(
     skeleton: str, sets: list[str], tmp_path: Path

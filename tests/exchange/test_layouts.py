@@ -467,7 +467,13 @@ def test_further_columns_excluded_clips_and_recordings_are_named(raw: Path, tmp_
     ]
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in ("npz", "pyskl")))
+        for name in sorted(LAYOUTS)
+    ],
+)
 def test_an_export_needs_no_more_memory_for_more_clips(layout: str, tmp_path: Path) -> None:
     peaks = []
     for count in (150, 600):

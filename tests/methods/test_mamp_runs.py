@@ -51,7 +51,7 @@ def start(path: Path, file: ClipFile, *overrides: str, seed: int = 3) -> Run:
     "overrides",
     [
         (),
-        ("train.precision=bf16",),
+        pytest.param(("train.precision=bf16",), marks=pytest.mark.slow),
         ("train.feed=stream", "model.vit_absent=left_out"),
         ("train.accumulate=2", "loss.target=joint", "mask.tau=0"),
     ],

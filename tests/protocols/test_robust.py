@@ -149,7 +149,12 @@ def test_what_cannot_be_read_is_told(run: Path, value: str, message: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "recipe", [name for name in packaged_recipes("skeltools.protocols.recipes") if name.startswith("robust")]
+    "recipe",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name != "robust-finetec"))
+        for name in packaged_recipes("skeltools.protocols.recipes")
+        if name.startswith("robust")
+    ],
 )
 def test_every_recipe_runs(run: Path, recipe: str, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")

@@ -71,6 +71,10 @@ def close(found: np.ndarray[Any, Any], features: np.ndarray[Any, Any]) -> bool:
     return bool(np.abs(found - features).max() <= CLOSEST * max(1.0, float(np.abs(features).max())))
 
 
+QUICK = [pytest.param(name, marks=[pytest.mark.slow] * (name == "dsta")) for name in RUNS]
+"""All of them, that of most layers among the slow tests."""
+
+
 @pytest.mark.parametrize(
     "backbone", ["vit", *(pytest.param(name, marks=pytest.mark.slow) for name in RUNS if name != "vit")]
 )
@@ -90,7 +94,7 @@ def test_onnx_gives_the_features_that_evaluation_sees(
     assert (told["stream"], told["data_digest"]) == (RUNS[backbone], Run.open(runs / backbone).digest)
 
 
-@pytest.mark.parametrize("backbone", RUNS)
+@pytest.mark.parametrize("backbone", QUICK)
 def test_torchscript_gives_the_features_that_evaluation_sees(
     tmp_path: Path, runs: Path, data: Path, backbone: str
 ) -> None:
@@ -103,7 +107,7 @@ def test_torchscript_gives_the_features_that_evaluation_sees(
     assert json.loads(kept[f"{portable.KEY}.json"])["method"] == "skeattnclr"
 
 
-@pytest.mark.parametrize("backbone", RUNS)
+@pytest.mark.parametrize("backbone", QUICK)
 def test_safetensors_are_read_back_as_the_same_encoder(
     tmp_path: Path, runs: Path, data: Path, backbone: str
 ) -> None:

@@ -50,7 +50,7 @@ def test_references_in_float64_are_held_to_1e_10_on_their_stream(shared: Path, n
     assert sum("grad_norms" in row.quantity for row in exact) == 2
 
 
-@pytest.mark.parametrize("view", ["joint", "motion"])
+@pytest.mark.parametrize("view", ["joint", pytest.param("motion", marks=pytest.mark.slow)])
 def test_a_file_under_another_stream_is_out(shared: Path, tmp_path: Path, view: str) -> None:
     content = dict(np.load(shared / "reference" / "skeattnclr_stream_bone.npz"))
     np.savez(tmp_path / "other.npz", **content | {"view": np.array(view)})

@@ -53,7 +53,10 @@ def call(*words: object) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize(("bodies", "backbone"), [(1, "stgcn"), (2, "dsta"), (3, "bigru"), (3, "vit")])
+@pytest.mark.parametrize(
+    ("bodies", "backbone"),
+    [(1, "stgcn"), pytest.param(2, "dsta", marks=pytest.mark.slow), (3, "bigru"), (3, "vit")],
+)
 def test_from_files_to_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bodies: int, backbone: str
 ) -> None:
