@@ -1,7 +1,7 @@
 # make help   print this
 # make ready  set up .venv, which the others do too
 # make demo   set up .venv and run the main job on synthetic data
-# make test   set up .venv and run the tests, files side by side; T=tests/x/test_y.py for some, SIDE= for one process
+# make test   set up .venv and run the tests, files side by side; T=tests/x/test_y.py for some, in one process
 # make test-all   the same and the tests marked slow; make test-slow  those alone; make test-long  those marked long,
 #             minutes each
 # make faults kill, fill the disk, and so on, and print a table; KILLS=5 OTHERS=1 MINUTES=5 for less
@@ -34,7 +34,7 @@ CASES ?= 100000
 SECONDS ?= 120
 TARGETS ?=
 T ?=
-SIDE ?= --numprocesses=auto --dist=loadfile
+SIDE ?= $(if $(filter %.py,$(T)),,--numprocesses=auto --dist=loadfile)
 
 BIN := $(VENV)/bin
 # Programs that tests start read compiled code, also where the shell has Python write none.
