@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import SkeltoolsError
+from skeltools.files import signals
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -78,7 +79,7 @@ def run(
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
-            process.start()
+            signals.start(process)
             theirs.close()
             lines[ours] = process
         yield from _share_out(iter(batches), lines)
@@ -160,6 +161,7 @@ _NONE = object()
 def _serve(line: Connection, make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     """The life of a worker: do batches until the pipe closes. Ctrl-C is the main process's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals.admit()
     try:
         work: Callable[[Any], Any] | None = None
         while True:

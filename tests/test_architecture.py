@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"skeltools": "skeltools", "protocols": "skeltools.protocols", "cli": "skeltools.cli"}
 FLOORS = (
     ("errors", "progress"),
-    ("files", "processes"),
-    ("skeletons",),
+    ("files",),
+    ("processes", "skeletons"),
     ("datasets", "settings", "environment", "plugins"),
     ("formats", "models", "results"),
     ("store", "synth", "transforms"),

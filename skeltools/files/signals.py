@@ -7,7 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 _KINDS = [kind for kind in signal.Signals if kind.name in ("SIGINT", "SIGTERM", "SIGALRM")]
 
@@ -56,6 +59,25 @@ def blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start(process: BaseProcess) -> None:
+    """Start a process of its own program, to which SIGINT and SIGTERM come only when it calls `admit`.
+
+    Ctrl-C in a terminal goes to every process of a command; Python's start and imports would end in a traceback.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # which admits signals here when it starts
+    with blocked():
+        process.start()
+
+
+def admit() -> None:
+    """Admit the signals that `start` keeps from this process; one that came meanwhile is answered now."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
 
 
 def _install(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]]) -> None:

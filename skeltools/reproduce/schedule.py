@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from skeltools.errors import OutputError
+from skeltools.files import signals
 from skeltools.files.writing import lock
 from skeltools.reproduce import worker
 from skeltools.reproduce.steps import PRETRAIN, REPORT, Ledger, Place, Step
@@ -227,7 +228,7 @@ class Scheduler:
             target=worker.serve,
             args=(theirs, there, self._place, device, self._converters, threads, self._command),
         )
-        process.start()
+        signals.start(process)
         theirs.close()
         there.close()
         return Worker(device, process, ours, here)

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from skeltools.errors import SkeltoolsError
+from skeltools.files import signals
 from skeltools.reproduce.steps import PRETRAIN, Place, Step
 from skeltools.reproduce.work import Tools, perform, problem_of
 
@@ -85,6 +86,7 @@ def serve(
         os.setpgrp()  # Ctrl-C goes to the starter alone, which asks each worker once
     threading.Thread(target=_end_with, args=(life,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals.admit()
     if threads:
         import torch
 

@@ -406,6 +406,26 @@ def test_a_worker_that_dies_is_reported() -> None:
     )
 
 
+class Early:
+    """A number whose arrival in a new process is met by Ctrl-C, before the process does any work."""
+
+    def __reduce__(self) -> object:
+        return _signalled, ()
+
+
+def _signalled() -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    return 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are POSIX")
+def test_a_signal_to_a_worker_that_just_starts_ends_nothing() -> None:
+    """A terminal sends it to every process of a command; the main one decides what comes of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert sorted(run_pool(range(4), double, (Early(),), 2)) == [1, 3, 5, 7]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
 def test_a_journal_that_was_damaged_costs_no_more_than_its_files(
     folder: Path, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
