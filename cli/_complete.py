@@ -188,6 +188,13 @@ def _values(context: click.Context) -> dict[str, Any]:
     return found
 
 
+def keys_ending(context: click.Context, word: str) -> list[str]:
+    """Return the keys of the command's settings whose last word is `word`; none where it takes no settings."""
+    if not any(param.name == "overrides" for param in context.command.params):
+        return []
+    return [key for key in _values(context) if key.rpartition(".")[2] == word]
+
+
 def _told(command: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """Return the words and the help of those settings whose schema needs no torch, by key."""
     from skeltools.settings import schema_fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,22 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class _Path(click.Path):
+    """A path: click's own type, which takes the empty text that an unset variable leaves as the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("it is empty. Give a path; '.' is the folder you are in.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
+"""Type of every argument and option that takes a path."""
+
+RESULT = _Path()
+"""Type of an argument that takes a path as text, for words that may go with it, such as RUN@ID."""
 
 
 class Choice(click.Choice[str]):
@@ -104,12 +121,32 @@ def seed(function: F) -> F:
     return option(function)
 
 
+def _tell_twice(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Say of a setting that is given with two values which one is taken."""
+    from skeltools.cli._console import err
+    from skeltools.settings import parse_override
+
+    found: dict[str, object] = {}
+    for text in texts:
+        key, value = parse_override(text)
+        if found.get(key, value) != value and not context.resilient_parsing:
+            err().print(
+                f"--set {key} is given as {found[key]} and again as {value}, which is taken.",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
+        found[key] = value
+    return texts
+
+
 def settings(function: F) -> F:
     """Add ``--set key=value`` (repeatable), handed over as ``overrides``."""
     return click.option(
         "--set",
         "overrides",
         multiple=True,
+        callback=_tell_twice,
         metavar="KEY=VALUE",
         shell_complete=complete.settings,
         help="Override one setting; repeatable.",
@@ -147,11 +184,18 @@ def unit(function: F) -> F:
     )(function)
 
 
+def mismatch(function: F) -> F:
+    """Add ``--allow-mismatch``, handed over as ``allow_mismatch``."""
+    return click.option(
+        "--allow-mismatch", is_flag=True, help="Take clips of another length or preparation than the run's."
+    )(function)
+
+
 def data(function: F) -> F:
     """Add ``--data``: the converted file to use instead of the run's own."""
     return click.option(
         "--data",
-        type=click.Path(path_type=Path),
+        type=PATH,
         default=None,
         help="Converted file.  [default: the run's own]",
     )(function)
@@ -299,7 +343,7 @@ def labels(function: F) -> F:
     """Add ``--labels``: where the names of arrays are that lie without them."""
     return click.option(
         "--labels",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Where the names are, for arrays without: a folder with train_label.pkl and so on for AimCLR's and "
         "2s-AGCN's, a text file with one clip name per line for CTR-GCN's.",
     )(function)

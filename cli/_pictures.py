@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def out(default: str) -> Callable[[F], F]:
     return click.option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=options.PATH,
         default=None,
         help=f"File to write; its ending says the format.  [default: {default}]",
     )

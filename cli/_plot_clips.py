@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.PATH)
 @click.argument("which", metavar="NAME|INDEX")
 @pictures.out("NAME.gif")
 @pictures.camera
@@ -95,9 +95,6 @@ def _side(file: ClipFile, split: str, part: str) -> NDArray[np.int64]:
     return np.arange(len(file), dtype=np.int64) if part == "all" else file.rows(split, part)
 
 
-_MISMATCH = click.option(
-    "--allow-mismatch", is_flag=True, help="Take clips of another length or preparation than the run's."
-)
 _SPLIT = click.option(
     "--split", default=None, shell_complete=complete.splits, help="Split.  [default: the run's own]"
 )
@@ -111,8 +108,8 @@ _PART = click.option(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("run", type=options.PATH)
+@click.argument("file", type=options.PATH)
 @pictures.out("RUN-embedding.png")
 @click.option("--method", default="tsne", show_default=True, help="tsne or pca.")
 @_SPLIT
@@ -124,7 +121,7 @@ _PART = click.option(
     show_default=True,
     help="Clips drawn; more are sampled.",
 )
-@_MISMATCH
+@options.mismatch
 @options.seed
 @options.device
 @pictures.looks
@@ -181,8 +178,8 @@ def embedding(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("run", type=options.PATH)
+@click.argument("file", type=options.PATH)
 @click.argument("which", metavar="[NAME|INDEX]", required=False)
 @click.option("--class", "label", metavar="NAME|LABEL", help="Average over the clips of a class instead.")
 @pictures.out("NAME-attention.png")
@@ -196,7 +193,7 @@ def embedding(
 )
 @pictures.camera
 @pictures.rate
-@_MISMATCH
+@options.mismatch
 @options.device
 @pictures.looks
 @options.replace

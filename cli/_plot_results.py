@@ -12,7 +12,7 @@ from skeltools.cli import _pictures as pictures
 
 
 @click.command()
-@click.argument("result")
+@click.argument("result", type=options.RESULT)
 @pictures.out("RESULT-confusion.png")
 @options.result
 @pictures.looks
@@ -39,8 +39,8 @@ def confusion(result: str, out: Path | None, choice: dict[str, Any], replace: bo
 
 
 @click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", type=options.RESULT)
+@click.argument("b", metavar="B", type=options.RESULT)
 @pictures.out("A-B-compare.png")
 @options.result
 @pictures.looks
@@ -73,7 +73,7 @@ def compare(
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=options.PATH, metavar="RUN...")
 @pictures.out("robust.png")
 @options.replace
 def robust(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
@@ -96,7 +96,7 @@ def robust(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=options.PATH, metavar="RUN...")
 @pictures.out("reliability.png")
 @click.option(
     "--protocol", default="calibration", show_default=True, help="Protocol of the results, such as linear."
@@ -123,7 +123,7 @@ def reliability(runs: tuple[Path, ...], out: Path | None, protocol: str, replace
 
 
 @click.command()
-@click.argument("result")
+@click.argument("result", type=options.RESULT)
 @pictures.out("RESULT-parts.png")
 @options.result_of("robust")
 @options.replace

@@ -11,8 +11,8 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", type=options.RESULT)
+@click.argument("b", metavar="B", type=options.RESULT)
 @options.result
 @click.option(
     "--classes", type=click.IntRange(min=0), default=5, show_default=True, help="Gains and losses to list."

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", required=False, metavar="[RECIPE|RUN|PROTOCOL]", shell_complete=complete.everything)
+@click.argument(
+    "what",
+    required=False,
+    type=options.RESULT,
+    metavar="[RECIPE|RUN|PROTOCOL]",
+    shell_complete=complete.everything,
+)
 @click.option(
     "--kind",
     type=options.Choice(["pretraining", "protocol", "preparation"]),

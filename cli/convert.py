@@ -21,8 +21,8 @@ _HELP = "See 'skeltools convert --help'."
 
 @click.command()
 @click.argument("dataset", shell_complete=complete.datasets)
-@click.argument("sources", metavar="SOURCE...", nargs=-1, type=click.Path(path_type=Path))
-@click.argument("out", metavar="OUT", required=False, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="SOURCE...", nargs=-1, type=options.PATH)
+@click.argument("out", metavar="OUT", required=False, type=options.PATH)
 @options.preparation
 @click.option("--keep-raw", is_flag=True, help="Also store the recordings, for 'skeltools derive'.")
 @click.option(
@@ -206,7 +206,7 @@ def _print(found: Rehearsal, prep: str, workers: int, as_json: bool) -> None:
     def show(text: str) -> None:
         console.out().print(text, markup=False, soft_wrap=True)
 
-    state = "goes on" if found.resumes else "new"
+    state = "goes on" if found.resumes else "replaces the one there" if found.path.exists() else "new"
     show(f"{found.path} ({state}): {counted(found.clips, 'clip')} of {found.dataset}, prepared as '{prep}'")
     show(f"  reads: {counted(found.files, 'raw file')}, {found.raw_bytes / 1e9:,.2f} GB")
     for code, count in found.excluded.items():

@@ -16,7 +16,7 @@ RECIPES = {"linear": "linear-demo", "knn": "knn"}
 
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path), default=Path("demo"))
+@click.argument("out", type=options.PATH, default=Path("demo"))
 @options.replace
 def command(out: Path, replace: bool) -> None:
     """Run the main job on synthetic data, end to end.
@@ -39,6 +39,8 @@ def command(out: Path, replace: bool) -> None:
     from skeltools.results import report
     from skeltools.runs.folder import Run
 
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file. Give a folder that is new, or that an earlier demo made.")
     if out.exists() and not replace:
         raise OutputError(f"{out} already exists. Use --replace to run the demo again in it.")
     out.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ from skeltools.errors import counted
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("file", type=options.PATH)
+@click.argument("out", type=options.PATH)
 @options.preparation
 @click.option(
     "--skeleton",
@@ -24,7 +24,7 @@ from skeltools.errors import counted
 @click.option(
     "--map",
     "own_map",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="FILE.toml",
     help="Your own table of joints.  [default: the packaged one]",
 )

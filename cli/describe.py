@@ -10,8 +10,8 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The file to write.  [default: print it]")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=options.PATH)
+@click.option("--out", type=options.PATH, help="The file to write.  [default: print it]")
 @options.replace
 def command(sources: tuple[Path, ...], out: Path | None, replace: bool) -> None:
     """Write a first descriptor of data of your own, for 'skeltools convert'.
@@ -25,11 +25,12 @@ def command(sources: tuple[Path, ...], out: Path | None, replace: bool) -> None:
       skeltools convert mine.toml recordings/ mine.h5
     """
     from skeltools.convert.describe import describe
+    from skeltools.files.kinds import Kind
     from skeltools.files.texts import printable
     from skeltools.files.writing import check_output, write_text
 
     if out is not None:
-        check_output(out, replace, *sources)
+        check_output(out, replace, *sources, kinds=(Kind.TEXT,))
     text = describe(sources)
     if out is None:
         print(printable(text), end="")

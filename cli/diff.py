@@ -11,8 +11,8 @@ from skeltools.errors import counted
 
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a", type=options.PATH)
+@click.argument("b", type=options.PATH)
 @click.option(
     "--most", type=click.IntRange(min=0), default=10, show_default=True, help="Clips listed of each kind."
 )

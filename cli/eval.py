@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
+@click.argument("runs", nargs=-1, type=options.PATH, metavar="[RUN]...")
 @click.option(
     "--protocol",
     required=True,
@@ -49,14 +49,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     help="State dict of --encoder.  [default: the factory's own]",
 )
 @options.data
 @click.option(
     "--target",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     help="Converted file that transfer goes to.  [default: --data]",
 )
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     help="Folder for records and cached features.  [default: the run; evaluations/FACTORY for --encoder]",
 )

@@ -11,8 +11,8 @@ from skeltools.errors import counted
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("file", type=options.PATH)
+@click.argument("out", type=options.PATH)
 @click.option(
     "--to",
     type=options.Choice(["aimclr", "ctrgcn", "agcn", "pyskl", "npz"]),

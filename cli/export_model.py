@@ -10,7 +10,7 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=options.PATH)
 @click.option(
     "--to",
     type=options.Choice(["onnx", "torchscript", "safetensors"]),
@@ -20,7 +20,7 @@ from skeltools.cli import _options as options
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="File to write; its card goes beside it, with .md after its name.  [default: RUN.onnx, RUN.pt or "
     "RUN.safetensors in the working folder]",
 )

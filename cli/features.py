@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from skeltools.cli import _options as options
-from skeltools.errors import counted
+from skeltools.errors import DataError, counted
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help=".npz file to write.")
+@click.argument("run", type=options.PATH)
+@click.argument("file", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help=".npz file to write.")
 @click.option(
     "--init",
     type=options.INITS,
@@ -22,9 +22,12 @@ from skeltools.errors import counted
     help="The run's trained encoder, or the same encoder untrained.",
 )
 @options.seed
+@options.mismatch
 @options.device
 @options.replace
-def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str, replace: bool) -> None:
+def command(
+    run: Path, file: Path, out: Path, init: str, seed: int, allow_mismatch: bool, device: str, replace: bool
+) -> None:
     """Write the encoder's features of every clip of a file.
 
     OUT holds features (N, D), labels, names, class names and the rows of every split; numpy reads it without
@@ -34,6 +37,8 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     Example:
       skeltools features runs/joint ntu60.h5 --out features.npz
     """
+    from dataclasses import replace as replaced
+
     from skeltools.analysis import features
     from skeltools.cli._console import out as stdout
     from skeltools.cli._console import progress
@@ -51,6 +56,11 @@ def command(run: Path, file: Path, out: Path, init: str, seed: int, device: str,
     with ClipFile(file) as clips:
         import numpy as np
 
+        misfit = opened.misfit(clips, allow_mismatch or init == "random")
+        if misfit is not None:
+            raise DataError(misfit)
+        if allow_mismatch:
+            subject = replaced(subject, frames=None)
         task = Task(clips, "", opened.stream, subject, seed, pick_device(device), progress=progress())
         found = task.features_of(np.arange(len(clips)), "all")
         facts = {

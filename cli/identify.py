@@ -13,8 +13,8 @@ from skeltools.errors import counted
 
 @click.command()
 @click.argument("dataset", shell_complete=complete.datasets)
-@click.argument("arrays", type=click.Path(path_type=Path))
-@click.argument("raw", metavar="RAW...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("arrays", type=options.PATH)
+@click.argument("raw", metavar="RAW...", nargs=-1, required=True, type=options.PATH)
 @click.option("--clips", type=click.IntRange(min=1), default=6, show_default=True, help="Clips to try.")
 @options.labels
 @options.as_json

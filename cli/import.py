@@ -13,8 +13,8 @@ from skeltools.errors import counted
 
 @click.command()
 @click.argument("dataset", shell_complete=complete.datasets)
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("source", type=options.PATH)
+@click.argument("out", type=options.PATH)
 @click.option(
     "--prep",
     metavar="NAME",

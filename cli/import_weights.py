@@ -13,8 +13,8 @@ from skeltools.errors import counted
 
 
 @click.command()
-@click.argument("checkpoint", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to make.")
+@click.argument("checkpoint", metavar="FILE", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="Run folder to make.")
 @click.option(
     "--from",
     "project",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.PATH)
 @click.option(
     "--clip", metavar="NAME|INDEX", help="Draw this clip instead: five of its frames, from the front."
 )

@@ -233,12 +233,53 @@ def _misused(error: click.UsageError) -> click.ClickException:
     """Return what click finds wrong with a command line as one line, which leads to the help."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
         return error
-    message = error.format_message()
+    message = _reworded(error)
     ours = type(error) is click.UsageError and message.endswith(".")  # which says itself what to do
     if not ours:
         message += "" if message.endswith((".", "?")) else "."
         message += "" if error.ctx is None else f" See '{error.ctx.command_path} --help'."
     return _fault(message)
+
+
+def _reworded(error: click.UsageError) -> str:
+    """Return click's message in words that say what to give."""
+    if isinstance(error, click.NoSuchOption):
+        return f"No such option '{error.option_name}'.{_option_meant(error)}"
+    message = error.format_message()
+    for theirs, ours in _WORDS.items():
+        message = message.replace(f"is not a valid {theirs}", f"is not {ours}")
+    return message
+
+
+_WORDS = {
+    "integer range": "a whole number",
+    "integer": "a whole number",
+    "float range": "a number",
+    "float": "a number",
+}
+"""What click calls a type, with what a user calls it."""
+
+
+def _option_meant(error: click.NoSuchOption) -> str:
+    """Return what may have been meant by an option that there is not; empty where nobody knows."""
+    from skeltools.cli import _complete as complete
+
+    name = error.option_name
+    if not name.startswith("--"):
+        return " Options of several letters begin with two hyphens." if len(name) == 2 else ""
+    if error.ctx is None:
+        return ""
+    known = [word for one in error.ctx.command.params for word in one.opts if word.startswith("--")]
+    word = name[2:].replace("-", "_")
+    keys = [] if f"--{word.replace('_', '-')}" in known else complete.keys_ending(error.ctx, word)
+    if len(keys) > 3:
+        sections = ", ".join(key.removesuffix(f".{word}") for key in keys)
+        return (
+            f" It is a setting, given as --set SECTION.{word}=VALUE, with one of these sections: {sections}."
+        )
+    if keys:
+        return " Did you mean " + " or ".join(f"'--set {key}=VALUE'" for key in keys) + "?"
+    return did_you_mean(name, known)
 
 
 def _fault(message: str, status: int = 2) -> click.ClickException:

@@ -10,9 +10,9 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=options.PATH, metavar="RUN...")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True,
+    "--out", type=options.PATH, default=Path("report.html"), show_default=True,
     help="Page to write.",
 )  # fmt: skip
 @options.data
@@ -25,9 +25,7 @@ from skeltools.cli import _options as options
     help="Test clips in the embedding of a run; more are sampled. 0 for no embedding.",
 )  # fmt: skip
 @click.option("--method", default="tsne", show_default=True, help="Embedding: tsne or pca.")
-@click.option(
-    "--allow-mismatch", is_flag=True, help="Take clips of another length or preparation than the run's."
-)
+@options.mismatch
 @options.device
 @options.replace
 def command(

@@ -27,7 +27,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=options.PATH)
 @pictures.out("RUN-curves.png")
 @pictures.looks
 @options.replace

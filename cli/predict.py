@@ -19,8 +19,8 @@ _TEXTS = (".csv", ".json")
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("run", type=options.PATH)
+@click.argument("files", nargs=-1, required=True, type=options.PATH, metavar="FILE...")
 @click.option(
     "--window", type=click.IntRange(min=1), help="Frames of a window.  [default: the whole recording]"
 )
@@ -39,12 +39,12 @@ _TEXTS = (".csv", ".json")
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Descriptor (.toml) of data of your own, which FILE is of.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Write every window to a .csv or .json file.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline: a .png, .svg or .pdf file.")
-@click.option("--page", type=click.Path(path_type=Path), help="Write the player with the timeline: .html.")
+@click.option("--out", type=options.PATH, help="Write every window to a .csv or .json file.")
+@click.option("--plot", type=options.PATH, help="Draw the timeline: a .png, .svg or .pdf file.")
+@click.option("--page", type=options.PATH, help="Write the player with the timeline: .html.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every window as CSV instead of a table.")
 @options.as_json
 @options.device

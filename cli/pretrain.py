@@ -45,12 +45,12 @@ def _check_resumed(data: Path, split: str | None, stream: str | None, out: Path 
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=options.PATH)
 @click.option(
     "--split", shell_complete=complete.splits, help="Split whose training side is used, such as xsub."
 )
 @click.option("--stream", shell_complete=complete.streams, help="joint, motion or bone.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder to make.")
+@click.option("--out", type=options.PATH, help="Run folder to make.")
 @click.option(
     "--recipe",
     shell_complete=complete.recipes,

@@ -10,7 +10,7 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=options.PATH, metavar="RUN...")
 @click.option(
     "--ids", is_flag=True, help="Show the id of each result, by which compare and plot take it: RUN@ID."
 )
@@ -26,7 +26,7 @@ from skeltools.cli import _options as options
 @click.option(
     "--add",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="ROWS.CSV",
     help="Set further accuracies beside, in %: columns method,protocol,dataset,split,stream,top1, and may be "
     "backbone,venue,from,source,note; repeatable.",

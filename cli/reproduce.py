@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("plan", metavar="PLAN")
 @click.argument("sources", metavar="[NAME=SOURCE]...", nargs=-1)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder that everything goes to.")
+@click.option("--out", type=options.PATH, required=True, help="Folder that everything goes to.")
 @click.option(
     "--only",
     multiple=True,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print what there is to do, with an estimate, and do nothing.")
 @click.option(
     "--slurm",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     metavar="JOBS.SH",
     help="Write a script of job arrays for SLURM, one task for each run, and do nothing else.",

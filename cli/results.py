@@ -22,8 +22,8 @@ def command() -> None:
 
 
 @command.command("export")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write (.json).")
+@click.argument("runs", nargs=-1, required=True, type=options.PATH, metavar="RUN...")
+@click.option("--out", required=True, type=options.PATH, help="File to write (.json).")
 @options.replace
 def export(runs: tuple[Path, ...], out: Path, replace: bool) -> None:
     """Write records into one small file.
@@ -35,13 +35,13 @@ def export(runs: tuple[Path, ...], out: Path, replace: bool) -> None:
       skeltools results export runs/ --out ours.json
     """
     from skeltools.cli._console import out as stdout
-    from skeltools.errors import OutputError, counted
-    from skeltools.files.writing import write_text
+    from skeltools.errors import counted
+    from skeltools.files.kinds import Kind
+    from skeltools.files.writing import check_output, write_text
     from skeltools.results import record as results
     from skeltools.results import sharing
 
-    if out.exists() and not replace:
-        raise OutputError(f"{out} already exists. Use --replace to write it again.")
+    check_output(out, replace, kinds=(Kind.JSON,))
     found = results.read_folders(runs)
     text = sharing.bundle(found)
     write_text(out, text)
@@ -51,14 +51,12 @@ def export(runs: tuple[Path, ...], out: Path, replace: bool) -> None:
 
 
 @command.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the records; new or empty."
-)
+@click.argument("file", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="Folder for the records; new or empty.")
 @click.option(
     "--against",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="RUN",
     help="Say what is not the same behind results of yours; repeatable.",
 )

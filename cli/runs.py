@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=options.PATH)
 @options.as_json
 def command(folder: Path | None, as_json: bool) -> None:
     """List runs: what they are, how far they are, and what is evaluated.

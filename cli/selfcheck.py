@@ -10,7 +10,7 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("references", nargs=-1, metavar="[FILE.npz]...", type=click.Path(path_type=Path))
+@click.argument("references", nargs=-1, metavar="[FILE.npz]...", type=options.PATH)
 @options.device
 def command(references: tuple[Path, ...], device: str) -> None:
     """Recompute reference numbers on this machine.

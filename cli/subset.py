@@ -10,7 +10,7 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.PATH)
 @click.option(
     "--percent", "percents", multiple=True, metavar="P", help="Share to draw, in percent; repeatable."
 )

@@ -13,7 +13,7 @@ from skeltools.errors import counted
 
 @click.command()
 @click.argument("dataset", shell_complete=complete.datasets)
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=options.PATH)
 @click.option(
     "--clips",
     type=click.IntRange(min=1),

@@ -12,7 +12,7 @@ from skeltools.errors import counted
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.PATH)
 @click.option(
     "--near-duplicates",
     is_flag=True,
@@ -20,7 +20,7 @@ from skeltools.errors import counted
 )
 @click.option(
     "--against",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     metavar="OTHER",
     help="Also find clips that are in another file: the same ones, and nearly the same by content.",

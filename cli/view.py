@@ -10,9 +10,9 @@ from skeltools.cli import _options as options
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.PATH)
 @click.argument("which", nargs=-1, metavar="[NAME|INDEX]...")
-@click.option("--out", type=click.Path(path_type=Path), help="Page to write.  [default: FILE.html here]")
+@click.option("--out", type=options.PATH, help="Page to write.  [default: FILE.html here]")
 @click.option(
     "--clips", type=click.IntRange(min=1), default=300, show_default=True,
     help="Clips in the player where none is named; more are sampled.",

@@ -19,8 +19,8 @@ __all__ = ["PROTOCOLS", "Encoder", "Outcome", "Protocol", "Task", "evaluate"]
 
 PROTOCOLS: dict[str, tuple[str, Kind]] = {
     "linear": ("linear:Linear", Kind("frozen", logits=True, player=1)),
-    "knn": ("knn:Knn", Kind("frozen", player=3)),
-    "retrieval": ("retrieval:Retrieval", Kind("ranked")),
+    "knn": ("knn:Knn", Kind("frozen", drawn=False, player=3)),
+    "retrieval": ("retrieval:Retrieval", Kind("ranked", drawn=False)),
     "finetune": ("finetune:Finetune", Kind("trained", logits=True, player=2)),
     "semi1": ("semi:Semi1", Kind("trained", logits=True)),
     "semi10": ("semi:Semi10", Kind("trained", logits=True)),
@@ -31,7 +31,7 @@ PROTOCOLS: dict[str, tuple[str, Kind]] = {
         "calibration:Calibration",
         Kind("calibration", grids="skeltools.results.calibration:grids", logits=True),
     ),
-    "oneshot": ("oneshot:Oneshot", Kind("ranked")),
+    "oneshot": ("oneshot:Oneshot", Kind("ranked", drawn=False)),
     "ensemble": ("ensemble:Ensemble", Kind("ensemble", joins=True)),
 }
 """Where each protocol's class is and how its results are shown, in the order of tables and of ``all``.

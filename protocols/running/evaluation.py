@@ -31,6 +31,7 @@ from skeltools.protocols.running.foreseeing import Foreseen
 from skeltools.protocols.running.subjects import Subject
 from skeltools.protocols.running.task import Task
 from skeltools.results import record as results
+from skeltools.results.kinds import KINDS
 from skeltools.results.record import Record
 from skeltools.runs.folder import preparation_of
 from skeltools.settings import Resolved, parse_override, schema_fields, unknown
@@ -190,6 +191,7 @@ class _Work:
         for reason, names in self.done.skipped.items():
             self.progress.message(left_out(reason, names))
         self.done.told = set(self.done.skipped)
+        self._tell_repeated()
         if results.PRETRAINED in self.request.kinds:
             for warning in filter(None, (entrant.warning() for entrant in self.entrants)):
                 self.progress.message(f"Warning: {warning} It is evaluated as it is.")
@@ -199,6 +201,16 @@ class _Work:
         for protocol in self.protocols:
             if protocol.joins_streams and self.world.is_main:
                 self._joined(protocol, groups)
+
+    def _tell_repeated(self) -> None:
+        """Say of which protocols further seeds give nothing new: those that draw nothing, of one encoder or none."""
+        names = [one.name for one in self.protocols if one.name in KINDS and not KINDS[one.name].drawn]
+        same = {results.PRETRAINED, results.RAW}.intersection(self.request.kinds)
+        if self.request.seeds > 1 and names and same:
+            self.progress.message(
+                f"Nothing is drawn at random in {', '.join(names)}: with one encoder, all {self.request.seeds} seeds "
+                "give the same result."
+            )
 
     def _tasks(self, entrant: Entrant) -> Iterator[tuple[Task, Protocol]]:
         """Yield the protocols for an entrant alone, each with its task, whose file is open."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from skeltools.datasets.contract import NEITHER, PARTITIONS, TEST, TRAIN
 from skeltools.errors import DataError, SettingError, counted
-from skeltools.files.writing import check_output
+from skeltools.files.writing import CONVERTED, check_output
 from skeltools.formats.recording import Recording
 from skeltools.preparation.chain import OF_CHAIN, Chain, Prepared, apply
 from skeltools.progress import SILENT, Progress
@@ -78,7 +78,7 @@ def derive(
             f"chain.{key} was '{before}' and cannot be changed to '{getattr(chain, key)}' without the raw "
             f"files. Convert again, or keep it: --set chain.{key}={before}"
         )
-    check_output(out, replace, file.path)
+    check_output(out, replace, file.path, kinds=CONVERTED)
     joints = joint_map or JointMap.identity(file.form.skeleton)
     form = Form(joints.target, bodies or file.form.bodies, chain.frames, file.form.dimensions)
     lost = sum(reason.partition(":")[0] in OF_CHAIN for _, reason in file.excluded)
@@ -172,7 +172,7 @@ def derive_clips(
         OutputError: `out` exists and `replace` is not set, or it cannot be written there.
     """
     out = Path(out)
-    check_output(out, replace, file.path)
+    check_output(out, replace, file.path, kinds=CONVERTED)
     joints = joint_map or JointMap.identity(file.form.skeleton)
     form = Form(joints.target, bodies or file.form.bodies, file.frames, file.form.dimensions)
     settings = {

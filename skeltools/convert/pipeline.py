@@ -32,7 +32,7 @@ from skeltools.convert.plan import (
 from skeltools.datasets import registry as datasets
 from skeltools.datasets.contract import NEITHER, TEST, TRAIN, Dataset
 from skeltools.errors import FormatError, OutputError, SettingError, SkeltoolsError, SourceError, counted
-from skeltools.files.writing import check_output
+from skeltools.files.writing import CONVERTED, check_output
 from skeltools.formats import backend
 from skeltools.formats.entries import Entry
 from skeltools.formats.recording import Recording
@@ -295,7 +295,7 @@ def planned(
     Raises:
         SkeltoolsError: As `convert`.
     """
-    check_output(out, replace, *sources)
+    check_output(out, replace, *sources, kinds=CONVERTED)
     folder = folder_of(out)
     check_ours(folder)
     if folder.exists() and not (resume or replace):

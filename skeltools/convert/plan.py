@@ -271,7 +271,25 @@ def _naming(task: Task) -> Naming:
         )
     wrong = next((entry.inside for entry in task.entries if _is_clip(dataset.namings[0], entry.name)), "")
     named = f" ({wrong} looks like one: rename it)" if wrong else ""
-    raise SourceError(f"{source} holds no {first} file, of which {dataset.name} consists{named}.")
+    raise SourceError(
+        f"{source} holds no {first} file, of which {dataset.name} consists{named}.{_meant(task.entries)}"
+    )
+
+
+def _meant(entries: Iterable[Entry]) -> str:
+    """Return the sentence that says of which datasets files are by their names; empty where of none."""
+    from skeltools.datasets.registry import registry
+
+    found = [
+        name
+        for name, about in registry().items()
+        if any(
+            entry.suffix == item.suffix and _is_clip(item, entry.name)
+            for item in about.namings
+            for entry in entries
+        )
+    ]
+    return f" Its files are named as those of {' or '.join(found)} are." if found else ""
 
 
 def _begins(naming: Naming, entry: Entry) -> bool:

@@ -22,7 +22,7 @@ from skeltools.files import kinds
 from skeltools.files.arrays import read_arrays as read_npz
 from skeltools.files.kinds import Kind
 from skeltools.files.reading import open_regular
-from skeltools.files.writing import check_output, check_writable, replacing
+from skeltools.files.writing import CONVERTED, check_output, check_writable, replacing
 from skeltools.preparation.chain import Chain, missing_frames
 from skeltools.progress import SILENT, Progress
 from skeltools.skeletons import Form, plausible
@@ -95,7 +95,7 @@ def import_arrays(
     out = Path(out)
     plausible.check_unit(unit)
     beside = () if labels is None else (Path(labels),)
-    check_output(out, replace, Path(source), *beside)
+    check_output(out, replace, Path(source), *beside, kinds=CONVERTED)
     arrays = read_arrays(source, chain, unit=unit, labels=labels, dataset=dataset, known=known, form=form)
     base = form or dataset.form(arrays.frames)
     form = Form(
@@ -387,7 +387,7 @@ def export(
             raise OutputError(f"{out.parent} does not exist. Create it.")
         check_writable(out)
     else:
-        check_output(out, replace, file.path)
+        check_output(out, replace, file.path, kinds=(Kind.NPZ,))
     if layout.NEEDS_SPLIT and not file.splits:
         raise DataError(f"{file.path} holds no split, which {to} needs.")
     with replacing(out) as part:

@@ -27,3 +27,20 @@ def having(folder: Path, name: str, depth: int = DEPTH) -> Iterator[Path]:
     for item in inside:
         if not item.startswith("."):
             yield from having(folder / item, name, depth - 1)
+
+
+def astray(path: Path, name: str = "run.json", kind: str = "runs") -> str:
+    """Return what to give in place of a path that is no folder with an entry `name`; empty where that is not known.
+
+    What lies inside such a folder leads to it, and a folder of such folders to one of them.
+
+    Args:
+        path: What was given.
+        name: What such a folder holds.
+        kind: What several of them are called.
+    """
+    around = next((folder for folder in path.parents if (folder / name).is_file()), None)
+    if path.exists() and around is not None:
+        return f"It lies in {around}: give that folder."
+    inside = next(having(path, name), None) if path.is_dir() else None
+    return f"It is a folder of {kind}: give one of them, such as {inside}." if inside else ""

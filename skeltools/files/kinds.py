@@ -23,6 +23,7 @@ class Kind(Enum):
     SPECIAL = "a device or a pipe"
     OURS = "a file that skeltools converted"
     HDF5 = "an HDF5 file that skeltools did not write"
+    BROKEN = "an HDF5 file that is cut short or damaged"
     MATLAB = "a MATLAB file"
     ZIP = "a zip archive"
     SEVEN_ZIP = "a 7z archive"
@@ -51,6 +52,7 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.SPECIAL: "Give a file.",
     Kind.OURS: "It needs no import: every command reads it as it is.",
     Kind.HDF5: "Save its arrays with numpy.save, as docs/preparing-data.md describes, and import these.",
+    Kind.BROKEN: "Fetch or write it again.",
     Kind.MATLAB: "Save its arrays with numpy.save, as docs/preparing-data.md describes, and import these.",
     Kind.ZIP: "Unpack it and give what is inside.",
     Kind.SEVEN_ZIP: "Unpack it and give what is inside.",
@@ -111,13 +113,13 @@ def tell(path: str | Path) -> Kind:
         return Kind.SPECIAL
     with open_regular(path) as file:
         kind = of(file.read(HEAD))
-    return Kind.OURS if kind is Kind.HDF5 and _is_ours(path) else kind
+    return _hdf5(path) if kind is Kind.HDF5 else kind
 
 
 def of(head: bytes) -> Kind:
     """Return the kind of a file that starts with `head`, of any length; see `HEAD`.
 
-    Files that skeltools converted are `Kind.HDF5` here, which only their attributes tell apart.
+    Files that skeltools converted, and broken ones, are `Kind.HDF5` here: only opening them tells them apart.
     """
     if not head:
         return Kind.EMPTY
@@ -180,19 +182,21 @@ def _is_wide(head: bytes) -> bool:
     return False
 
 
-def _is_ours(path: Path) -> bool:
+def _hdf5(path: Path) -> Kind:
     import h5py
 
     from skeltools.files.hdf5 import FORMAT, attributes, decode
 
+    kind = Kind.BROKEN
     try:
         with h5py.File(path, "r") as file:
+            kind = Kind.HDF5
             attributes(file.attrs, path)
-            if file.attrs.get_id("format").shape != ():
-                return False
-            return decode(file.attrs["format"]) == FORMAT
+            if file.attrs.get_id("format").shape == () and decode(file.attrs["format"]) == FORMAT:
+                kind = Kind.OURS
     except Exception:  # h5py raises nearly anything on damaged input, and the attribute may be missing
-        return False
+        pass
+    return kind
 
 
 def but(kind: Kind, remedy: str, remedies: Mapping[Kind, str] | None = None) -> str:

@@ -37,6 +37,25 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
 
 
+def other_version(content: object, ours: int | tuple[int, ...]) -> str:
+    """Return how a message about a file of another version goes on after its name: what it is and what to do.
+
+    Args:
+        content: What the file holds, a table with its ``version`` or anything.
+        ours: The version, or versions, that this program reads.
+    """
+    found = content.get("version") if isinstance(content, dict) else None
+    known = ours if isinstance(ours, tuple) else (ours,)
+    reads = f"version{'s' * (len(known) > 1)} {' and '.join(map(str, known))}"
+    if isinstance(found, int) and found > max(known):
+        return (
+            f"is of version {found}, which a newer skeltools wrote; this one reads {reads}. Update skeltools."
+        )
+    if found is None:
+        return f"has no version; this skeltools reads {reads}. Give a file that skeltools wrote."
+    return f"is of version {found!r:.40}; this skeltools reads {reads}. Use the skeltools that wrote it."
+
+
 PLAIN = "skeltools.plain"
 """Name of the error handler of `write_plainly`."""
 

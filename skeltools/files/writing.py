@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skeltools.errors import OutputError
+from skeltools.files.kinds import Kind, tell
 from skeltools.files.signals import held_back
 
 _PART = ".part"
@@ -53,16 +54,32 @@ def check_writable(path: Path) -> None:
         _remove(made)
 
 
-def check_output(path: Path, replace: bool, *sources: Path) -> None:
+CONVERTED = (Kind.OURS, Kind.BROKEN)
+"""What a converted file may take the place of, for `check_output`."""
+
+
+def check_output(path: Path, replace: bool, *sources: Path, kinds: Collection[Kind] = ()) -> None:
     """Refuse an output that exists, is one of the inputs `sources`, or has no folder to lie in.
 
+    Args:
+        path: The output.
+        replace: Whether it may take the place of a file.
+        sources: The inputs.
+        kinds: The kinds of file it may take the place of, beside empty ones: a name that was left out, or mistyped,
+            must not cost the file that the next word names. Without, all kinds: the ending tells what it is.
+
     Raises:
-        OutputError: `path` exists and `replace` is not set, is a folder, a device or an input, or its folder
-            does not exist or takes no file.
+        OutputError: `path` exists and `replace` is not set, is a folder, a device, an input or a file of a kind that is
+            not replaced, or its folder does not exist or takes no file.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder. Give the name of the file to write.")
     check_replaceable(path, *sources)
+    if kinds and path.exists() and (kind := tell(path)) not in (*kinds, Kind.EMPTY):
+        raise OutputError(
+            f"{path} is {kind.value}, not what this command writes, so it is not replaced. Give the name of the file "
+            "to write, or remove this one first."
+        )
     if path.exists() and not replace:
         raise OutputError(f"{path} already exists. Use --replace to write it again.")
     if not path.absolute().parent.is_dir():

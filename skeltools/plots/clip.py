@@ -65,7 +65,9 @@ def find(file: ClipFile, which: str) -> int:
         if 0 <= int(which) < len(file):
             return int(which)
         raise DataError(f"{file.path} has rows 0 to {len(file) - 1}, not {which}.")
-    raise DataError(f"{file.path} has no clip '{which}'.{did_you_mean(which, file.names)}")
+    near = did_you_mean(which, file.names)
+    told = near or f" Give a row, 0 to {len(file) - 1}, or a name such as {file.names[0]}."
+    raise DataError(f"{file.path} has no clip '{which}'.{told}")
 
 
 def class_of(file: ClipFile, row: int) -> str:

@@ -16,6 +16,7 @@ class Kind(NamedTuple):
         joins: Whether it joins the scores of another protocol, with whose name its variants begin.
         grids: Function that makes tables of its rows, ``module:function``; empty for the usual table.
         logits: Whether scores are logits, so that a softmax makes probabilities of them.
+        drawn: Whether it draws at random; else seeds of one encoder give the same result.
         player: Place among the protocols whose predictions the player of the page shows, from 1; 0 for none.
     """
 
@@ -23,6 +24,7 @@ class Kind(NamedTuple):
     joins: bool = False
     grids: str = ""
     logits: bool = False
+    drawn: bool = True
     player: int = 0
 
 

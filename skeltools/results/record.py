@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import RunError, counted
-from skeltools.files.folders import having
-from skeltools.files.texts import read_json
+from skeltools.files.folders import astray, having
+from skeltools.files.texts import other_version, read_json
 from skeltools.files.writing import replacing, write_text
 
 if TYPE_CHECKING:
@@ -435,11 +435,7 @@ def read(path: Path) -> Record:
             f"{path} is not a readable result: {error}. Remove it or run the protocol again."
         ) from None
     if not isinstance(content, dict) or content.get("version") != RECORD_VERSION:
-        found = content.get("version") if isinstance(content, dict) else None
-        raise RunError(
-            f"{path}: result version {found!r:.40}, expected {RECORD_VERSION}. "
-            "Remove it and run the protocol again."
-        )
+        raise RunError(f"{path} {other_version(content, RECORD_VERSION)}")
     hints = _hints()
     names = {_stored(item.name): item.name for item in fields(Record) if item.name != "folder"}
     content = _LATER | content
@@ -538,9 +534,13 @@ def read_folders(paths: Iterable[Path]) -> list[Record]:
     for path in paths:
         if not path.is_dir():
             what = "is a file" if path.is_file() else "does not exist or is not a folder"
-            raise RunError(f"{path} {what}. Give a run folder.")
+            raise RunError(f"{path} {what}. {astray(path) or 'Give a run folder.'}")
         records = [record for home in having(path, "results") for record in read_all(home / "results")]
         if not records:
+            if not any(having(path, "run.json")):
+                told = astray(path)
+                what = ". " if told else " and holds no results. Give a run folder, or a folder of runs."
+                raise RunError(f"{path} is not a run folder{what}{told}")
             raise RunError(f"{path} holds no results yet. Make some: skeltools eval {path} --protocol linear")
         found += records
     return found

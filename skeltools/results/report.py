@@ -473,6 +473,18 @@ def _fewer(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
+def _repeated(rows: Sequence[Row]) -> list[str]:
+    """Return a note on the protocols of rows whose seeds cannot differ: of one encoder, with nothing drawn."""
+    names = dict.fromkeys(
+        row.first.protocol
+        for row in rows
+        if not kind_of(row.first).drawn
+        and len(row.records) > 1
+        and len({record.checkpoint_digest for record in row.records}) == 1
+    )
+    return [f"{name}: nothing is drawn at random, so seeds of one encoder do not differ" for name in names]
+
+
 def _grids_of(rows: Sequence[Row], ids: bool = False) -> list[Grid]:
     """Return the grids of one table, by the function that the protocol's kind names, if any."""
     from importlib import import_module
@@ -520,7 +532,7 @@ def _grid(rows: Sequence[Row], ids: bool = False) -> Grid:
     if "epoch" in drop or all(row.first.planned is None for row in rows):
         drop.add("unfinished")
     grid.notes = [note for name, note in _NOTES.items() if name not in drop]
-    grid.notes += _fewer(rows)
+    grid.notes += _repeated(rows) + _fewer(rows)
     subjects = {row.subject for row in rows}
     grid.notes += [note for name, note in _ENCODERS.items() if name in subjects]
     grid.notes += _views(rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skeltools.errors import OutputError, RunError
-from skeltools.files.texts import read_json
+from skeltools.files.texts import other_version, read_json
 from skeltools.files.writing import write_text
 from skeltools.results import record as results
 from skeltools.results.record import Record
@@ -57,7 +57,7 @@ def unpack(path: Path, out: Path) -> list[Record]:
             f"{path} is not a file of results. Make one: skeltools results export RUN --out {path.name}"
         )
     if content.get("version") != VERSION:
-        raise RunError(f"{path}: version {content.get('version')!r:.40}, expected {VERSION}.")
+        raise RunError(f"{path} {other_version(content, VERSION)}")
     entries = content.get("records")
     if not isinstance(entries, list) or not entries:
         raise RunError(f"{path} holds no record.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError
+from skeltools.files.texts import other_version
 from skeltools.files.writing import replacing, sweep
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ def paths(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=step_of)
 
 
+def instead(path: Path) -> str:
+    """Return the sentence that says what to do about a checkpoint that is of no use."""
+    there = paths(path.parent)
+    before = there[: there.index(path)] if path in there else []
+    if before:
+        return f"Remove it: the one before it, {before[-1].name}, is then taken."
+    return "None before it is there: fetch it again, or start the run again."
+
+
 def step_of(path: Path) -> int:
     """Return the step of a checkpoint that `paths` found, by its name."""
     match = _NAME.fullmatch(path.name)
@@ -95,9 +105,9 @@ def load(path: Path) -> Checkpoint:
     """
     from skeltools.files import tensors as weights
 
-    content = weights.load(path, "checkpoint", "Use an earlier one, or start the run again.")
+    content = weights.load(path, "checkpoint", instead(path))
     if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise RunError(f"{path} is not a checkpoint of version {VERSION} of skeltools.")
+        raise RunError(f"{path} {other_version(content, VERSION)}")
     names = {item.name for item in fields(Checkpoint)}
     content.setdefault("identity", {})
     if content.keys() - {"version"} != names:
@@ -107,8 +117,8 @@ def load(path: Path) -> Checkpoint:
     for name, right in _TYPES.items():
         if not right(content[name]):
             raise RunError(
-                f"{path}: its '{name}' is not what a checkpoint holds ({_told(content[name])}). Use an earlier one, or "
-                "start the run again."
+                f"{path}: its '{name}' is not what a checkpoint holds ({_told(content[name])}). "
+                f"{instead(path)}"
             )
     return Checkpoint(**{name: content[name] for name in names})
 

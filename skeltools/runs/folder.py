@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError, counted, take_path
+from skeltools.files.folders import astray
 from skeltools.files.reading import open_regular
-from skeltools.files.texts import read_json
+from skeltools.files.texts import other_version, read_json
 from skeltools.files.writing import exchange, lock, make_folder, sweep, write_text
 from skeltools.runs import seen
 from skeltools.settings import MOST_SEED
@@ -132,17 +133,16 @@ class Run:
         file = path / "run.json"
         if not path.is_dir():
             what = "is a file, not a run folder" if path.is_file() else "does not exist or is not a folder"
-            raise RunError(f"{path} {what}. Make a run with 'skeltools pretrain'.")
+            raise RunError(f"{path} {what}. {astray(path) or _MAKE.format('a run')}")
         try:
             content = read_json(file)
         except FileNotFoundError:
-            raise RunError(
-                f"{path} is not a run folder: it has no run.json. Make one with 'skeltools pretrain'."
-            ) from None
+            told = astray(path) or _MAKE.format("one")
+            raise RunError(f"{path} is not a run folder: it has no run.json. {told}") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{file} cannot be read: {error}.") from None
         if not isinstance(content, dict) or content.get("version") != VERSION:
-            raise RunError(f"{file} is not of version {VERSION}. Make the run again.")
+            raise RunError(f"{file} {other_version(content, VERSION)}")
         try:
             find_code(content["settings"])
         except SettingError as error:
@@ -442,6 +442,8 @@ class Run:
         Raises:
             RunError: They differ; the message names the first field that does.
         """
+        from skeltools.runs.checkpoint import instead
+
         mine = {key: list(value) if isinstance(value, tuple) else value for key, value in self.flat.items()}
         if self.kind == "pretrain":
             mine["train.epochs"] = self.epochs_at(saved.step - 1)
@@ -449,9 +451,7 @@ class Run:
             key: list(value) if isinstance(value, tuple) else value for key, value in saved.settings.items()
         }
         if self.kind == "pretrain" and not theirs:
-            raise RunError(
-                f"{path} holds no settings, so it is not known which run it belongs to. Use an earlier one."
-            )
+            raise RunError(f"{path} holds no settings, so it is not known which run it belongs to. {instead(path)}")
         pairs = [(key, mine[key], theirs[key]) for key in mine if key in theirs]
         pairs += [(key, value, saved.identity.get(key, value)) for key, value in self.identity.items()]
         if saved.data_digest:
@@ -632,6 +632,9 @@ def _json(value: Any) -> Any:
 
 def _is_ours(item: Path) -> bool:
     return item.name in _OURS or (item.name.startswith(".run.json.") and item.name.endswith(".part"))
+
+
+_MAKE = "Make {} with 'skeltools pretrain'."
 
 
 def check_free(path: str | Path, replace: bool) -> None:

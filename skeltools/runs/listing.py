@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from skeltools.errors import RunError, SkeltoolsError
-from skeltools.files.folders import DEPTH, having
+from skeltools.files.folders import DEPTH, astray, having
 from skeltools.files.reading import read_regular
 from skeltools.files.texts import read_json
 from skeltools.files.writing import write_text
@@ -106,9 +106,12 @@ def find(folder: Path) -> list[Listed]:
         RunError: It is not a folder, or holds no run.
     """
     if not folder.is_dir():
-        raise RunError(f"{folder} does not exist or is not a folder. Give a folder of runs.")
+        what = "is a file" if folder.is_file() else "does not exist or is not a folder"
+        raise RunError(f"{folder} {what}. {astray(folder) or 'Give a folder of runs.'}")
     found = [of(path) for path in having(folder, "run.json")]
     if not found:
+        if told := astray(folder):
+            raise RunError(f"{folder} holds no run. {told}")
         raise RunError(
             f"{folder} holds no run, down to {DEPTH} folders deep. Make one with 'skeltools pretrain', or give "
             "another folder."

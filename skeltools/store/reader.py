@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, wraps
@@ -23,6 +24,7 @@ from skeltools.files import kinds
 from skeltools.files.cores import cores
 from skeltools.files.hdf5 import FORMAT, decode
 from skeltools.files.kinds import Kind
+from skeltools.files.texts import other_version
 from skeltools.formats.recording import Recording
 from skeltools.skeletons import Form, Skeleton
 from skeltools.store import notes
@@ -41,6 +43,9 @@ R = TypeVar("R")
 
 _FAULTS = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError)
 """What h5py and NumPy raise on damaged input."""
+
+_CUT = re.compile(r"truncated file: .*stored_eof = (\d+)")
+"""What the HDF5 library says of a file that ends too early."""
 
 
 def _named(read: Callable[Concatenate[ClipFile, P], R]) -> Callable[Concatenate[ClipFile, P], R]:
@@ -120,6 +125,12 @@ class ClipFile:
         except (OSError, RuntimeError, ValueError) as error:
             if not h5py.is_hdf5(self.path):
                 raise DataError(f"{self.path} is not an HDF5 file{self._kind()}") from None
+            cut = _CUT.search(str(error))
+            if cut is not None:
+                raise DataError(
+                    f"{self.path} is cut short: {self.path.stat().st_size:,} of {int(cut[1]):,} bytes are there. Copy "
+                    "it again, or write it again with 'skeltools convert'."
+                ) from None
             raise DataError(f"{self.path} cannot be opened: {' '.join(str(error).split())}.") from None
         try:
             self._check(known)
@@ -164,10 +175,7 @@ class ClipFile:
             raise self._foreign()
         version = self.attrs.get("format_version")
         if version not in READABLE:
-            raise DataError(
-                f"{self.path} has format version {version}, this skeltools reads versions "
-                f"{' and '.join(map(str, READABLE))}. Convert the source again."
-            )
+            raise DataError(f"{self.path} {other_version({'version': version}, READABLE)}")
         try:
             definition = self.attrs.get("definition")
             if definition is not None and not isinstance(definition, str):

@@ -193,7 +193,8 @@ def _prepare(out: Path, order: Order, replace: bool) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is not a folder. Give a folder that is new, empty or written by synth.")
     filled = out.is_dir() and any(out.iterdir())
-    if filled and not replace:
+    foreign = filled and not (out / NOTE).exists()
+    if filled and not foreign and not replace:
         raise OutputError(f"{out} already exists and is not empty. Use --replace to rewrite it.")
     wanted = set(_file_names(order))
     ours = _earlier(out / NOTE) if filled else set()
@@ -202,6 +203,10 @@ def _prepare(out: Path, order: Order, replace: bool) -> None:
             raise OutputError(
                 f"{out / name} was not written by synth. Move it away or choose another folder."
             )
+    if foreign:
+        raise OutputError(
+            f"{out} holds files, and synth wrote none of them. Give a folder that is new, empty or written by synth."
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in ours - wanted:

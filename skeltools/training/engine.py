@@ -177,14 +177,11 @@ class Trainer:
         if saved.step != steps[0] or saved.batch >= self.steps_per_epoch or saved.step > steps[1]:
             raise RunError(
                 f"{path} says step {saved.step:,}, epoch {saved.epoch:,} and batch {saved.batch:,}, which is no "
-                f"place in a run of {counted(self.total_steps, 'step')}. Use an earlier checkpoint, or start "
-                f"the run again."
+                f"place in a run of {counted(self.total_steps, 'step')}. {checkpoints.instead(path)}"
             )
         problem = differing(self.model, saved.model)
         if problem is not None:
-            raise RunError(
-                f"{path} does not fit the settings: {problem}. Use an earlier one, or start again."
-            )
+            raise RunError(f"{path} does not fit the settings: {problem}. {checkpoints.instead(path)}")
         self.epoch, self.batch, self.step, self.accuracy = saved.epoch, saved.batch, saved.step, saved.monitor
         try:
             self.model.load_state_dict(saved.model)

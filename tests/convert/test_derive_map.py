@@ -258,7 +258,14 @@ def test_an_encoder_of_25_joints_is_evaluated_on_derived_clips(tmp_path: Path) -
     words = ("eval", tmp_path / "run", "--protocol", "knn", "--split", "xsub", "--data")
     result = run(*words, own)
     assert result.exit_code == 2
-    assert "needs clips of the skeleton kinect2 (25 joints)" in result.stderr
+    told = (
+        f"Error: {tmp_path / 'run'} needs clips of the skeleton kinect2 (25 joints), {own} has kinect1 (20). Convert or "
+        "derive the clips to kinect2.\n"
+    )
+    assert result.stderr == told
+    for more in ([], ["--allow-mismatch"], ["--init", "random"]):
+        result = run("features", tmp_path / "run", own, "--out", tmp_path / "f.npz", *more)
+        assert (result.exit_code, result.stderr) == (2, told)
     assert run("derive", own, derived, "--skeleton", "kinect2", "--bodies", 2).exit_code == 0
     with ClipFile(derived) as file:
         assert Run.open(tmp_path / "run").misfit(file) is None

@@ -120,7 +120,7 @@ def test_hdf5_of_ours_and_of_others(tmp_path: Path) -> None:
             file.attrs.update(attributes)
         assert kinds.tell(tmp_path / "x.h5") is Kind.HDF5
     (tmp_path / "cut.h5").write_bytes((tmp_path / "o.h5").read_bytes()[:2000])
-    assert kinds.tell(tmp_path / "cut.h5") is Kind.HDF5
+    assert kinds.tell(tmp_path / "cut.h5") is Kind.BROKEN
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:

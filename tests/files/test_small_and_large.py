@@ -179,7 +179,7 @@ def test_texts_that_share_a_place_are_not_copied_each_time(
 def test_what_a_file_calls_its_format_is_one_text(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.attrs.create("format", np.array([LONG] * 3, object), dtype=h5py.string_dtype())
-    assert not kinds._is_ours(tmp_path / "x.h5")
+    assert kinds.tell(tmp_path / "x.h5") is kinds.Kind.HDF5
 
 
 NUMBERS = {"layers": 2, "heads": 8, "head_hidden": 8, "embedding": 8}

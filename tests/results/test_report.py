@@ -53,7 +53,7 @@ def test_the_same_result_again_replaces_the_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 99}, "result version 99, expected 2"),
+        ({"version": 99}, "is of version 99, which a newer skeltools wrote; this one reads version 2"),
         ({"top1": "high"}, "missing, unknown or misfit entry 'top1'"),
         ({"extra": 1}, "missing, unknown or misfit entry 'extra'"),
         ({"seed": True}, "missing, unknown or misfit entry 'seed'"),

@@ -61,7 +61,10 @@ def test_a_changed_record_is_refused_and_nothing_is_left(tmp_path: Path) -> None
     [
         ("{", "is not a readable file of results"),
         ("[]", "is not a file of results. Make one"),
-        ('{"format": "skeltools results", "version": 9}', "version 9, expected 1"),
+        (
+            '{"format": "skeltools results", "version": 9}',
+            "is of version 9, which a newer skeltools wrote; this one reads version 1",
+        ),
         ('{"format": "skeltools results", "version": 1, "records": []}', "holds no record"),
         ('{"format": "skeltools results", "version": 1, "records": [3]}', "record 1 was changed"),
     ],

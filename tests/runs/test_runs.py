@@ -97,7 +97,10 @@ def test_what_is_no_run_is_named(tmp_path: Path, trained: Path) -> None:
         Run.open(tmp_path)
     content = json.loads((trained / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(content | {"version": 9}))
-    with pytest.raises(RunError, match=r"is not of version 1"):
+    with pytest.raises(
+        RunError,
+        match=r"run.json is of version 9, which a newer skeltools wrote; this one reads version 1. Update",
+    ):
         Run.open(tmp_path)
     stored = content["settings"]
     for change, message in (

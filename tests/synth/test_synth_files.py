@@ -240,10 +240,21 @@ def test_the_summary_counts(folder: Path, tmp_path: Path) -> None:
 def test_a_filled_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "mine.txt").write_text("mine")
-    code, out, err = run("ntu60", tmp_path / "raw", "--clips", "2")
-    assert (code, out) == (2, "")
-    assert err == f"Error: {tmp_path / 'raw'} already exists and is not empty. Use --replace to rewrite it.\n"
-    assert list(digests(tmp_path / "raw")) == ["mine.txt"]
+    told = (
+        f"Error: {tmp_path / 'raw'} holds files, and synth wrote none of them. Give a folder that is new, empty or "
+        "written by synth.\n"
+    )
+    for words in ((), ("--replace",)):
+        assert run("ntu60", tmp_path / "raw", "--clips", "2", *words) == (2, "", told)
+        assert list(digests(tmp_path / "raw")) == ["mine.txt"]
+
+
+def test_a_folder_that_synth_filled_is_rewritten_when_told(tmp_path: Path) -> None:
+    synth.write("ntu60", tmp_path / "raw", 1)
+    before = digests(tmp_path / "raw")
+    told = f"Error: {tmp_path / 'raw'} already exists and is not empty. Use --replace to rewrite it.\n"
+    assert run("ntu60", tmp_path / "raw", "--clips", "2") == (2, "", told)
+    assert digests(tmp_path / "raw") == before
 
 
 def test_replace_removes_what_synth_wrote_and_nothing_else(tmp_path: Path) -> None:
