@@ -130,6 +130,11 @@ def _share_out(batches: Iterator[Any], lines: dict[Connection, Any]) -> Iterator
 
 def _died(process: Any) -> WorkerError:
     process.join(timeout=5)
+    if process.exitcode == 1:  # what Python gives where the script that started it begins again in the worker
+        return WorkerError(
+            "A worker process ended with an error of Python, which is above. In a script of your own, put what calls "
+            "skeltools under if __name__ == '__main__': or give workers=1."
+        )
     return WorkerError(
         f"A worker process ended unexpectedly (exit status {process.exitcode}); was memory short? "
         "Try again with fewer --workers."

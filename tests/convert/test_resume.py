@@ -475,3 +475,23 @@ def test_what_a_conversion_keeps_of_a_clip_is_small() -> None:
         tracemalloc.stop()
     assert (results.count, len(plan.units)) == (len(plan.names),) * 2
     assert results.digests[9].tobytes().hex() == f"{9:064x}"
+
+
+def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path: Path) -> None:
+    """Workers import the script that started them; one that converts at its top level would start workers again."""
+    raw = tmp_path / "raw"
+    for number in range(1, 5):
+        write_ntu(raw, f"S001C001P001R001A{number:03d}", frames=20)
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import skeltools\nfrom skeltools.convert import pipeline\n"
+        "pipeline._WORKER_BYTES = 1  # so that a few files are enough for two workers\n"
+        'skeltools.convert("ntu60", "raw", "out.h5", workers=2)\n'
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "skeltools.processes.WorkerError: A worker process ended with an error of Python, which is above. In a script "
+        "of your own, put what calls skeltools under if __name__ == '__main__': or give workers=1."
+    )
+    assert not (tmp_path / "out.h5").exists()
