@@ -600,18 +600,23 @@ def _fit(value: Any, kind: Any) -> Any:
     raise TypeError(f"settings of type {kind} are not supported")
 
 
+def _number(value: float) -> str:
+    """Return a bound as it is typed: whole numbers with all their digits."""
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
 def takes(kind: Any, meta: Mapping[str, Any]) -> str:
     """Return what a setting takes, in words: its type, its choices or its bounds."""
     if meta.get("choices") is not None:
         return f"one of {', '.join(meta['choices'])}"
     text = _describe(kind)
     low, high, above = (meta.get(name) for name in ("low", "high", "above"))
-    bounds = [] if above is None else [f"above {above:g}"]
+    bounds = [] if above is None else [f"above {_number(above)}"]
     if low is not None and high is not None:
-        bounds.append(f"{low:g} to {high:g}")
+        bounds.append(f"{_number(low)} to {_number(high)}")
     else:
-        bounds += [] if low is None else [f"at least {low:g}"]
-        bounds += [] if high is None else [f"at most {high:g}"]
+        bounds += [] if low is None else [f"at least {_number(low)}"]
+        bounds += [] if high is None else [f"at most {_number(high)}"]
     return ", ".join([text, *bounds])
 
 

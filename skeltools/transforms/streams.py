@@ -24,7 +24,7 @@ def check_stream(stream: str) -> str:
         SettingError: It is not; the message lists those there are.
     """
     if stream not in STREAMS:
-        if set(stream.replace(",", " ").split()) <= {*STREAMS}:
+        if stream.strip() and set(stream.replace(",", " ").split()) <= {*STREAMS}:
             hint = " A run has one stream: make one for each."
         else:
             hint = did_you_mean(stream, STREAMS, OTHER_STREAMS)

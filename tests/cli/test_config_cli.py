@@ -60,6 +60,7 @@ def test_the_default_is_the_recipe_that_has_every_value_and_each_setting_tells_w
         "choices": None,
     }
     assert found["settings"]["train.optimizer"]["choices"] == ["sgd", "adamw"]
+    assert found["settings"]["queue.size"]["takes"] == "a whole number, 1 to 16777216"
     line = next(line for line in config().stdout.splitlines() if line.startswith("train.lr "))
     assert line.split()[:4] == ["train.lr", "0.1", "recipe", "skeattnclr"]
     assert "Learning rate: a number, above 0" in line

@@ -140,7 +140,7 @@ def test_a_conversion_that_would_stop_at_a_damaged_file_says_so(tmp_path: Path) 
     assert result.stderr.startswith(f"Error: {bad}")
     skipping = run(*words, "--on-error", "skip")
     assert "  tried: 3 clips, of which would be left out: 1 damaged" in skipping.stdout.splitlines()
-    (tmp_path / "old.h5").write_bytes(b"x")
+    (tmp_path / "old.h5").touch()
     assert "already exists" in run(*words[:-2], tmp_path / "old.h5", "--dry-run").stderr
     (tmp_path / "old.h5").unlink()
     assert state(tmp_path) == before

@@ -449,7 +449,7 @@ def test_wrong_use_is_told_in_one_line(place: Path, example: Path, everything: l
     )
     assert "Give either RUN or --encoder" in _error("eval", "--protocol", "knn")
     assert "--recipe fits one protocol" in _error("eval", run, "--protocol", "all", "--recipe", "linear-bn")
-    assert "holds no results yet" in _error("report", example)
+    assert "is not a run folder and holds no results" in _error("report", example)
     assert "does not exist" in _error("report", example / "none")
     assert "has no finetune result" in _error(
         "compare", run, run, "--protocol", "finetune", "--variant", "odd"

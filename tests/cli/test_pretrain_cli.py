@@ -24,7 +24,8 @@ from skeltools.runs.folder import Run
 from skeltools.training.engine import Trainer
 from skeltools.training.launch import Request, launch
 
-SETTINGS = [word for setting in (*TINY, "monitor.every=0") for word in ("--set", setting)]
+ONCE = [setting for setting in TINY if not setting.startswith("monitor.every=")]
+SETTINGS = [word for setting in (*ONCE, "monitor.every=0") for word in ("--set", setting)]
 
 
 @pytest.fixture(scope="module")

@@ -156,6 +156,7 @@ def test_a_share_of_labels_by_another_name_is_understood(
         ("velocity", " Did you mean 'motion'?"),
         ("joint,bone", " A run has one stream: make one for each."),
         ("all", ""),
+        ("", ""),
     ],
 )
 def test_a_stream_by_another_name_is_understood(
