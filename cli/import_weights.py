@@ -78,10 +78,14 @@ def command(
     import shlex
 
     from skeltools.cli._console import out as stdout
+    from skeltools.errors import SettingError
     from skeltools.reference import ours
     from skeltools.reference.weights import groups, make_run
 
     options.check_used(data is not None, "without --data", "--split")
+    for run in (checkpoint, checkpoint.parent.parent):
+        if (run / "run.json").is_file() and checkpoint in (run, run / "checkpoints" / checkpoint.name):
+            raise SettingError(f"{run} is a run already: every command that takes a run takes it as it is.")
     told = ours.read(checkpoint)
     if told is not None:
         given = {"--from": project, "--stream": stream, "--frames": frames, "--heads": heads, "--prep": prep}

@@ -36,12 +36,11 @@ def export(runs: tuple[Path, ...], out: Path, replace: bool) -> None:
     """
     from skeltools.cli._console import out as stdout
     from skeltools.errors import counted
-    from skeltools.files.kinds import Kind
-    from skeltools.files.writing import check_output, write_text
+    from skeltools.files.writing import write_text
     from skeltools.results import record as results
     from skeltools.results import sharing
 
-    check_output(out, replace, kinds=(Kind.JSON,))
+    sharing.check_target(out, replace)
     found = results.read_folders(runs)
     text = sharing.bundle(found)
     write_text(out, text)

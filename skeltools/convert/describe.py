@@ -55,6 +55,11 @@ def describe(source: Sequence[Path]) -> str:
         SourceError: There is no file that is read.
         FormatError: No clip can be looked at.
     """
+    for one in source:
+        if (one / "run.json").is_file():
+            raise SourceError(
+                f"{one} is a run folder, which holds no recordings. Give the folder that holds them."
+            )
     found = files.find(list_entries(source))
     if not found.clips:
         if found.damaged:

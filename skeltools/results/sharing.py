@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from skeltools.errors import OutputError, RunError
+from skeltools.files.kinds import Kind
 from skeltools.files.texts import other_version, read_json
-from skeltools.files.writing import write_text
+from skeltools.files.writing import check_output, write_text
 from skeltools.results import record as results
 from skeltools.results.record import Record
 
@@ -41,12 +42,11 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def unpack(path: Path, out: Path) -> list[Record]:
-    """Write the records of such a file into the results folder of `out`, and return them.
+def _read(path: Path) -> dict[str, Any]:
+    """Return the table that such a file holds.
 
     Raises:
-        OutputError: There are results in `out` already.
-        RunError: It is no such file, or one of its records was changed after it was written.
+        RunError: It is no such file, or of another version.
     """
     try:
         content = read_json(path)
@@ -54,11 +54,37 @@ def unpack(path: Path, out: Path) -> list[Record]:
         raise RunError(f"{path} is not a readable file of results: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RunError(
-            f"{path} is not a file of results. Make one: skeltools results export RUN --out {path.name}"
+            f"{path} is not a file of results. Make one: skeltools results export RUN --out results.json"
         )
     if content.get("version") != VERSION:
         raise RunError(f"{path} {other_version(content, VERSION)}")
-    entries = content.get("records")
+    return content
+
+
+def check_target(path: Path, replace: bool) -> None:
+    """Check that such a file can be written to `path`; another file of JSON there, such as a run's, is not replaced.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    check_output(path, replace, kinds=(Kind.JSON,))
+    if path.exists() and path.stat().st_size:
+        try:
+            _read(path)
+        except RunError:
+            raise OutputError(
+                f"{path} is a JSON file that is not of results, so it is not replaced. Choose another --out."
+            ) from None
+
+
+def unpack(path: Path, out: Path) -> list[Record]:
+    """Write the records of such a file into the results folder of `out`, and return them.
+
+    Raises:
+        OutputError: There are results in `out` already.
+        RunError: It is no such file, or one of its records was changed after it was written.
+    """
+    entries = _read(path).get("records")
     if not isinstance(entries, list) or not entries:
         raise RunError(f"{path} holds no record.")
     for place, entry in enumerate(entries, start=1):

@@ -91,6 +91,36 @@ def test_an_array_file_does_not_take_the_place_of_a_converted_one(
     )
 
 
+def test_a_file_of_results_takes_the_place_of_no_other_json(run: Path) -> None:
+    file = run / "run.json"
+    before = file.read_bytes()
+    told = f"{file} is a JSON file that is not of results, so it is not replaced. Choose another --out."
+    fails(["results", "export", run, "--out", file, "--replace"], told)
+    assert file.read_bytes() == before
+    out = run.parent / "ours.json"
+    assert call("results", "export", run, "--out", out).exit_code == 0
+    fails(["results", "export", run, "--out", out], f"{out} already exists. Use --replace to write it again.")
+    assert call("results", "export", run, "--out", out, "--replace").exit_code == 0
+    fails(
+        ["results", "import", file, "--out", run.parent / "in"],
+        f"{file} is not a file of results. Make one: skeltools results export RUN --out results.json",
+    )
+
+
+def test_a_run_is_neither_recordings_nor_weights_of_elsewhere(run: Path) -> None:
+    fails(
+        ["describe", run],
+        f"{run} is a run folder, which holds no recordings. Give the folder that holds them.",
+    )
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    for path in (run, checkpoint):
+        fails(
+            ["import-weights", path, "--out", run.parent / "new", "--stream", "joint"],
+            f"{run} is a run already: every command that takes a run takes it as it is.",
+        )
+    assert not (run.parent / "new").exists()
+
+
 def test_a_half_copied_file_says_so_and_may_be_replaced(made: tuple[Path, Path], tmp_path: Path) -> None:
     whole = made[0].read_bytes()
     half = tmp_path / "half.h5"
