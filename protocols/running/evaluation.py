@@ -21,7 +21,7 @@ import skeltools
 from skeltools.analysis import metrics
 from skeltools.datasets.registry import STREAMS
 from skeltools.environment import device_name, pick_device
-from skeltools.errors import DataError, OutputError, RunError, SettingError, SkeltoolsError
+from skeltools.errors import DataError, OutputError, RunError, SettingError, SkeltoolsError, counted
 from skeltools.progress import SILENT, Progress
 from skeltools.protocols.running import checking, foreseeing, leakage, registry
 from skeltools.protocols.running.cache import FeatureCache
@@ -208,8 +208,8 @@ class _Work:
         same = {results.PRETRAINED, results.RAW}.intersection(self.request.kinds)
         if self.request.seeds > 1 and names and same:
             self.progress.message(
-                f"Nothing is drawn at random in {', '.join(names)}: with one encoder, all {self.request.seeds} seeds "
-                "give the same result."
+                f"Nothing is drawn at random in {', '.join(names)}: with one encoder, all "
+                f"{counted(self.request.seeds, 'seed')} give the same result."
             )
 
     def _tasks(self, entrant: Entrant) -> Iterator[tuple[Task, Protocol]]:

@@ -30,7 +30,7 @@ def having(folder: Path, name: str, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def astray(path: Path, name: str = "run.json", kind: str = "runs") -> str:
-    """Return what to give in place of a path that is no folder with an entry `name`; empty where that is not known.
+    """Return what to give in place of a path that is not a folder with an entry `name`; empty if unknown.
 
     What lies inside such a folder leads to it, and a folder of such folders to one of them.
 
