@@ -227,12 +227,13 @@ def test_json(folder: Path, tmp_path: Path) -> None:
 
 def test_existing_output(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "ntu60.h5"
-    out.write_bytes(b"precious")
+    assert run("convert", "ntu60", folder, out, "--frames", 8).exit_code == 0
+    before = out.read_bytes()
     assert (
         refused(run("convert", "ntu60", folder, out))
         == f"Error: {out} already exists. Use --replace to write it again."
     )
-    assert out.read_bytes() == b"precious"
+    assert out.read_bytes() == before
     assert run("convert", "ntu60", folder, out, "--replace").exit_code == 0
     with ClipFile(out) as file:
         assert len(file) == 4
