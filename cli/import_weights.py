@@ -83,9 +83,9 @@ def command(
     from skeltools.reference.weights import groups, make_run
 
     options.check_used(data is not None, "without --data", "--split")
-    for run in (checkpoint, checkpoint.parent.parent):
-        if (run / "run.json").is_file() and checkpoint in (run, run / "checkpoints" / checkpoint.name):
-            raise SettingError(f"{run} is a run already: every command that takes a run takes it as it is.")
+    for home in (checkpoint, checkpoint.parent.parent):
+        if (home / "run.json").is_file() and checkpoint in (home, home / "checkpoints" / checkpoint.name):
+            raise SettingError(f"{home} is a run already: every command that takes a run takes it as it is.")
     told = ours.read(checkpoint)
     if told is not None:
         given = {"--from": project, "--stream": stream, "--frames": frames, "--heads": heads, "--prep": prep}
