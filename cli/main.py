@@ -261,7 +261,7 @@ _WORDS = {
 
 
 def _option_meant(error: click.NoSuchOption) -> str:
-    """Return what may have been meant by an option that there is not; empty where nobody knows."""
+    """Return what may have been meant by an option that does not exist; empty where it is not known."""
     from skeltools.cli import _complete as complete
 
     name = error.option_name

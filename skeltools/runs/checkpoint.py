@@ -58,7 +58,7 @@ def paths(folder: Path) -> list[Path]:
 
 
 def instead(path: Path) -> str:
-    """Return the sentence that says what to do about a checkpoint that is of no use."""
+    """Return the sentence that says what to do about a checkpoint that cannot be used."""
     there = paths(path.parent)
     before = there[: there.index(path)] if path in there else []
     if before:

@@ -451,7 +451,9 @@ class Run:
             key: list(value) if isinstance(value, tuple) else value for key, value in saved.settings.items()
         }
         if self.kind == "pretrain" and not theirs:
-            raise RunError(f"{path} holds no settings, so it is not known which run it belongs to. {instead(path)}")
+            raise RunError(
+                f"{path} holds no settings, so it is not known which run it belongs to. {instead(path)}"
+            )
         pairs = [(key, mine[key], theirs[key]) for key in mine if key in theirs]
         pairs += [(key, value, saved.identity.get(key, value)) for key, value in self.identity.items()]
         if saved.data_digest:
