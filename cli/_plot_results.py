@@ -29,12 +29,12 @@ def confusion(result: str, out: Path | None, choice: dict[str, Any], replace: bo
       skeltools plot confusion runs/joint@random --protocol knn --variant k=1 --out random.pdf
     """
     from skeltools.plots import confusion as drawing
+    from skeltools.results import class_tables, joined
     from skeltools.results import compare as comparison
-    from skeltools.results import report
 
     path = pictures.place(out or pictures.beside(result, "confusion"), replace)
-    row = report.rows(comparison.pick(result, **choice))[0]
-    counts, classes = report.confusion_matrix(row)
+    row = joined.rows(comparison.pick(result, **choice))[0]
+    counts, classes = class_tables.confusion_matrix(row)
     pictures.write(lambda: drawing.draw(counts, classes, drawing.heading(row)), path)
 
 
@@ -87,11 +87,11 @@ def robust(runs: tuple[Path, ...], out: Path | None, replace: bool) -> None:
       skeltools plot robust runs/joint runs/other
     """
     from skeltools.plots import robust as drawing
+    from skeltools.results import joined
     from skeltools.results import record as results
-    from skeltools.results import report
 
     path = pictures.place(out or Path("robust.png"), replace)
-    rows = report.rows(results.read_folders(runs))
+    rows = joined.rows(results.read_folders(runs))
     pictures.write(lambda: drawing.draw(rows), path)
 
 
@@ -114,12 +114,12 @@ def reliability(runs: tuple[Path, ...], out: Path | None, protocol: str, replace
       skeltools plot reliability runs/joint runs/other
     """
     from skeltools.plots import reliability as drawing
+    from skeltools.results import joined
     from skeltools.results import record as results
-    from skeltools.results import report
 
     path = pictures.place(out or Path("reliability.png"), replace)
     found = [record for record in results.read_folders(runs) if record.protocol == protocol]
-    pictures.write(lambda: drawing.draw(report.rows(found)), path)
+    pictures.write(lambda: drawing.draw(joined.rows(found)), path)
 
 
 @click.command()
@@ -141,11 +141,11 @@ def parts(result: str, out: Path | None, choice: dict[str, Any], replace: bool) 
     """
     from skeltools.plots import parts as drawing
     from skeltools.results import compare as comparison
+    from skeltools.results import joined, report
     from skeltools.results import parts as results
-    from skeltools.results import report
 
     path = pictures.place(out or pictures.beside(result, "parts"), replace)
-    row = report.rows(comparison.pick(result, **choice))[0]
+    row = joined.rows(comparison.pick(result, **choice))[0]
     found = results.look(row)
     click.echo(str(found))
     pictures.write(

@@ -56,17 +56,17 @@ def records(
 
     from skeltools.files.texts import printable
     from skeltools.results import calibration as calibrating
+    from skeltools.results import class_tables, joined, report, robustness, tables
     from skeltools.results import groups as grouping
     from skeltools.results import layout as layouts
     from skeltools.results import parts as missing
     from skeltools.results import published as others
-    from skeltools.results import report, robustness, tables
     from skeltools.results.kinds import kind_of
 
     if as_json or form == "json":
         click.echo(json.dumps([record.content() for record in found], indent=2), file=sys.stdout)
         return
-    rows = report.rows(found, intervals=all(record.folder is not None for record in found))
+    rows = joined.rows(found, intervals=all(record.folder is not None for record in found))
     if layout == "paper":
         made = [layouts.grid(rows, more)]
         if form == "csv":
@@ -81,7 +81,7 @@ def records(
         return
     made = report.grids(rows, ids=ids)
     made += others.grids(rows, more) if published or more else []
-    made += report.per_class(rows) if per_class else []
+    made += class_tables.per_class(rows) if per_class else []
     made += missing.grids(rows) if parts else []
     # Protocols that go on from the scores of another show them there.
     own = [row for row in rows if not kind_of(row.first).grids]
@@ -89,7 +89,7 @@ def records(
         made += grouping.grids(own or rows, by, rows)
     made += calibrating.grids(own) if calibration else []
     made += robustness.severities(rows) if severities else []
-    made += report.confusions(rows, confusions) if confusions else []
+    made += class_tables.confusions(rows, confusions) if confusions else []
     made[-1].notes += [f"Note: {note}" for note in dict.fromkeys(note for one in found for note in one.notes)]
     grids(made, form)
 

@@ -35,8 +35,9 @@ def command(out: Path, replace: bool) -> None:
     from skeltools.cli._console import out as stdout
     from skeltools.cli.main import main
     from skeltools.errors import OutputError
+    from skeltools.results import joined
     from skeltools.results import record as results
-    from skeltools.results import report
+    from skeltools.results.verdicts import apart
     from skeltools.runs.folder import Run
 
     if out.exists() and not out.is_dir():
@@ -68,7 +69,7 @@ def command(out: Path, replace: bool) -> None:
                 run("eval", str(folder), "--protocol", protocol, "--recipe", recipe, *subject, "--quiet")
     run("report", *map(str, runs))
 
-    rows = report.rows(record for folder in runs for record in results.read_all(Run.open(folder).results_dir))
-    verdicts = report.apart(rows, results.PRETRAINED, (results.RANDOM, results.STANDARDISED))
-    for verdict in verdicts:
+    rows = joined.rows(record for folder in runs for record in results.read_all(Run.open(folder).results_dir))
+    found = apart(rows, results.PRETRAINED, (results.RANDOM, results.STANDARDISED))
+    for verdict in found:
         stdout().print(str(verdict), markup=False)

@@ -20,8 +20,8 @@ from skeltools.preparation import chain as preparation
 from skeltools.preparation.chain import Chain
 from skeltools.progress import SILENT, Progress
 from skeltools.results import compare as comparison
+from skeltools.results import joined
 from skeltools.results import record as results
-from skeltools.results import report
 from skeltools.results.record import Record
 from skeltools.runs.folder import Run
 from skeltools.skeletons import Form
@@ -198,18 +198,18 @@ def _record(run: Run, digest: str, asked: str | None, progress: Progress) -> Rec
             f"skeltools eval {run.path} --protocol linear"
         )
     if asked is not None:
-        found = [record for record in found if report.identity(record) == asked]
+        found = [record for record in found if joined.identity(record) == asked]
         if not found:
             raise RunError(
                 f"{run.path} has no linear result of its last checkpoint with id {asked}. See the ids: "
                 f"skeltools report {run.path} --ids"
             )
     best = max(found, key=lambda record: (not record.partial, record.variant == "", record.created))
-    rows = report.rows(record for record in found if record.partial == best.partial)
+    rows = joined.rows(record for record in found if record.partial == best.partial)
     if len(rows) > 1:
         names = dict(zip((row.id for row in rows), comparison.named(rows), strict=True))
         progress.message(
-            f"Classifier: {names[report.identity(best)]}, the last of {counted(len(rows), 'linear result')}. To "
+            f"Classifier: {names[joined.identity(best)]}, the last of {counted(len(rows), 'linear result')}. To "
             f"take another: "
             f"{run.path}@ID, with an id of 'skeltools report {run.path} --ids'"
         )

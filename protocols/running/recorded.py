@@ -5,8 +5,8 @@ from __future__ import annotations
 from skeltools.errors import counted
 from skeltools.protocols.running.task import Task
 from skeltools.results import compare as comparison
+from skeltools.results import joined
 from skeltools.results import record as results
-from skeltools.results import report
 from skeltools.results.record import Record
 
 
@@ -18,12 +18,12 @@ def linear_record(task: Task, variant: str) -> Record | None:
 def which(task: Task, found: Record, user: str) -> list[str]:
     """Return the sentence that says which of several results that differ in settings `user` takes; else nothing."""
     alike = [record for record in task.recorded_as(found.protocol) if record.variant == found.variant]
-    rows = report.rows(alike)
+    rows = joined.rows(alike)
     if len(rows) < 2:
         return []
     names = dict(zip((row.id for row in rows), comparison.named(rows), strict=True))
     return [
-        f"{user}: {names[report.identity(found)]} is taken, the last of {counted(len(rows), 'result')} of "
+        f"{user}: {names[joined.identity(found)]} is taken, the last of {counted(len(rows), 'result')} of "
         f"{found.experiment}. "
         "Evaluate another of them again to take it."
     ]

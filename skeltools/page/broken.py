@@ -11,7 +11,7 @@ from skeltools.progress import SILENT, Progress
 from skeltools.results import calibration, parts, report, robustness
 
 if TYPE_CHECKING:
-    from skeltools.results.report import Row
+    from skeltools.results.joined import Row
 
 
 def gather(rows: Sequence[Row], progress: Progress = SILENT) -> dict[str, Any]:

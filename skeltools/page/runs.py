@@ -17,8 +17,8 @@ from skeltools.page import clips as packing
 from skeltools.page.view import sampled, thinned
 from skeltools.plots.skeletons import salience_range
 from skeltools.progress import SILENT, Progress
+from skeltools.results import class_tables, joined, report
 from skeltools.results import record as results
-from skeltools.results import report
 from skeltools.results.kinds import in_player, kind_of
 from skeltools.runs import log as runlog
 from skeltools.runs.folder import Run
@@ -97,13 +97,13 @@ def gather(
                 raise DataError(misfit)
             one = _one(run, records[run.path], file, pool, share, points, method, device, notes, progress)
             shown.append(one)
-    rows = report.rows(everything, intervals=True) if everything else []
+    rows = joined.rows(everything, intervals=True) if everything else []
     return {
         "kind": "run",
         "heading": ", ".join(run.path.name for run in runs),
         "notes": list(dict.fromkeys(notes)),
         "tables": [_table(grid) for grid in report.grids(rows)],
-        "more": [_table(grid) for grid in report.per_class(rows)],
+        "more": [_table(grid) for grid in class_tables.per_class(rows)],
         "broken": broken.gather(rows, progress),
         **pool.values(),
         "runs": shown,
@@ -264,7 +264,7 @@ def _curves(found: Curves) -> dict[str, Any]:
 
 
 def _confusion(record: Record) -> dict[str, Any]:
-    counts, classes = report.confusion_matrix(report.rows([record])[0])
+    counts, classes = class_tables.confusion_matrix(joined.rows([record])[0])
     true, guess = np.nonzero(counts)
     return {
         "title": f"{record.caveat}{record.stream} {record.experiment}, {record.subject}, seed {record.seed}",

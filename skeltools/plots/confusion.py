@@ -15,7 +15,7 @@ from skeltools.results import compare as comparison
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from skeltools.results.report import Row
+    from skeltools.results.joined import Row
 
 _NUMBERS = 30
 """Up to this many classes, cells hold their number."""

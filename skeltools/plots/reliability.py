@@ -13,7 +13,7 @@ from skeltools.results.robustness import name
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from skeltools.results.report import Row
+    from skeltools.results.joined import Row
 
 
 def draw(rows: Sequence[Row]) -> Figure:

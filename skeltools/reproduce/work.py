@@ -174,14 +174,14 @@ def _report(spec: Any, tools: Tools, runs: Sequence[str]) -> list[Path]:
     from skeltools.environment import pick_device
     from skeltools.page import document
     from skeltools.page import runs as gathering
-    from skeltools.results import layout, published, report, tables
+    from skeltools.results import joined, layout, published, report, tables
     from skeltools.results import record as results
     from skeltools.runs.folder import Run
 
     root = tools.place.root
     opened = [Run.open(tools.place.run(name)) for name in runs]
     records = [record for run in opened for record in results.read_all(run.results_dir)]
-    rows = report.rows(records, intervals=True)
+    rows = joined.rows(records, intervals=True)
     grids = [*report.grids(rows), *published.grids(rows)]
     paper = layout.grid(rows)
     made = {

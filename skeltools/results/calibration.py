@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from skeltools.results import report
+from skeltools.results.joined import Row
 from skeltools.results.kinds import kind_of
-from skeltools.results.report import Row
 from skeltools.results.robustness import name as name_of
 from skeltools.results.tables import Grid
 

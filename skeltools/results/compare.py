@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeltools.errors import RunError, counted, did_you_mean
+from skeltools.results import cells, joined
 from skeltools.results import record as results
-from skeltools.results import report
 from skeltools.results.record import Record
 from skeltools.results.significance import McNemar, bootstrap, mcnemar
 from skeltools.results.tables import Grid
@@ -115,7 +115,7 @@ def pick(
         parts = counted(len(found) - len(whole), "partial result")
         tell(f"{path}: {parts} of {protocol} left out; --limit N takes those of N clips per side.")
         found = whole
-    rows = report.rows(found)
+    rows = joined.rows(found)
     if not rows:
         given = {
             "variant": variant, "stream": stream, "data": data, "split": split, "epoch": epoch, "limit": limit,
@@ -140,11 +140,11 @@ def pick(
     return list(rows[0].records)
 
 
-def named(rows: Sequence[report.Row]) -> list[str]:
+def named(rows: Sequence[joined.Row]) -> list[str]:
     """Return of each of several results its id, what it is, and how it differs from the others."""
     return [
         f"{row.id} {row.first.stream} {row.experiment}{f' ({words})' if words else ''}"
-        for row, words in zip(rows, report.differences(rows), strict=True)
+        for row, words in zip(rows, joined.differences(rows), strict=True)
     ]
 
 
@@ -155,8 +155,8 @@ _MOST = 6
 
 
 def _by_id(path: str, word: str) -> list[Record]:
-    rows = report.rows(results.read_folders([Path(path)]))
-    found = [row for row in rows if row.id.startswith(word[: report.ID_DIGITS])]
+    rows = joined.rows(results.read_folders([Path(path)]))
+    found = [row for row in rows if row.id.startswith(word[: joined.ID_DIGITS])]
     if len(found) != 1:
         what = "no result" if not found else f"{counted(len(found), 'result')}"
         raise RunError(f"{path} has {what} with id {word}. See the ids: skeltools report {path} --ids")
@@ -253,7 +253,7 @@ def _hits(record: Record, names: list[str], first: Record) -> NDArray[np.bool_]:
         raise RunError(
             "The results have different labels for the same clips. Evaluate both on the same file."
         )
-    right = dict(zip(side.names, report.hits(side).tolist(), strict=True))
+    right = dict(zip(side.names, joined.hits(side).tolist(), strict=True))
     import numpy as np
 
     return np.array([right[name] for name in names], bool)
@@ -312,8 +312,8 @@ def _class_grids(found: Comparison, most: int) -> list[Grid]:
 
 def _apart(a: Record, b: Record) -> list[str]:
     """Return what tells each of two results from the other; empty texts where nothing but the seed does."""
-    rows = report.rows([a]) + report.rows([b])
-    return report.differences(rows)
+    rows = joined.rows([a]) + joined.rows([b])
+    return joined.differences(rows)
 
 
 def caveat(a: Record, b: Record) -> str:
@@ -325,6 +325,6 @@ def caveat(a: Record, b: Record) -> str:
 
 def describe(record: Record) -> str:
     """Return a result in a few words."""
-    epochs = "" if record.epoch is None else f", {report.epochs_of(record)}"
+    epochs = "" if record.epoch is None else f", {cells.epochs_of(record)}"
     name = "" if record.encoder == "none" else f" ({record.encoder})"
     return f"{record.stream} {record.experiment}, {record.subject}{epochs}{name}"

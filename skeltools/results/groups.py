@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from skeltools.datasets import registry as datasets
 from skeltools.errors import RunError, SettingError, did_you_mean
 from skeltools.files.texts import parse_toml, read_named
-from skeltools.results import report
+from skeltools.results import joined, report
+from skeltools.results.joined import Row
 from skeltools.results.parts import NEEDS_MASK
-from skeltools.results.report import Row
 from skeltools.results.robustness import names as names_of
 from skeltools.results.significance import bootstrap
 from skeltools.results.tables import Grid
@@ -142,7 +142,7 @@ def shares(row: Row, groups: Mapping[str, str]) -> dict[str, NDArray[np.float64]
     Raises:
         RunError: The row is of other clips.
     """
-    names, right = report.mean_hits(row.records)
+    names, right = joined.mean_hits(row.records)
     if set(names) != groups.keys():
         raise RunError(
             f"{row.first.folder}: '{row.first.stem}' is not of the same clips as the rows beside it."

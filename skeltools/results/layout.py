@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from skeltools.errors import SettingError
+from skeltools.results.joined import Row
 from skeltools.results.kinds import kind_of
 from skeltools.results.published import (
     KINDS_OF_SOURCE,
@@ -18,7 +19,7 @@ from skeltools.results.published import (
     second_hand,
 )
 from skeltools.results.record import PRETRAINED, SUPERVISED, Record
-from skeltools.results.report import HELD_OUT, Row
+from skeltools.results.report import HELD_OUT
 from skeltools.results.tables import Grid
 
 Column = tuple[str, str, str, str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from skeltools.errors import RunError
 from skeltools.results import report
-from skeltools.results.report import Row, hits
+from skeltools.results.joined import Row, hits
 from skeltools.results.robustness import Level, name
 from skeltools.results.tables import Grid
 

@@ -15,9 +15,11 @@ from typing import Any
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError, did_you_mean
 from skeltools.files.texts import read_text
+from skeltools.results.cells import points
+from skeltools.results.joined import Row
 from skeltools.results.kinds import KINDS, kind_of
 from skeltools.results.record import PRETRAINED, SUPERVISED, Record
-from skeltools.results.report import HELD_OUT, Row, by_table, points, title
+from skeltools.results.report import HELD_OUT, by_table, title
 from skeltools.results.tables import Grid
 
 KINDS_OF_SOURCE = {

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skeltools.results import report
+from skeltools.results import cells, report
+from skeltools.results.joined import Row
 from skeltools.results.record import PRETRAINED, RAW
-from skeltools.results.report import Row
 from skeltools.results.significance import RESAMPLES, Spread, bootstrap, spread
 from skeltools.results.tables import Grid
 
@@ -178,7 +178,7 @@ def name(row: Row) -> str:
         folder = shared.rstrip("0123456789-_. ").removesuffix("seed").rstrip("-_. ") or folder
     if row.subject == PRETRAINED:
         return folder
-    short = report.short(row.subject)
+    short = cells.short(row.subject)
     return short if row.subject == RAW else f"{short} ({folder})"
 
 
@@ -216,7 +216,7 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
             [
                 str(place + 1), label, _with_spread(row.top1), _between(row.clips), _with_spread(seeds_of(row)),
                 _between(over), _percent(clean - broken), "-" if error is None else _percent(error),
-                _between(error_interval(row, rows)), report.seeds(row),
+                _between(error_interval(row, rows)), cells.seeds(row),
             ]
         )  # fmt: skip
     head.notes = [

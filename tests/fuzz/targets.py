@@ -728,12 +728,12 @@ def _record(data: bytes, folder: Path) -> None:
 
 def _tables(records: list[Any], intervals: bool = False) -> None:
     """Make every table there is of records, in every format."""
-    from skeltools.results import report, tables
+    from skeltools.results import class_tables, joined, report, tables
 
-    rows = report.rows(records, intervals=intervals)
+    rows = joined.rows(records, intervals=intervals)
     grids = report.grids(rows)
     if intervals:
-        grids += [*report.per_class(rows), *report.confusions(rows, 3)]
+        grids += [*class_tables.per_class(rows), *class_tables.confusions(rows, 3)]
     for grid in grids:
         tables.to_rich(grid)
         for made in (tables.to_markdown(grid), tables.to_latex(grid)):

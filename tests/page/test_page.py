@@ -23,8 +23,8 @@ from skeltools.page import clips as packing
 from skeltools.page import document
 from skeltools.page import runs as gathering
 from skeltools.page.runs import shares
+from skeltools.results import class_tables, joined, report
 from skeltools.results import record as results
-from skeltools.results import report
 from skeltools.store import ClipFile
 
 
@@ -107,7 +107,7 @@ def test_the_page_says_what_was_run_and_repeats_the_report(page: Path, made: tup
     assert len(run["settings"]["rows"]) == len(content["settings"]) + len(content["preparation"])
     assert ["model.width", "4", "--set"] in run["settings"]["rows"]
     records = results.read_all(made[1] / "results")
-    grids = report.grids(report.rows(records, intervals=True))
+    grids = report.grids(joined.rows(records, intervals=True))
     assert [table["rows"] for table in values["tables"]] == [grid.rows for grid in grids]
     checkpoint = sorted((made[1] / "checkpoints").iterdir())[-1]
     assert facts["checkpoint"] == checkpoint.name
@@ -146,8 +146,8 @@ def test_an_accuracy_is_rounded_once(made: tuple[Path, Path], monkeypatch: pytes
     """248 of 464 clips are 53.448 %: 53.4 as in tables, not 53.5 by way of 53.45."""
     record = next(one for one in results.read_all(made[1] / "results") if one.subject == results.PRETRAINED)
     matrix = (np.eye(2, dtype=int), ["a", "b"])
-    monkeypatch.setattr(report, "rows", list)  # both compare a record with its scores
-    monkeypatch.setattr(report, "confusion_matrix", lambda row: matrix)
+    monkeypatch.setattr(joined, "rows", list)  # both compare a record with its scores
+    monkeypatch.setattr(class_tables, "confusion_matrix", lambda row: matrix)
     assert gathering._confusion(replace(record, top1=248 / 464))["top1"] == "53.4"
 
 

@@ -16,8 +16,8 @@ from plotting import invoke, make_run
 
 from skeltools.formats import ntu
 from skeltools.protocols.running import prediction
+from skeltools.results import joined
 from skeltools.results import record as results
-from skeltools.results import report
 from skeltools.runs.folder import Run
 
 
@@ -232,7 +232,7 @@ def test_which_of_several_linear_results_is_taken_is_said_and_can_be_chosen(
     several: Path, made: tuple[Path, Path]
 ) -> None:
     names = {
-        record.settings["linear.epochs"]: report.identity(record)
+        record.settings["linear.epochs"]: joined.identity(record)
         for record in results.read_all(several / "results")
         if record.subject == results.PRETRAINED
     }
@@ -260,7 +260,7 @@ def test_protocols_that_go_on_from_linear_say_which_result_they_take(several: Pa
         assert result.exit_code == 0, result.output
         (record,) = json.loads(result.stdout)
         (name,) = [
-            report.identity(one)
+            joined.identity(one)
             for one in results.read_all(several / "results")
             if (one.subject, one.settings.get("linear.epochs")) == (results.PRETRAINED, 2)
         ]

@@ -19,7 +19,7 @@ from skeltools.analysis.corrupted import Corruptor
 from skeltools.cli.main import main
 from skeltools.errors import RunError
 from skeltools.protocols import evaluate
-from skeltools.results import layout, report, robustness
+from skeltools.results import joined, layout, robustness
 from skeltools.results import record as results
 from skeltools.results.record import Side
 from skeltools.runs.folder import Run
@@ -212,9 +212,9 @@ def test_the_report(run: Path, records: dict[str, dict[str, Any]], tmp_path: Pat
 ROBUST = replace(BASE, protocol="robust", variant="", settings={"robust.seed": 0}, set_by={}, recipe="robust")
 
 
-def _rows(**metrics: dict[str, float]) -> list[report.Row]:
+def _rows(**metrics: dict[str, float]) -> list[joined.Row]:
     subjects = {"raw": results.RAW, "own": results.PRETRAINED}
-    return report.rows(
+    return joined.rows(
         replace(ROBUST, subject=subjects[name], key=name, top1=found["clean"], metrics=found)
         for name, found in metrics.items()
     )
@@ -257,7 +257,7 @@ def test_runs_that_differ_in_their_seed_have_one_name(folders: list[str], called
                 checkpoint_digest=folder, metrics=metrics | {"noise(0.1)": 0.4 + seed / 10})
         for seed, folder in enumerate(folders)
     ]  # fmt: skip
-    (row,) = report.rows(records)
+    (row,) = joined.rows(records)
     assert robustness.name(row) == called
     ranking, _ = robustness.grids([row])
     if len(folders) == 2:
@@ -276,7 +276,7 @@ def test_other_corruptions_are_not_ranked_together() -> None:
 
 def test_the_papers_layout_has_no_column_of_clean_accuracy_twice() -> None:
     linear = replace(BASE, subject=results.PRETRAINED, key="own")
-    made = layout.grid(report.rows([linear, replace(ROBUST, subject=results.PRETRAINED, key="own")]))
+    made = layout.grid(joined.rows([linear, replace(ROBUST, subject=results.PRETRAINED, key="own")]))
     assert not any("robust" in name for name, _ in made.columns)
 
 
@@ -309,7 +309,7 @@ def test_the_interval_joins_corruptions_clip_by_clip(tmp_path: Path) -> None:
     assert {name: guess.tolist() for name, guess in found.items()} == {
         name: guess.tolist() for name, guess in guesses.items()
     }
-    (row,) = report.rows([kept], intervals=True)
+    (row,) = joined.rows([kept], intervals=True)
     over = robustness.interval(row)
     assert over is not None
     assert over[0] == pytest.approx(0.0)  # two clips right everywhere, two nowhere
@@ -317,7 +317,7 @@ def test_the_interval_joins_corruptions_clip_by_clip(tmp_path: Path) -> None:
     theirs = {name: np.array([1, 1, 0, 0]) for name in guesses}
     raw = results.named(replace(record, subject=results.RAW, key="raw", scores="raw.npz"))
     other = results.write(raw, tmp_path, Side(scores, labels, list("badc"), list("xyz"), guesses=theirs))
-    mine, baseline = report.rows([kept, other], intervals=True)
+    mine, baseline = joined.rows([kept, other], intervals=True)
     found = robustness.error_interval(mine, [mine, baseline])
     assert found is not None
     # wrong on c and d the one, on b and c the other: (c + d) / (b + c) of every resample of a, b, c and d

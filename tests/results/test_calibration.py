@@ -16,7 +16,7 @@ from sklearn.calibration import calibration_curve
 
 from skeltools import protocols  # noqa: F401 (tells how protocols are shown)
 from skeltools.errors import RunError
-from skeltools.results import calibration, report
+from skeltools.results import calibration, joined
 from skeltools.results import record as results
 from skeltools.results.calibration import Judged, judge, probabilities
 from skeltools.results.record import Side
@@ -158,7 +158,7 @@ def test_scores_without_bounds_are_borne() -> None:
 LINEAR = replace(BASE, protocol="linear", variant="")
 
 
-def _row(folder: Path, held: bool, seed: int = 0) -> report.Row:
+def _row(folder: Path, held: bool, seed: int = 0) -> joined.Row:
     scores, labels = scores_of(seed, n=60, classes=3)
     protocol, measured = "calibration" if held else "linear", results.accuracies(scores, labels)
     record = results.named(replace(LINEAR, test_clips=60, protocol=protocol, seed=seed, **measured))
@@ -167,12 +167,12 @@ def _row(folder: Path, held: bool, seed: int = 0) -> report.Row:
         scores, labels, [str(n) for n in range(60)], list("abc"),
         held_scores=more[0] if held else None, held_labels=more[1] if held else None,
     )  # fmt: skip
-    return report.rows([results.write(record, folder, side)])[0]
+    return joined.rows([results.write(record, folder, side)])[0]
 
 
 def test_the_table(tmp_path: Path) -> None:
     plain, held = _row(tmp_path, False), _row(tmp_path, True)
-    knn = report.rows([replace(BASE, folder=tmp_path)])[0]
+    knn = joined.rows([replace(BASE, folder=tmp_path)])[0]
     assert not calibration.has_logits(knn)
     one, two = calibration.grids([plain, held, knn])
     assert [len(one.rows), len(two.rows)] == [1, 2]
@@ -210,7 +210,7 @@ def test_intervals_are_of_the_mean_over_seeds_on_the_same_clips(tmp_path: Path) 
         order = np.random.default_rng(seed).permutation(400)  # clips lie in another order in each file
         side = Side(scores[order], labels[order], [f"{place:03d}" for place in order], list("abc"))
         records.append(results.write(results.named(record), tmp_path, side))
-    (row,) = report.rows(records)
+    (row,) = joined.rows(records)
     assert len(row.records) == 2
     both, after = calibration.of_row(row)
     assert after is None
@@ -218,7 +218,7 @@ def test_intervals_are_of_the_mean_over_seeds_on_the_same_clips(tmp_path: Path) 
     assert both.values["ECE"] == pytest.approx(confidence - 0.5, abs=1e-6)
     assert both.high["NLL"] - both.low["NLL"] == pytest.approx(0, abs=1e-9)
     assert both.low["ECE"] <= both.values["ECE"] + 0.01
-    (one,) = report.rows(records[:1])
+    (one,) = joined.rows(records[:1])
     alone, _ = calibration.of_row(one)
     assert alone.high["NLL"] - alone.low["NLL"] > 0.2
 

@@ -17,8 +17,8 @@ from recorded import BASE
 from skeltools.cli.main import main
 from skeltools.errors import RunError
 from skeltools.results import compare as comparison
+from skeltools.results import joined
 from skeltools.results import record as results
-from skeltools.results import report
 from skeltools.results.record import Record
 
 LABELS = [0, 0, 0, 1, 1, 2]
@@ -108,7 +108,7 @@ def test_what_cannot_be_picked_is_told(tmp_path: Path) -> None:
     home = tmp_path / "a"
     _write(home, 0, LABELS)
     _write(home, 0, LABELS, stream="bone")
-    joint, bone = (row.id for row in report.rows(results.read_folders([home])))
+    joint, bone = (row.id for row in joined.rows(results.read_folders([home])))
     with pytest.raises(RunError) as told:
         comparison.pick(str(home), "linear")
     assert str(told.value) == (
@@ -161,7 +161,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_candidates_say_how_they_differ_and_every_way_out_leads_to_one(home: Path) -> None:
     result = call("compare", home, home)
     assert result.exit_code == 2
-    rows = {row.first.checkpoint_digest: row for row in report.rows(results.read_folders([home]))}
+    rows = {row.first.checkpoint_digest: row for row in joined.rows(results.read_folders([home]))}
     told = result.stderr.removeprefix(f"Error: {home} has several linear results: ").split(". Choose ")[0]
     assert sorted(told.split("; ")) == sorted(
         f"{rows[number].id} joint linear ({words})"
@@ -201,7 +201,7 @@ def test_plot_takes_the_same_filters(home: Path, tmp_path: Path) -> None:
 
 
 def test_report_shows_the_ids_and_further_seeds_leave_them(home: Path, tmp_path: Path) -> None:
-    rows = report.rows(results.read_folders([home]))
+    rows = joined.rows(results.read_folders([home]))
     table = call("report", home, "--ids").stdout
     assert [row.id for row in rows if f" {row.id}\n" not in table] == []
     assert "id: names the result, as in 'skeltools compare RUN@ID RUN@ID'\n" in table
@@ -209,7 +209,7 @@ def test_report_shows_the_ids_and_further_seeds_leave_them(home: Path, tmp_path:
     first = next(csv.DictReader(io.StringIO(call("report", home, "--format", "csv").stdout)))
     assert first["id"] == rows[0].id
     one = _write(tmp_path / "b", 0, LABELS)
-    assert report.identity(one) == report.identity(_write(tmp_path / "b", 7, LABELS))
+    assert joined.identity(one) == joined.identity(_write(tmp_path / "b", 7, LABELS))
     assert len({row.id for row in rows}) == len(rows) == 6
 
 
@@ -243,7 +243,7 @@ def test_partial_results_are_left_out_unless_asked_for_and_it_is_said(home: Path
     asked = call("compare", a, a, "--limit", 6)
     assert (asked.exit_code, asked.stderr) == (0, "")
     assert asked.stdout.startswith("PARTIAL, at most 6 clips per side: ")
-    assert comparison.pick(f"{a}@{report.identity(part)}", "linear") == [part]
+    assert comparison.pick(f"{a}@{joined.identity(part)}", "linear") == [part]
     result = call("compare", a, a, "--limit", 7)
     assert result.stderr == (
         f"Error: {a} has no linear result of 'pretrained' with limit 7. See what there is: skeltools report {a}\n"
@@ -281,7 +281,7 @@ def test_advice_names_only_options_that_the_command_has(home: Path, tmp_path: Pa
 
 
 def test_two_results_of_one_encoder_are_told_apart(home: Path) -> None:
-    rows = {row.first.checkpoint_digest: row.id for row in report.rows(results.read_folders([home]))}
+    rows = {row.first.checkpoint_digest: row.id for row in joined.rows(results.read_folders([home]))}
     lines = call("compare", f"{home}@{rows['0']}", f"{home}@{rows['5']}").stdout.splitlines()
     assert lines[1].endswith(" linear.lr=1.0")
     assert lines[2].endswith(" linear.lr=0.5")

@@ -12,7 +12,7 @@ from recorded import BASE
 from skeltools import protocols  # noqa: F401 (tells how protocols are shown)
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError
-from skeltools.results import groups, report
+from skeltools.results import groups, joined
 from skeltools.results import record as results
 from skeltools.results.record import Side
 
@@ -31,7 +31,7 @@ PARTS = {
 
 def _rows(
     folder: Path, wrong: tuple[int, ...] = (0, 1, 2), seeds: int = 1, **changes: object
-) -> list[report.Row]:
+) -> list[joined.Row]:
     labels = np.array([int(name[-1]) - 1 for name in NAMES])
     kept = []
     for seed in range(seeds):
@@ -45,7 +45,7 @@ def _rows(
         salience = {name: np.array(values, np.float32) for name, values in PARTS.items()}
         side = Side(scores, labels, NAMES, CLASSES, salience=salience)
         kept.append(results.write(record, folder, side))
-    return report.rows(kept, intervals=True)
+    return joined.rows(kept, intervals=True)
 
 
 def _cells(folder: Path, by: str, **words: object) -> dict[str, list[str]]:

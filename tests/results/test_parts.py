@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from skeltools import protocols  # noqa: F401 (tells how protocols are shown)
 from skeltools.errors import RunError
-from skeltools.results import parts, report
+from skeltools.results import joined, parts
 from skeltools.results import record as results
 from skeltools.results.record import Side
 
@@ -24,7 +24,7 @@ WRONG = {"part(left arm,1)": [0, 1, 2], "part(trunk,1)": [4], "part(trunk,0.5)":
 
 def _row(
     folder: Path, salience: dict[str, list[float]] | None = None, wrong: dict[str, list[int]] = WRONG
-) -> report.Row:
+) -> joined.Row:
     guesses = {}
     for text, rows in wrong.items():
         guesses[text] = LABELS.copy()
@@ -42,7 +42,7 @@ def _row(
         scores, LABELS, list("abcdefgh"), ["sit", "stand", "never"], guesses=guesses,
         salience={name: np.array(values, np.float32) for name, values in (salience or {}).items()},
     )  # fmt: skip
-    return report.rows([results.write(record, folder, side)])[0]
+    return joined.rows([results.write(record, folder, side)])[0]
 
 
 def test_what_is_lost_by_hand(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_loss_and_salience_are_means_over_seeds(tmp_path: Path) -> None:
         replace(row.first, seed=seed, checkpoint_digest=str(seed), pretrain_seed=seed)
         for seed, row in enumerate(rows)
     ]
-    (both,) = report.rows(records)
+    (both,) = joined.rows(records)
     assert len(both.records) == 2
     found = parts.look(both)
     np.testing.assert_allclose(found.lost, [[0.5, -0.25], [0, 0.5]])
@@ -89,7 +89,7 @@ def test_loss_and_salience_are_means_over_seeds(tmp_path: Path) -> None:
     assert found.overall is not None
     assert parts.look(replace(both, records=(records[0],))).salience is not None
     plain = replace(_row(tmp_path / "2").first, seed=1, checkpoint_digest="1", pretrain_seed=1)
-    (mixed,) = report.rows([records[0], plain])
+    (mixed,) = joined.rows([records[0], plain])
     assert parts.look(mixed).salience is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from recorded import BASE
 
 from skeltools.errors import SettingError
-from skeltools.results import layout, published, report, tables
+from skeltools.results import joined, layout, published, report, tables
 from skeltools.results import record as results
 
 OURS = replace(
@@ -172,7 +172,7 @@ def test_a_number_without_a_split_fits_every_split_and_says_so() -> None:
 def test_rows_without_a_published_number_show_a_dash() -> None:
     knn = replace(BASE, top1=0.5, test_clips=16487)
     untrained = replace(OURS, subject=results.RANDOM)
-    (grid,) = published.grids(report.rows([OURS, knn, untrained]))
+    (grid,) = published.grids(joined.rows([OURS, knn, untrained]))
     assert grid.rows[-1] == ["knn k=10", "-", "-", "-", "50.0", "-", "-", "-"]
     rows = {row[1]: row for row in grid.rows}
     assert rows["SkeAttnCLR"][2:] == ["list", "80.3", "81.0", "+0.7", "82.0", "+1.7"]
@@ -210,9 +210,9 @@ def test_the_layout_of_papers_line_by_line_with_the_table_of_one(shared: Path) -
 
 
 def test_an_epoch_chosen_on_held_out_people_stands_between_the_last_and_the_selected_one() -> None:
-    (plain,) = published.grids(report.rows([OURS]))
+    (plain,) = published.grids(joined.rows([OURS]))
     assert "held-out" not in [name for name, _ in plain.columns]
-    (grid,) = published.grids(report.rows([replace(OURS, held_top1=0.815, held_epoch=10)]))
+    (grid,) = published.grids(joined.rows([replace(OURS, held_top1=0.815, held_epoch=10)]))
     names = [name for name, _ in grid.columns]
     assert names[4:] == ["ours", "diff.", "held-out", "selected", "diff."]
     (own,) = [row for row in grid.rows if row[1] == "SkeAttnCLR"]
@@ -226,7 +226,7 @@ def test_the_layout_of_papers_has_one_s_own_rows_below() -> None:
         BASE, variant="k=1", top1=0.5, test_clips=16487, outcomes=4, pretrain_settings=OURS.pretrain_settings
     )
     own = replace(OURS, pretrain_settings={**OURS.pretrain_settings, "method": "skeattnclr"})
-    grid = layout.grid(report.rows([own, replace(view, pretrain_settings=own.pretrain_settings), knn]))
+    grid = layout.grid(joined.rows([own, replace(view, pretrain_settings=own.pretrain_settings), knn]))
     assert [name for name, _ in grid.columns] == [
         "method", "venue", "stream", "backbone", "source", "linear xsub", "knn k=1 xsub", "linear xview",
     ]  # fmt: skip
@@ -248,13 +248,13 @@ def test_the_layout_of_papers_has_one_s_own_rows_below() -> None:
 
 def test_the_layout_of_papers_warns_of_one_s_own_clips_where_they_are_not_the_official_ones() -> None:
     few = replace(OURS, train_clips=300, test_clips=290)
-    told = [note for note in layout.grid(report.rows([OURS, few])).notes if note.startswith("Warning")]
+    told = [note for note in layout.grid(joined.rows([OURS, few])).notes if note.startswith("Warning")]
     assert told == ["Warning, ours, ntu60 xsub, linear: clips 300/290, official 40,091/16,487"]
 
 
 def test_without_a_whole_result_the_layout_of_papers_has_nothing_to_show() -> None:
     with pytest.raises(SettingError, match="no whole result of a trained encoder"):
-        layout.grid(report.rows([replace(OURS, partial=True, limit=10)]))
+        layout.grid(joined.rows([replace(OURS, partial=True, limit=10)]))
 
 
 GOOD = "method,protocol,dataset,split,stream,top1,source\nMine,linear,ntu60,xsub,joint,81.5,our draft\n"
@@ -267,10 +267,10 @@ def test_rows_of_one_s_own_stand_beside(tmp_path: Path) -> None:
     assert [(item.method, item.top1, item.source, item.kind) for item in more] == [
         ("Mine", 0.815, "our draft", "added")
     ]
-    (grid,) = published.grids(report.rows([OURS]), more)
+    (grid,) = published.grids(joined.rows([OURS]), more)
     (row,) = [row for row in grid.rows if row[1] == "Mine"]
     assert row[2:] == ["added", "81.5", "81.0", "-0.5", "82.0", "+0.5"]
-    (row,) = [row for row in layout.grid(report.rows([OURS]), more).rows if row[0] == "Mine"]
+    (row,) = [row for row in layout.grid(joined.rows([OURS]), more).rows if row[0] == "Mine"]
     assert row[-1] == "81.5"
 
 

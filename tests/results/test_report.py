@@ -16,8 +16,8 @@ from rich.console import Console
 
 from skeltools.analysis import metrics
 from skeltools.errors import RunError
+from skeltools.results import class_tables, joined, report, tables, verdicts
 from skeltools.results import record as results
-from skeltools.results import report, tables
 from skeltools.results.record import Record
 
 SIDE = results.Side(
@@ -80,7 +80,7 @@ def test_seeds_share_a_row_and_other_settings_do_not() -> None:
     seeds = [replace(BASE, seed=seed, pretrain_seed=seed, top1=0.4 + seed / 10) for seed in (0, 1, 2)]
     other = replace(BASE, settings=BASE.settings | {"knn.temperature": 0.2})
     copy = replace(seeds[0])
-    rows = report.rows([*seeds, other, copy])
+    rows = joined.rows([*seeds, other, copy])
     assert [(row.seeds, row.top1.count) for row in rows] == [((0, 1, 2), 3), ((0,), 1)]
     assert rows[0].top1.mean == pytest.approx(0.5)
     assert rows[0].top1.sd == pytest.approx(0.1)
@@ -92,7 +92,7 @@ def test_seeds_share_a_row_and_other_settings_do_not() -> None:
      {"partial": True, "limit": 5}, {"pretrain_settings": {"train.epochs": 5}}],
 )  # fmt: skip
 def test_results_that_are_not_alike_stand_apart(change: dict[str, object]) -> None:
-    assert len(report.rows([BASE, replace(BASE, seed=1, **change)])) == 2  # type: ignore[arg-type]
+    assert len(joined.rows([BASE, replace(BASE, seed=1, **change)])) == 2  # type: ignore[arg-type]
 
 
 LINEAR = replace(
@@ -102,7 +102,7 @@ LINEAR = replace(
 
 
 def test_the_table_as_data() -> None:
-    (grid,) = report.grids(report.rows([BASE, LINEAR, replace(LINEAR, seed=1, top1=0.375)]))
+    (grid,) = report.grids(joined.rows([BASE, LINEAR, replace(LINEAR, seed=1, top1=0.375)]))
     assert grid.title == [
         "ntu60 xsub: linear, knn",
         "ntu60.h5: 10 training clips, 4 test clips",
@@ -129,7 +129,7 @@ def test_how_results_were_selected_is_said_with_the_gap_between_the_two_selectio
     held = replace(LINEAR, subject=results.PRETRAINED, held_top1=0.625, held_epoch=15)
     more = replace(held, seed=1, held_top1=0.375, held_epoch=5, best_top1=0.625, best_epoch=10)
     unheld = replace(LINEAR, variant="bn", best_top1=0.65)
-    (grid,) = report.grids(report.rows([held, more, unheld, replace(held, stream="bone"), BASE]))
+    (grid,) = report.grids(joined.rows([held, more, unheld, replace(held, stream="bone"), BASE]))
     names = [name for name, _ in grid.columns]
     at = names.index("top-1")
     assert names[at:] == ["top-1", "top-5", "held-out", "selected", "gap", "seeds"]
@@ -144,7 +144,7 @@ def test_how_results_were_selected_is_said_with_the_gap_between_the_two_selectio
     assert any(note.startswith("gap: selected less held-out (or less top-1)") for note in grid.notes)
     for face in (tables.to_markdown, tables.to_latex):
         assert "+18.8" in face(grid)
-    cells = [dict(zip(report.HEADER, line, strict=True)) for line in report.flat(report.rows([held, more]))]
+    cells = [dict(zip(report.HEADER, line, strict=True)) for line in report.flat(joined.rows([held, more]))]
     (cell,) = cells
     assert (cell["held_top1"], cell["held_epochs"], cell["selected_top1"], cell["selected_epochs"]) == (
         0.5, "15 5", 0.6875, "20 10",
@@ -154,20 +154,20 @@ def test_how_results_were_selected_is_said_with_the_gap_between_the_two_selectio
 
 def test_a_mean_over_some_seeds_is_no_selection_of_all() -> None:
     held = replace(LINEAR, held_top1=0.625, held_epoch=15)
-    (row,) = report.rows([held, replace(LINEAR, seed=1)])
+    (row,) = joined.rows([held, replace(LINEAR, seed=1)])
     assert row.held_top1 is None
     assert row.gap == pytest.approx(0.125)
 
 
 def test_results_of_before_a_setting_that_changes_nothing_share_a_row_with_those_of_after() -> None:
     after = {**LINEAR.settings, "linear.held_out_people": 0.0, "linear.precision": "float32"}
-    assert len(report.rows([LINEAR, replace(LINEAR, seed=1, settings=after)])) == 1
+    assert len(joined.rows([LINEAR, replace(LINEAR, seed=1, settings=after)])) == 1
     chosen = {**after, "linear.held_out_people": 10.0}
-    assert len(report.rows([LINEAR, replace(LINEAR, seed=1, settings=chosen)])) == 2
+    assert len(joined.rows([LINEAR, replace(LINEAR, seed=1, settings=chosen)])) == 2
 
 
 def test_a_column_that_says_the_same_everywhere_moves_to_the_title() -> None:
-    (grid,) = report.grids(report.rows([BASE, replace(BASE, stream="bone"), replace(BASE, epoch=9)]))
+    (grid,) = report.grids(joined.rows([BASE, replace(BASE, stream="bone"), replace(BASE, epoch=9)]))
     names = [name for name, _ in grid.columns]
     assert "stream" in names
     assert "epoch" in names
@@ -177,22 +177,22 @@ def test_a_column_that_says_the_same_everywhere_moves_to_the_title() -> None:
 
 def test_a_row_that_lacks_a_seed_says_so() -> None:
     found = [replace(BASE, seed=seed, variant=variant) for seed in (0, 1) for variant in ("k=1", "k=10")]
-    (grid,) = report.grids(report.rows(found[:3]))
+    (grid,) = report.grids(joined.rows(found[:3]))
     assert grid.notes[-1] == "Warning: joint knn k=10, pretrained: no result for seed 1"
-    (whole,) = report.grids(report.rows(found))
+    (whole,) = report.grids(joined.rows(found))
     assert not any(note.startswith("Warning") for note in whole.notes)
 
 
 def test_settings_set_by_hand_are_in_the_title() -> None:
     set_by = BASE.set_by | {"knn.k": "--set"}
-    (grid,) = report.grids(report.rows([replace(BASE, set_by=set_by)]))
+    (grid,) = report.grids(joined.rows([replace(BASE, set_by=set_by)]))
     assert grid.title[-1] == "set by hand: knn k 1,10"
 
 
 def test_rows_that_differ_in_a_setting_say_in_which() -> None:
     other = replace(BASE, settings=BASE.settings | {"knn.temperature": 0.2})
     longer = replace(BASE, pretrain_settings={"train.epochs": 4, "train.lr": 0.5}, seed=1)
-    labels = [row.label for row in report.rows([BASE, other, longer])]
+    labels = [row.label for row in joined.rows([BASE, other, longer])]
     assert sorted(labels) == [
         "knn k=10 [temperature=0.1 lr=0.5]", "knn k=10 [temperature=0.1 lr=None]",
         "knn k=10 [temperature=0.2 lr=None]",
@@ -201,14 +201,14 @@ def test_rows_that_differ_in_a_setting_say_in_which() -> None:
 
 def test_encoders_without_settings_are_told_apart_by_name_and_weights() -> None:
     one = replace(BASE, encoder="a:b", pretrain_settings={}, pretrain_seed=None, checkpoint_digest="c" * 64)
-    rows = report.rows([one, replace(one, checkpoint_digest="d" * 64, seed=1), replace(one, encoder="a:c")])
+    rows = joined.rows([one, replace(one, checkpoint_digest="d" * 64, seed=1), replace(one, encoder="a:c")])
     assert len(rows) == 3
     untrained = replace(one, subject=results.RANDOM)
-    assert len(report.rows([untrained, replace(untrained, checkpoint_digest="d" * 64, seed=1)])) == 1
+    assert len(joined.rows([untrained, replace(untrained, checkpoint_digest="d" * 64, seed=1)])) == 1
 
 
 def test_a_partial_result_says_so_in_the_title() -> None:
-    (grid,) = report.grids(report.rows([replace(BASE, partial=True, limit=7)]))
+    (grid,) = report.grids(joined.rows([replace(BASE, partial=True, limit=7)]))
     assert grid.title[0] == "PARTIAL, at most 7 clips per side: ntu60 xsub: knn"
 
 
@@ -217,7 +217,7 @@ def test_kinds_of_protocols_stand_in_tables_of_their_own_with_one_legend() -> No
         replace(BASE, protocol=name, variant="", metrics={"map": 0.5} if name == "retrieval" else {})
         for name in ("ensemble", "retrieval", "linear", "knn")
     ]
-    grids = report.grids(report.rows(found))
+    grids = report.grids(joined.rows(found))
     assert [grid.title[0] for grid in grids] == [
         "ntu60 xsub: linear, knn", "ntu60 xsub: retrieval", "ntu60 xsub: ensemble",
     ]  # fmt: skip
@@ -243,9 +243,9 @@ def _stored(folder: Path, seed: int, guesses: list[int], **changes: object) -> R
 
 def test_the_interval_over_clips_joins_seeds_by_clip_name(tmp_path: Path) -> None:
     found = [_stored(tmp_path, 0, [0, 0, 1, 1]), _stored(tmp_path, 1, [0, 1, 1, 2])]
-    names, shares = report.mean_hits(found)
+    names, shares = joined.mean_hits(found)
     assert dict(zip(names, shares, strict=True)) == {"0": 1.0, "1": 0.5, "2": 1.0, "3": 0.5}
-    (row,) = report.rows(found, intervals=True)
+    (row,) = joined.rows(found, intervals=True)
     assert row.clips is not None
     assert 0.5 <= row.clips[0] < 0.75 < row.clips[1] <= 1.0
 
@@ -256,23 +256,23 @@ def test_seeds_on_other_clips_are_refused(tmp_path: Path) -> None:
     side.names[0] = "other"
     results.write(found[1], tmp_path, side)
     with pytest.raises(RunError, match="is not of the same clips as the seeds beside it"):
-        report.rows(found, intervals=True)
+        joined.rows(found, intervals=True)
 
 
 def test_accuracies_by_class(tmp_path: Path) -> None:
     found = [_stored(tmp_path, 0, [0, 0, 1, 1]), _stored(tmp_path, 1, [0, 1, 1, 2])]
-    (grid,) = report.per_class(report.rows(found))
+    (grid,) = class_tables.per_class(joined.rows(found))
     assert grid.columns == [("class", False), ("clips", True), ("pretrained", True)]
     assert grid.rows == [["x", "2", "75.0"], ["y", "2", "75.0"]]
 
 
 def test_confusions_are_counted_over_seeds(tmp_path: Path) -> None:
     found = [_stored(tmp_path, 0, [0, 2, 0, 1]), _stored(tmp_path, 1, [0, 1, 1, 0])]
-    rows = report.rows(found)
-    counts, classes = report.confusion_matrix(rows[0])
+    rows = joined.rows(found)
+    counts, classes = class_tables.confusion_matrix(rows[0])
     assert classes == ["x", "y", "z"]
     assert counts.tolist() == [[2, 1, 1], [2, 2, 0], [0, 0, 0]]
-    (grid,) = report.confusions(rows, 2)
+    (grid,) = class_tables.confusions(rows, 2)
     assert grid.rows == [["y", "x", "2", "50.0"], ["x", "y", "1", "25.0"]]
 
 
@@ -309,7 +309,7 @@ def test_an_edited_accuracy_is_not_shown_beside_its_interval(
     path = tmp_path / f"{record.stem}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(RunError, match=told):
-        report.rows([results.read(path)], intervals=True)
+        joined.rows([results.read(path)], intervals=True)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1, 3], [0, 0, 1, -1], [0.0, 0.0, 1.0, 1.0]])
@@ -317,7 +317,7 @@ def test_labels_of_no_class_are_refused(tmp_path: Path, labels: list[float]) -> 
     record = _stored(tmp_path, 0, [0, 0, 1, 2])
     results.write(record, tmp_path, replace(record.side(), labels=np.array(labels)))
     with pytest.raises(RunError, match="does not fit its record"):
-        report.rows([record], intervals=True)
+        joined.rows([record], intervals=True)
 
 
 def test_a_record_is_compared_by_what_it_was_measured_by() -> None:
@@ -338,7 +338,7 @@ def test_a_record_is_compared_by_what_it_was_measured_by() -> None:
 
 
 def test_csv_holds_every_number() -> None:
-    lines = tables.to_csv(report.HEADER, report.flat(report.rows([BASE, LINEAR]))).splitlines()
+    lines = tables.to_csv(report.HEADER, report.flat(joined.rows([BASE, LINEAR]))).splitlines()
     assert lines[0].split(",")[:4] == ["dataset", "split", "data", "stream"]
     cells = next(csv.DictReader(lines))
     assert len(lines) == 3
@@ -382,7 +382,7 @@ def _seeded(subject: str, *top1: float) -> list[Record]:
 )
 def test_apart_means_intervals_do_not_overlap(pretrained: tuple[float, ...], better: bool) -> None:
     records = [*_seeded(results.PRETRAINED, *pretrained), *_seeded(results.RANDOM, 0.4, 0.41, 0.42)]
-    (verdict,) = report.apart(report.rows(records), results.PRETRAINED, [results.RANDOM])
+    (verdict,) = verdicts.apart(joined.rows(records), results.PRETRAINED, [results.RANDOM])
     assert verdict.better is better
     assert (", apart" in str(verdict)) is better
     assert (", OVERLAP" in str(verdict)) is not better
@@ -390,7 +390,7 @@ def test_apart_means_intervals_do_not_overlap(pretrained: tuple[float, ...], bet
 
 def test_one_seed_alone_is_never_apart() -> None:
     records = [*_seeded(results.PRETRAINED, 0.9), *_seeded(results.RANDOM, 0.1)]
-    (verdict,) = report.apart(report.rows(records), results.PRETRAINED, [results.RANDOM])
+    (verdict,) = verdicts.apart(joined.rows(records), results.PRETRAINED, [results.RANDOM])
     assert not verdict.better
 
 
@@ -401,11 +401,11 @@ def test_the_views_of_pretraining_are_shown_as_written_where_all_share_them() ->
         for key, view in (("a", text), ("b", "flip(0.5)"))
     )
     untrained = replace(BASE, key="c", subject=results.RANDOM)
-    (grid,) = report.grids(report.rows([one, untrained]))
+    (grid,) = report.grids(joined.rows([one, untrained]))
     assert f"views in pretraining: {text}" in grid.notes
-    (grid,) = report.grids(report.rows([one, other]))
+    (grid,) = report.grids(joined.rows([one, other]))
     assert not [note for note in grid.notes if "views" in note]
-    assert {f"[view={text}]", "[view=flip(0.5)]"} == {row.mark for row in report.rows([one, other])}
+    assert {f"[view={text}]", "[view=flip(0.5)]"} == {row.mark for row in joined.rows([one, other])}
 
 
 @pytest.mark.parametrize(
@@ -432,10 +432,10 @@ def test_a_measure_that_is_no_share_is_refused(
 
 def test_a_long_setting_that_tells_rows_apart_is_short_in_every_table() -> None:
     """The corruptions of robust are a list of hundreds of letters."""
-    from skeltools.results.report import differences
+    from skeltools.results.joined import differences
 
     many = [f"noise({number})" for number in range(15)]
-    found = report.rows(
+    found = joined.rows(
         [
             replace(
                 BASE,

@@ -12,8 +12,8 @@ from recorded import BASE
 
 from skeltools.cli.main import main
 from skeltools.errors import OutputError, RunError
+from skeltools.results import joined, sharing
 from skeltools.results import record as results
-from skeltools.results import report, sharing
 
 OURS = replace(BASE, encoder="/home/ada/secret/runs/joint", data="/data/ada/ntu60.h5")
 
@@ -43,7 +43,7 @@ def test_what_is_exported_comes_back_whole_and_tells_no_folder(tmp_path: Path) -
     plain = {"encoder": "joint", "data": "ntu60.h5", "scores": ""}
     assert found == [replace(one, **plain) for one in (OURS, other)]  # type: ignore[arg-type]
     assert run("report", tmp_path / "theirs").exit_code == 0
-    assert report.rows(found, intervals=True)[0].clips is None
+    assert joined.rows(found, intervals=True)[0].clips is None
     with pytest.raises(RunError, match="their scores were not exported with them"):
         found[0].side()
 
