@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from skeltools.errors import RunError, counted, did_you_mean
 from skeltools.results import cells, joined
 from skeltools.results import record as results
+from skeltools.results.cells import percent
 from skeltools.results.record import Record
 from skeltools.results.significance import McNemar, bootstrap, mcnemar
 from skeltools.results.tables import Grid
@@ -259,10 +260,6 @@ def _hits(record: Record, names: list[str], first: Record) -> NDArray[np.bool_]:
     return np.array([right[name] for name in names], bool)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
 def grids(found: Comparison, a: Record, b: Record, most: int) -> list[Grid]:
     """Return the comparison as grids: the whole, and the `most` classes with the largest gains and losses.
 
@@ -286,7 +283,7 @@ def grids(found: Comparison, a: Record, b: Record, most: int) -> list[Grid]:
         notes=["95 %: bootstrap over test clips of the difference of the means over seeds"],
     )
     interval = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
-    head.add(["top-1", _percent(found.a), _percent(found.b), f"{100 * (found.b - found.a):+.1f}", interval])
+    head.add(["top-1", percent(found.a), percent(found.b), f"{100 * (found.b - found.a):+.1f}", interval])
     test = Grid(
         ["McNemar's exact test on the same clips"],
         [("seeds", False), ("only A right", True), ("only B right", True), ("p", True)],
@@ -305,7 +302,7 @@ def _class_grids(found: Comparison, most: int) -> list[Grid]:
         columns = [("class", False), ("clips", True), ("A", True), ("B", True), ("B - A", True)]
         grid = Grid([f"Largest {words} by class"], columns)
         for name, clips, one, two in kept:
-            grid.add([name, str(clips), _percent(one), _percent(two), f"{100 * (two - one):+.1f}"])
+            grid.add([name, str(clips), percent(one), percent(two), f"{100 * (two - one):+.1f}"])
         made += [grid] if kept else []
     return made
 

@@ -10,6 +10,7 @@ from skeltools.datasets import registry as datasets
 from skeltools.errors import RunError, SettingError, did_you_mean
 from skeltools.files.texts import parse_toml, read_named
 from skeltools.results import joined, report
+from skeltools.results.cells import percent
 from skeltools.results.joined import Row
 from skeltools.results.parts import NEEDS_MASK
 from skeltools.results.robustness import names as names_of
@@ -176,13 +177,13 @@ def grids(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> list[Grid]:
             cells = [group, str(len(found[0][group]))]
             for one in found:
                 low, high = bootstrap(one[group])
-                cells += [_percent(one[group].mean()), f"{_percent(low)}-{_percent(high)}"]
+                cells += [percent(one[group].mean()), f"{percent(low)}-{percent(high)}"]
             grid.add(cells)
         means = [{group: float(values.mean()) for group, values in one.items()} for one in found]
         lines = {
-            "all clips": [_percent(row.top1.mean) for row in part],
-            "mean over groups": [_percent(sum(one.values()) / len(one)) for one in means],
-            "worst group": [_percent(min(one.values())) for one in means],
+            "all clips": [percent(row.top1.mean) for row in part],
+            "mean over groups": [percent(sum(one.values()) / len(one)) for one in means],
+            "worst group": [percent(min(one.values())) for one in means],
             "which": [min(one, key=lambda group: one[group]) for one in means],
         }
         for place, (name, values) in enumerate(lines.items()):
@@ -191,7 +192,3 @@ def grids(rows: Sequence[Row], by: str, more: Sequence[Row] = ()) -> list[Grid]:
         grid.notes = ["95 %: bootstrap over the test clips of the group"]
         made.append(grid)
     return made
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

@@ -15,7 +15,7 @@ from typing import Any
 from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError, did_you_mean
 from skeltools.files.texts import read_text
-from skeltools.results.cells import points
+from skeltools.results.cells import percent, points
 from skeltools.results.joined import Row
 from skeltools.results.kinds import KINDS, kind_of
 from skeltools.results.record import PRETRAINED, SUPERVISED, Record
@@ -307,10 +307,6 @@ def _added(line: Mapping[str | None, Any], where: str, name: str) -> Published:
     )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
 def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
     """Return one grid per table of the report: one's own rows beside every published number that fits.
 
@@ -335,8 +331,8 @@ def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
             label = f"{row.label}, supervised" if row.subject == SUPERVISED else row.label
             name = f"{row.first.stream} {label}" if streams else label
             best = row.best_top1.mean if row.best_top1 else None
-            held = "-" if row.held_top1 is None else _percent(row.held_top1.mean)
-            own = _percent(row.top1.mean), "-" if best is None else _percent(best)
+            held = "-" if row.held_top1 is None else percent(row.held_top1.mean)
+            own = percent(row.top1.mean), "-" if best is None else percent(best)
             found = fitting(row.first, more)
             shown += found
             if not found:
@@ -347,7 +343,7 @@ def grids(rows: Sequence[Row], more: Sequence[Published] = ()) -> list[Grid]:
                         name if place == 0 else "",
                         item.method,
                         KINDS_OF_SOURCE[item.kind],
-                        _percent(item.top1),
+                        percent(item.top1),
                         own[0],
                         points(row.top1.mean - item.top1),
                         held,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skeltools.results import cells, report
+from skeltools.results.cells import percent
 from skeltools.results.joined import Row
 from skeltools.results.record import PRETRAINED, RAW
 from skeltools.results.significance import RESAMPLES, Spread, bootstrap, spread
@@ -215,7 +216,7 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         head.add(
             [
                 str(place + 1), label, _with_spread(row.top1), _between(row.clips), _with_spread(seeds_of(row)),
-                _between(over), _percent(clean - broken), "-" if error is None else _percent(error),
+                _between(over), percent(clean - broken), "-" if error is None else percent(error),
                 _between(error_interval(row, rows)), cells.seeds(row),
             ]
         )  # fmt: skip
@@ -230,10 +231,10 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         [("corruption", False), *((label, True) for label in names(rows))],
     )
     shares = [by_family(row) for row in rows]
-    body.add(["clean", *(_percent(row.top1.mean) for row in rows)])
+    body.add(["clean", *(percent(row.top1.mean) for row in rows)])
     for place, family in enumerate(found):
         body.add(
-            [family, *(_percent(share[family]) if family in share else "-" for share in shares)],
+            [family, *(percent(share[family]) if family in share else "-" for share in shares)],
             new_section=place == 0,
         )
     same = {"seeds"} if len({row[-1] for row in head.rows}) == 1 else set()
@@ -263,7 +264,7 @@ def severities(rows: Sequence[Row]) -> list[Grid]:
         before = ""
         for text in texts:
             level = Level.of(text)
-            cells = [_percent(row.metrics[text].mean) if text in row.metrics else "-" for row in part]
+            cells = [percent(row.metrics[text].mean) if text in row.metrics else "-" for row in part]
             grid.add([level.family, level.severity, *cells], new_section=level.family != before)
             before = level.family
         made.append(grid)
@@ -271,12 +272,8 @@ def severities(rows: Sequence[Row]) -> list[Grid]:
 
 
 def _with_spread(value: Spread) -> str:
-    return _percent(value.mean) + ("" if value.sd is None else f" ± {100 * value.sd:.1f}")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+    return percent(value.mean) + ("" if value.sd is None else f" ± {100 * value.sd:.1f}")
 
 
 def _between(found: tuple[float, float] | None) -> str:
-    return "-" if found is None else f"{_percent(found[0])}-{_percent(found[1])}"
+    return "-" if found is None else f"{percent(found[0])}-{percent(found[1])}"
