@@ -387,7 +387,7 @@ def export(
             raise OutputError(f"{out.parent} does not exist. Create it.")
         check_writable(out)
     else:
-        check_output(out, replace, file.path, kinds=(Kind.NPZ,))
+        check_output(out, replace, file.path, kinds=(layout.KIND,))
     if layout.NEEDS_SPLIT and not file.splits:
         raise DataError(f"{file.path} holds no split, which {to} needs.")
     with replacing(out) as part:

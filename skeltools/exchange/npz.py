@@ -13,12 +13,14 @@ from skeltools.datasets.registry import PARTITIONS
 from skeltools.errors import FormatError, counted
 from skeltools.exchange.shared import Arrays, Reading, blocks, check_numbers, clip_name, lost, stored_type
 from skeltools.files.arrays import Member, write_archive
+from skeltools.files.kinds import Kind
 from skeltools.progress import Progress
 from skeltools.skeletons import Form
 from skeltools.store.reader import ClipFile
 
 KEYS = frozenset({"clips", "labels", "names"})
 NEEDS_SPLIT = False
+KIND = Kind.NPZ
 
 
 def read(path: Path, content: Mapping[str, NDArray[Any]], how: Reading) -> Arrays:

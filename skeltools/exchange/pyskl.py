@@ -24,6 +24,7 @@ from skeltools.exchange.shared import (
     lost,
 )
 from skeltools.files import pickles
+from skeltools.files.kinds import Kind
 from skeltools.preparation.chain import Chain
 from skeltools.progress import Progress
 from skeltools.skeletons import Skeleton, load
@@ -32,6 +33,7 @@ from skeltools.store.notes import Note, listed
 from skeltools.store.reader import ClipFile
 
 NEEDS_SPLIT = True
+KIND = Kind.PICKLE
 
 THRESHOLD = 0.01
 """Keypoints in pixels of this score or less are absent, as in pyskl's reader."""

@@ -21,6 +21,7 @@ from skeltools.cli.main import main
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import DataError, FormatError, SettingError
+from skeltools.exchange.arrays import LAYOUTS
 from skeltools.files import pickles
 from skeltools.preparation.chain import choose
 from skeltools.store import ClipFile
@@ -369,6 +370,20 @@ def test_a_folder_of_prepared_clips_takes_no_preparation(converted: Path, tmp_pa
         "prepared clips. Leave them out."
     )
     assert not out.exists()
+
+
+@pytest.mark.parametrize("to", LAYOUTS)
+def test_an_export_is_replaced_by_one_of_its_layout_alone(converted: Path, tmp_path: Path, to: str) -> None:
+    out = tmp_path / "out"
+    words = ("export", converted, out, "--to", to)
+    assert run(*words).exit_code == 0
+    assert "Use --replace" in run(*words).stderr
+    assert run(*words, "--replace").exit_code == 0
+    kept = sorted(path.name for path in out.rglob("*")) if out.is_dir() else out.read_bytes()
+    for other in LAYOUTS:
+        if other != to:
+            assert run("export", converted, out, "--to", other, "--replace").exit_code == 2, other
+    assert kept == (sorted(path.name for path in out.rglob("*")) if out.is_dir() else out.read_bytes())
 
 
 def test_no_command_replaces_its_input(converted: Path, tmp_path: Path) -> None:
