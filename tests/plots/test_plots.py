@@ -311,7 +311,7 @@ def test_smoothing_is_a_centred_mean() -> None:
     np.testing.assert_allclose(runlog.smooth(values, 3), [1.5, 4.0, 5.0, 6.5])
 
 
-@pytest.mark.parametrize("size", [2, 120])
+@pytest.mark.parametrize("size", [2, pytest.param(120, marks=pytest.mark.slow)])
 def test_no_class_name_overlaps_another(size: int) -> None:
     from skeltools.plots import confusion
     from skeltools.plots import embedding as drawing

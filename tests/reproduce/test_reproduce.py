@@ -186,6 +186,7 @@ def test_a_signal_stops_it_with_a_checkpoint_and_it_goes_on(
     assert records(out) == records(whole)
 
 
+@pytest.mark.slow
 def test_two_at_one_folder_are_not_let_in(copied: tuple[Path, Path]) -> None:
     plan, out = copied
     first = started(plan, "--out", out)

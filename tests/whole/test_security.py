@@ -120,13 +120,8 @@ SHAPES = {
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of the peak differs by system")
-@pytest.mark.parametrize(
-    "shape",
-    [
-        shape if shape == "keys of many parts" else pytest.param(shape, marks=pytest.mark.slow)
-        for shape in SHAPES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
 def test_a_recipe_of_a_mebibyte_takes_at_most_500_megabytes(tmp_path: Path, shape: str) -> None:
     lines, size, number = [], 0, 0
     while size + len(line := SHAPES[shape](number)) < 1 << 20:
