@@ -183,10 +183,13 @@ def test_a_table_sorts_by_its_heading_with_pointer_and_key(page: Page) -> None:
 def test_the_player_plays_pauses_and_scrubs(page: Page) -> None:
     first = page.pixels(CANVAS)
     page.chooser("speed", "#player").select_by_index(0)  # slow enough to be caught before it starts again
-    page.button("play").click()
-    page.wait(lambda: page.one(CANVAS).get_attribute("data-frame") not in ("0", None))
-    page.button("pause").click()
-    frame = page.one(CANVAS).get_attribute("data-frame")
+    for _ in range(5):
+        page.button("play").click()
+        page.wait(lambda: page.one(CANVAS).get_attribute("data-frame") not in ("0", None))
+        page.button("pause").click()
+        frame = page.one(CANVAS).get_attribute("data-frame")
+        if frame != "0":  # where it is again when the last frame was seen and the pause came a frame later
+            break
     assert page.pixels(CANVAS) != first
     assert page.one(CANVAS).get_attribute("data-frame") == frame
     scrub = page.one("#player input[type=range]")
