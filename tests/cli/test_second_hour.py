@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import call, fails
 from plotting import make_run
 
 from skeltools.cli._options import PATH, RESULT
@@ -19,15 +19,6 @@ KEPT = (
     "not what this command writes, so it is not replaced. Give the name of the file to write, or remove this one "
     "first."
 )
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words], prog_name="skeltools")
-
-
-def fails(words: list[object], told: str) -> None:
-    result = call(*words)
-    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {told}\n")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from commands import call, fails
 from plotting import make_run
 
 from skeltools.cli._options import Choice
@@ -17,15 +17,6 @@ from skeltools.protocols import PROTOCOLS
 from skeltools.store import ClipFile
 
 DATASETS = "ntu60, ntu120, pku1, pku2, irds, nwucla"
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words], prog_name="skeltools")
-
-
-def fails(words: list[object], told: str) -> None:
-    result = call(*words)
-    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {told}\n")
 
 
 @pytest.fixture(scope="module")
