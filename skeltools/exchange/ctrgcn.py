@@ -94,7 +94,8 @@ def _split_of(path: Path, dataset: Dataset | None) -> str:
 
 def _without_padding(clip: NDArray[Any]) -> NDArray[Any]:
     """Return (3, T, V, M) up to its last frame with a position."""
-    there = np.flatnonzero(clip.any(axis=(0, 2, 3)))
+    with np.errstate(invalid="ignore"):  # a signalling NaN, refused later as any NaN is
+        there = np.flatnonzero(clip.any(axis=(0, 2, 3)))
     return clip[:, : int(there[-1]) + 1 if len(there) else 1]
 
 

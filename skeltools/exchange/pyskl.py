@@ -168,11 +168,12 @@ def _from_pixels(
     score = item.get("keypoint_score", np.ones(points.shape[:3], np.float32))
     if not isinstance(score, np.ndarray) or score.shape != points.shape[:3] or score.dtype.kind not in "fiu":
         raise FormatError(path, f"{name}: keypoint_score is not an array of numbers {points.shape[:3]}.")
-    scores = score.astype(np.float32)  # compared as pyskl does
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = score.astype(np.float32)  # compared as pyskl does
     if not np.isfinite(scores).all():
         raise FormatError(path, f"{name}: keypoint_score holds NaN or an infinite number.")
     made = np.zeros((*points.shape[:3], 3), np.float32)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         given = points.astype(np.float32)
     made[..., 0] = (given[..., 0] - width / 2) / ((height if prepared else width) / 2)
     made[..., 1] = (given[..., 1] - height / 2) / (height / 2)

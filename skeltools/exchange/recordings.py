@@ -215,7 +215,8 @@ def _array(
     ]
     if rows:
         name, values = _pick(path, rows, clip)
-        there = np.flatnonzero(values.any(axis=1))
+        with np.errstate(invalid="ignore"):  # a signalling NaN, refused later as any NaN is
+            there = np.flatnonzero(values.any(axis=1))
         return name, values[: int(there[-1]) + 1 if len(there) else 0], "TF", ()
     several = [(key, values) for key, values in content.items() if values.dtype.kind in "fiu"]
     name, values = _pick(path, several, clip)
@@ -279,7 +280,7 @@ def _columns(path: Path, values: NDArray[Any], axes: str | None, form: Form) -> 
     if "M" not in order:
         values, order = values[..., None], order + "M"
     values = values.transpose([order.index(axis) for axis in "TMVC"])
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         values = values.astype(np.float32)
     _check_finite(path, values)
     return Recording.from_columns(values)

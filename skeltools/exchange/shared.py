@@ -132,7 +132,7 @@ def checked(clip: NDArray[Any], name: str, file: Path, skeleton: Skeleton, unit:
         FormatError: It holds NaN or an infinite number, or bodies of a size that no person has.
     """
     if clip.dtype != np.float16:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             clip = clip.astype(np.float32, copy=False)
     finite = np.isfinite(clip)
     if not finite.all():
@@ -433,7 +433,8 @@ class Sequences:
     def add(self, name: str, label: int, points: NDArray[Any], frames: int | None = None) -> None:
         """Take a sequence (3, T, V, M) of any M, of a recording of so many frames; None for T."""
         form = self.how.form
-        self.crowded += bool(points[..., form.bodies :].any())
+        with np.errstate(invalid="ignore"):  # a signalling NaN, refused below as any NaN is
+            self.crowded += bool(points[..., form.bodies :].any())
         if self.how.chain is None:
             points = _first_bodies(points, form.bodies)
         else:

@@ -93,7 +93,8 @@ def of_array(array: NDArray[Any], path: str, how: Descriptor, what: str = "the a
                 f"expected at most "
             f"{MOST_FRAMES:,} of {MOST_PEOPLE:,}. {expected[0].upper()}{expected[1:]}."
         )  # fmt: skip
-    present = array[..., : how.dimensions].any(axis=(2, 3))
+    with np.errstate(invalid="ignore"):  # a signalling NaN, which is refused below as any NaN is
+        present = array[..., : how.dimensions].any(axis=(2, 3))
     frame, slot = np.nonzero(present)
     return recording(Observed(len(array), array[present], frame, slot, slot), path, how)
 
@@ -134,7 +135,8 @@ def recording(found: Observed, path: str, how: Descriptor) -> Recording:
         empty = np.zeros((0, how.skeleton.num_joints, 3), np.float32)
         none = np.zeros(0, np.int32)
         return Recording(found.frames, empty, none, none, np.zeros(0, np.int64))
-    coords = np.asarray(found.coords, np.float64)
+    with np.errstate(invalid="ignore"):  # as in `of_array`
+        coords = np.asarray(found.coords, np.float64)
     _finite(coords, frame, slot, found, path, how)
     beyond = np.flatnonzero(slot >= how.bodies)
     notes: tuple[tuple[str, int], ...] = ()

@@ -243,6 +243,26 @@ def to_first_frame_axes(
     return clip
 
 
+def facing(
+    clip: NDArray[np.floating], skeleton: Skeleton, first: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Turn (3, L, V, M) about y by one angle, so that the shoulders of `first` point along x, right of left.
+
+    Where the person went and how it turned afterwards is kept, relative to how it stood at first. Nothing is turned
+    where the shoulders of `first` lie above each other or are missing.
+
+    Args:
+        clip: Metres, y up.
+        skeleton: Its shoulders make the line.
+        first: (3, 1, V, 1), person 1 where the angle is taken.
+    """
+    x, _, z = first[:, 0, skeleton.right_shoulder, 0] - first[:, 0, skeleton.left_shoulder, 0].astype(np.float64)
+    across = np.hypot(x, z)
+    cosine, sine = (x / across, -z / across) if across > 1e-6 else (1.0, 0.0)
+    turn = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
+    return (turn @ clip.reshape(3, -1)).reshape(clip.shape)
+
+
 def _rotation_onto(vector: NDArray[np.floating], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the 3x3 rotation that turns `vector` the shortest way onto the direction of `target`.
 

@@ -97,9 +97,9 @@ class Chain:
     )
     frames: int = setting("T, frames per clip.", low=1, high=1000)
     rotation: str = setting(
-        "About y frame by frame with one sign per body; spine and shoulders of person 1's first frame to z and "
-        "x; none.",
-        choices=("yaw", "axes", "none"),
+        "About y frame by frame with one sign per body; about y by one angle, so that the shoulders of person 1's first "
+        "frame point along x; spine and shoulders of that frame to z and x; none.",
+        choices=("yaw", "first", "axes", "none"),
     )
     motion: str = setting(
         "Where the motion stream is taken: from the stored clip, or before the resize (then also stored, as "
@@ -128,7 +128,7 @@ class Chain:
             key = "rotation=none" if self.scale == "torso" else "scale=torso"
             raise SettingError(f"2-D key points need chain.{key}. Take --prep keypoints2d, which has it.")
         if self.scale == "torso" and (
-            self.centre != "frame" or self.rotation == "axes" or self.motion != "clip"
+            self.centre != "frame" or self.rotation in ("first", "axes") or self.motion != "clip"
         ):
             raise SettingError(
                 "chain.scale=torso goes with chain.centre=frame, chain.motion=clip and a rotation of yaw or none."
@@ -141,7 +141,7 @@ class Chain:
         if self.rotation == "axes" and skeleton != load("kinect2"):
             raise SettingError(
                 f"chain.rotation=axes turns the spine of Kinect v2 (joints 0 and 1), not of {skeleton.name}. "
-                "Choose yaw or none."
+                "Choose yaw, first or none."
             )
         if self.centre_joint == -1 and len(skeleton.centre) == 1:
             return replace(self, centre_joint=skeleton.centre[0])
@@ -437,6 +437,8 @@ def finish(used: Chosen, chain: Chain, form: Form) -> tuple[NDArray[Any], NDArra
     if chain.rotation == "axes":
         first = _centred(used.first, np.ones((1, 1), bool), used.first, chain, form.skeleton)
         clip = bodies.to_first_frame_axes(clip, form.skeleton, first)
+    if chain.rotation == "first":
+        clip = bodies.facing(clip, form.skeleton, used.first)
     exact = clip.astype(np.float64, copy=False)
     if chain.scale == "minmax":
         exact = minmax(exact, used.there)

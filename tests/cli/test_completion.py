@@ -113,7 +113,7 @@ def test_keys_of_settings_with_the_values_they_have() -> None:
     (neighbours,) = offered("eval", "r", "--protocol", "knn", "--set", "knn.k")
     assert neighbours.startswith("knn.k=[")
     assert offered("convert", "ntu60", "--set", "chain.rotation=") == [
-        f"chain.rotation={word}" for word in ("yaw", "axes", "none")
+        f"chain.rotation={word}" for word in ("yaw", "first", "axes", "none")
     ]
 
 

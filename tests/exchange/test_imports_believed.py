@@ -374,6 +374,25 @@ def test_a_value_that_doubles_with_each_level_is_told_at_once(key: str, tmp_path
 # --- Numbers, units
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(("kind", "bits"), [("f4", 0x7FA00000), ("f8", 0x7FF4000000000000)])
+def test_a_signalling_nan_is_refused_without_a_warning(kind: str, bits: int, tmp_path: Path) -> None:
+    """NumPy warns of an invalid value where it casts or tests one."""
+    clips = np.random.default_rng(0).normal(0, 0.3, (6, 3, 20, 25, 2)).astype(kind)
+    clips.view(kind.replace("f", "u"))[3, 1, 0, 0, 0] = bits
+    told = f"{NAMES[3]}: y of joint 0 of body 0 in frame 0, counted from 0, is NaN; expected finite numbers."
+    assert refused(aimclr(tmp_path / "theirs", clips)) == f"/xsub/val_position.npy: {told}"
+    np.savez(
+        tmp_path / "a.npz", clips=clips, labels=LABELS, names=NAMES, xsub_train=[0, 1, 2], xsub_test=[3, 4, 5]
+    )
+    assert refused(tmp_path / "a.npz") == f": {told}"
+    flat = clips.transpose(0, 2, 4, 3, 1).reshape(6, 20, -1)
+    hot = np.eye(60)[LABELS]
+    np.savez(tmp_path / "NTU60_CS.npz", x_train=flat[:3], y_train=hot[:3], x_test=flat[3:], y_test=hot[3:])
+    found = refused(tmp_path / "NTU60_CS.npz")
+    assert found.endswith("y of joint 0 of body 0 in frame 0, counted from 0, is NaN; expected finite numbers.")
+
+
 @pytest.mark.parametrize(
     ("value", "place", "told"),
     [

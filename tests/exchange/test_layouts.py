@@ -206,6 +206,10 @@ def pixels(**changes: Any) -> dict[str, Any]:
     return {"split": {}, "annotations": [{key: value for key, value in item.items() if value is not None}]}
 
 
+SIGNALLING = np.full((1, 4, 17), 0x7FF4000000000000, "u8").view("f8")
+"""NaN, of which NumPy warns where it casts it."""
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -215,10 +219,12 @@ def pixels(**changes: Any) -> dict[str, Any]:
         ({"keypoint": np.zeros((1, 4, 18, 2))}, "keypoint has shape (1, 4, 18, 2); expected (M, T, 17, 2)."),
         ({"keypoint_score": np.ones((1, 4, 16))}, "keypoint_score is not an array of numbers (1, 4, 17)."),
         ({"keypoint_score": np.full((1, 4, 17), np.nan)}, "keypoint_score holds NaN or an infinite number."),
+        ({"keypoint_score": SIGNALLING}, "keypoint_score holds NaN or an infinite number."),
         ({"keypoint_score": [1]}, "keypoint_score is not an array of numbers (1, 4, 17)."),
         ({"keypoint": np.full((1, 4, 17, 2), np.nan)}, "x of joint 0 of body 0 in frame 0, counted from 0, is NaN (and 135 numbers more); expected finite numbers."),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_pixels_that_do_not_fit(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     (tmp_path / "p.pkl").write_bytes(pickle.dumps(pixels(**changes)))
     result = run("import", "ntu60", tmp_path / "p.pkl", tmp_path / "o.h5")

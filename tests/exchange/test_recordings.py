@@ -72,6 +72,20 @@ def test_a_shape_of_several_readings_asks_for_the_axes(tmp_path: Path) -> None:
     assert read(path, KINECT, axes="MTVC").recording.frames == 3
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("layout", ["npy", "x_test"])
+def test_a_signalling_nan_is_refused_without_a_warning(tmp_path: Path, layout: str) -> None:
+    points = np.ones((9, 25, 3))
+    points.view("u8")[4, 2, 1] = 0x7FF4000000000000
+    path = tmp_path / "one.npy"
+    if layout == "npy":
+        np.save(path, points)
+    else:
+        path = path.with_suffix(".npz")
+        np.savez(path, x_test=np.pad(points.reshape(1, 9, -1), ((0, 0), (0, 0), (0, 75))))
+    assert "y of joint 2 of body 0 in frame 4, counted from 0, is not a finite number" in _error(path)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

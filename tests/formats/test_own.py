@@ -147,3 +147,14 @@ def test_a_fault_of_one_clip_stands_in_its_place() -> None:
     np.savez(target, a=BODY, b=BODY[:, :3], c=BODY)
     found = list(own.read(target.getvalue(), "x.npz", HOW, [0, 1, 2]))
     assert [isinstance(item, FormatError) for item in found] == [False, True, False]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(("kind", "bits"), [("f4", 0x7FA00000), ("f8", 0x7FF4000000000000)])
+@pytest.mark.parametrize("people", [1, 2])
+def test_a_signalling_nan_is_refused_without_a_warning(kind: str, bits: int, people: int) -> None:
+    """As any NaN is; NumPy warns where it casts or tests one."""
+    body = np.stack([BODY] * people, axis=1).astype(kind)
+    body.view(kind.replace("f", "u"))[2, 0, 3, 1] = bits
+    with pytest.raises(FormatError, match="NaN"):
+        read(npy(body[:, 0] if people == 1 else body), "a.npy")

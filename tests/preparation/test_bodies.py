@@ -168,6 +168,29 @@ def test_first_frame_axes() -> None:
     np.testing.assert_allclose(gram[0], gram[1])
 
 
+@pytest.mark.parametrize("turn", [0.0, 0.7, 2.5, -1.9])
+def test_rotation_by_the_first_frame_does_not_know_how_the_camera_stood(turn: float) -> None:
+    """The same clip from any side; how the person goes and turns later is kept, unlike frame by frame."""
+    raw = recording(body_of(1, 5)).first(2).astype(np.float64)
+    kinect = load("kinect2")
+    about = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    seen = (about @ raw.reshape(3, -1)).reshape(raw.shape)
+    one, other = (bodies.facing(clip, kinect, clip[:, :1, :, :1]) for clip in (raw, seen))
+    np.testing.assert_allclose(one, other, atol=1e-12)
+    line = one[:, 0, kinect.right_shoulder, 0] - one[:, 0, kinect.left_shoulder, 0]
+    assert line[0] > 0
+    assert abs(line[2]) < 1e-12
+    np.testing.assert_allclose(one[1], raw[1])
+    gone = [np.linalg.norm(clip[:, -1] - clip[:, 0], axis=0) for clip in (raw, one)]
+    np.testing.assert_allclose(gone[0], gone[1])
+
+
+def test_rotation_by_a_first_frame_without_shoulders_turns_nothing() -> None:
+    raw = recording(body_of(1, 5)).first(2).astype(np.float64)
+    first = np.zeros((3, 1, 25, 1))
+    np.testing.assert_array_equal(bodies.facing(raw, load("kinect2"), first), raw)
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
