@@ -11,7 +11,8 @@ other programs take from them. Example:
     python benchmarks/pretrain.py --width 8 --memory 1000
     python benchmarks/pretrain.py mamp --threads 1     (the same as benchmarks/mamp.py, whose --help says its options)
 
-Clips are random walks of two bodies; nothing is read from disk. A GPU works behind the program: there clips/s
+Clips are random walks, of two bodies of Kinect v2 unless --form says otherwise; nothing is read from disk. A GPU
+works behind the program: there clips/s
 is of stretches of steps without waiting in between, the parts are of steps that wait after each part, and
 --profile says which kernels take the time, beside what the card reaches in a large product and a large copy.
 
@@ -36,10 +37,13 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from skeltools.skeletons import Form
 
 POOL = 4
 """Batches of clips there are, spread over each other."""
@@ -100,7 +104,6 @@ def make(options: argparse.Namespace, variant: str) -> Step:
     from skeltools.methods.registry import make_method
     from skeltools.methods.skeletonclr import key_momentum
     from skeltools.runs.settings import resolve_recipe
-    from skeltools.skeletons import Form, load
     from skeltools.training.memory import keep_freed_memory
     from skeltools.training.optimizer import make_optimizer
     from skeltools.transforms.draws import Draws, step_draws
@@ -110,10 +113,12 @@ def make(options: argparse.Namespace, variant: str) -> Step:
     torch.set_num_threads(options.threads)
     overrides = [f"model.width={options.width}", f"train.batch_size={options.batch}", "loss.mu=0.5"]
     settings = resolve_recipe(None, dataset="", split="", stream="joint", overrides=overrides).values
-    clips = torch.randn(POOL * options.batch, 3, 64, 25, 2, generator=torch.Generator().manual_seed(0))
+    form = options.form
+    shape = (3, form.frames, form.joints, form.bodies)
+    clips = torch.randn(POOL * options.batch, *shape, generator=torch.Generator().manual_seed(0))
     clips = (clips.cumsum(2) * 0.02).to(device)
     places = torch.arange(len(clips), device=device).view(-1, POOL).T
-    ours = make_method(settings, Form(load("kinect2"), 2, 64), "joint", 0).to(device).train()
+    ours = make_method(settings, form, "joint", 0).to(device).train()
     if plain:
         from plain import Plain
 
@@ -396,7 +401,7 @@ def compare(options: argparse.Namespace) -> None:
         where = torch.cuda.get_device_name(where)
     print(
         f"{where}, {options.threads} threads, torch {torch.__version__}, width {options.width}, "
-        f"batch {options.batch}, medians of {rounds} rounds"
+        f"batch {options.batch}, {told_form(options.form)}, medians of {rounds} rounds"
     )
     rows = [summary(worker, found[0], options, memory[worker.variant]) for worker in found]
     heads = ["variant", "clips/s", f"times {names[0]}", "CPU s/step", "by CPU time"]
@@ -415,12 +420,25 @@ def compare(options: argparse.Namespace) -> None:
     if options.json:
         told = {
             "device": where, "torch": torch.__version__, "width": options.width, "batch": options.batch,
+            "form": told_form(options.form),
             "rounds": rounds, "stretch": STRETCH if on_gpu else 1, "rows": rows,
             "failed": {w.variant: w.error for w in workers.values() if w.error},
         }  # fmt: skip
         options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     if len(found) < len(workers):
         raise SystemExit(1)
+
+
+def form_of(text: str) -> Form:
+    """Return the form of clips from a skeleton, its bodies and the frames, such as kinect1,1,32."""
+    from skeltools.skeletons import Form, load
+
+    name, bodies, frames = text.split(",")
+    return Form(load(name), int(bodies), int(frames))
+
+
+def told_form(form: Form) -> str:
+    return f"{form.joints} joints, bodies {form.bodies}, {form.frames} frames"
 
 
 def summary(
@@ -456,16 +474,17 @@ def time_views(options: argparse.Namespace) -> None:
     from skeltools.methods.contract import Batch
     from skeltools.methods.registry import make_method
     from skeltools.runs.settings import resolve_recipe
-    from skeltools.skeletons import Form, load
     from skeltools.training.memory import keep_freed_memory
     from skeltools.transforms.draws import Draws, step_draws
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    x, rows = torch.randn(options.batch, 3, 64, 25, 2), torch.arange(options.batch)
+    form = options.form
+    x = torch.randn(options.batch, 3, form.frames, form.joints, form.bodies)
+    rows = torch.arange(options.batch)
     for label, recipe in (("two views", "skeletonclr"), ("two views and part swap", "skeattnclr")):
         settings = resolve_recipe(recipe, dataset="", split="", stream="joint").values
-        method = make_method(settings, Form(load("kinect2"), 2, 64), "joint", 0)
+        method = make_method(settings, form, "joint", 0)
         costs = []
         for number in range(30):
             began = time.perf_counter()
@@ -498,6 +517,12 @@ def main() -> None:
     )
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument(
+        "--form",
+        type=form_of,
+        default="kinect2,2,64",
+        help="skeleton, bodies, frames; another has no plain version",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -256,7 +256,9 @@ def facing(
         skeleton: Its shoulders make the line.
         first: (3, 1, V, 1), person 1 where the angle is taken.
     """
-    x, _, z = first[:, 0, skeleton.right_shoulder, 0] - first[:, 0, skeleton.left_shoulder, 0].astype(np.float64)
+    x, _, z = first[:, 0, skeleton.right_shoulder, 0] - first[:, 0, skeleton.left_shoulder, 0].astype(
+        np.float64
+    )
     across = np.hypot(x, z)
     cosine, sine = (x / across, -z / across) if across > 1e-6 else (1.0, 0.0)
     turn = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])

@@ -97,8 +97,8 @@ class Chain:
     )
     frames: int = setting("T, frames per clip.", low=1, high=1000)
     rotation: str = setting(
-        "About y frame by frame with one sign per body; about y by one angle, so that the shoulders of person 1's first "
-        "frame point along x; spine and shoulders of that frame to z and x; none.",
+        "About y frame by frame with one sign per body; about y by one angle, so that the shoulders of person 1's "
+        "first frame point along x; spine and shoulders of that frame to z and x; none.",
         choices=("yaw", "first", "axes", "none"),
     )
     motion: str = setting(

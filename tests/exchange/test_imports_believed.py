@@ -390,7 +390,9 @@ def test_a_signalling_nan_is_refused_without_a_warning(kind: str, bits: int, tmp
     hot = np.eye(60)[LABELS]
     np.savez(tmp_path / "NTU60_CS.npz", x_train=flat[:3], y_train=hot[:3], x_test=flat[3:], y_test=hot[3:])
     found = refused(tmp_path / "NTU60_CS.npz")
-    assert found.endswith("y of joint 0 of body 0 in frame 0, counted from 0, is NaN; expected finite numbers.")
+    assert found.endswith(
+        "y of joint 0 of body 0 in frame 0, counted from 0, is NaN; expected finite numbers."
+    )
 
 
 @pytest.mark.parametrize(
