@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import torch
@@ -57,3 +58,38 @@ def free_memory(device: torch.device) -> int:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class Neighbours:
+    """What other programs take of the machine's processors, from now on."""
+
+    def __init__(self) -> None:
+        self._began, self._used = time.monotonic(), _used_by_others()
+
+    def cores(self, least: float = 0.5) -> float | None:
+        """Return how many cores they took on average; None before `least` seconds are over.
+
+        0 where the system does not tell, which is without ``/proc/stat``.
+        """
+        passed = time.monotonic() - self._began
+        return None if passed < least else max(0.0, _used_by_others() - self._used) / passed
+
+
+def crowded(taken: float, threads: int, there: int) -> str | None:
+    """Return the warning that `threads` are too many where other programs take `taken` of the cores `there`."""
+    if threads == 1 or taken <= there - threads + 0.5:
+        return None
+    return (
+        f"Warning: other programs take {taken:.1f} of this machine's {counted(there, 'core')}. Threads wait for one "
+        "another, so that a step then takes many times as long: it is faster alone, or with "
+        f"OMP_NUM_THREADS={max(1, int(there - taken))} before the command."
+    )
+
+
+def _used_by_others() -> float:
+    """Return the seconds that all processors have worked, less those of this process."""
+    table = Path("/proc/stat")
+    if not table.exists():
+        return 0.0
+    user, nice, system = (int(word) for word in table.read_text(encoding="ascii").split()[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - time.process_time()

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from skeltools.environment import device_name, full_float32
+from skeltools.environment import Neighbours, crowded, device_name, full_float32
 from skeltools.errors import DataError, RunError, counted
 from skeltools.methods.contract import Batch, Output
 from skeltools.methods.registry import find_method, make_method
@@ -114,6 +114,7 @@ class Trainer:
                     progress.message(f"{run.path} ended before its first checkpoint, so it begins again.")
             torch.manual_seed(run.seed + world.rank * 2**32)
         self._first_step, self._timed = self.step, 0.0
+        self._neighbours: Neighbours | None = None
         self.network = world.wrap(self.model, device, train.sync_bn)
         self._compiled: Callable[..., Output] | None = None
         if world.is_main:
@@ -308,6 +309,17 @@ class Trainer:
             f"it with a checkpoint; skeltools pretrain --resume {self.run.path} goes on, also elsewhere."
         )
 
+    def _warn_if_shared(self) -> None:
+        """Say so, once, where other programs take a core that one of this process's threads would need."""
+        if self.step == self._first_step + 1 and self.device.type == "cpu":
+            self._neighbours = Neighbours()
+        taken = None if self._neighbours is None else self._neighbours.cores()
+        if taken is None:
+            return
+        self._neighbours = None
+        if warning := crowded(taken, torch.get_num_threads(), os.cpu_count() or 1):
+            self.progress.message(warning)
+
     def measure(self, longest: float = 10.0, most: int = 6) -> tuple[float, int]:
         """Do a few steps and return the seconds of one, and how many were timed.
 
@@ -421,6 +433,7 @@ class Trainer:
             self._log.attach(board.opened(train, self.run, 0, self.progress))
         self.progress.advance(train.batch_size)
         self._warn_if_long()
+        self._warn_if_shared()
 
     def _mean(self, found: list[Output]) -> Losses:
         """Return the mean loss and its parts over micro-batches and processes."""

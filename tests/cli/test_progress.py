@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from clipfiles import TINY, make_clips
 from terminals import Terminal
 
 from skeltools.cli import _progress
-from skeltools.environment import device_name
+from skeltools.environment import Neighbours, crowded, device_name
 from skeltools.progress import Silent
 from skeltools.runs.folder import Run
 from skeltools.runs.settings import resolve_recipe
@@ -120,14 +121,54 @@ def test_a_warning_says_when_it_takes_more_than_a_day_and_what_to_do(
     """Two steps of 47 days / 15 each: three of eighteen are done when it is told."""
     monkeypatch.setattr(engine, "time", Clock(2 * 47 * 86400 / 15))
     run, told = trained(tmp_path / "run", data, "train.epochs=6")
-    assert [text for text in told if text.startswith("Warning")] == [
+    assert [text for text in told if text.startswith("Warning: this will")] == [
         "Warning: this will take about 47 days on this CPU. Less: a GPU, --set train.precision=bf16 where the device "
         "has it, fewer --epochs, or a smaller model, such as --recipe demo to try things. Ctrl-C stops it with a "
         f"checkpoint; skeltools pretrain --resume {run.path} goes on, also elsewhere."
     ]
     monkeypatch.setattr(engine, "time", Clock(2 * 86000 / 15))
     told = trained(tmp_path / "other", data, "train.epochs=6")[1]
-    assert not any(text.startswith("Warning") for text in told)
+    assert not any(text.startswith("Warning: this will") for text in told)
+
+
+class Busy:
+    """Other programs that take every core."""
+
+    def cores(self) -> float:
+        return float(os.cpu_count() or 1)
+
+
+def test_other_programs_that_slow_several_threads_are_said_once(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "Neighbours", Busy)
+    monkeypatch.setattr(engine, "crowded", lambda *numbers: str(numbers))
+    told = trained(tmp_path / "run", data, "train.epochs=2")[1]
+    there = os.cpu_count() or 1
+    assert told.count(str((float(there), torch.get_num_threads(), there))) == 1
+
+
+@pytest.mark.parametrize(("threads", "cores", "advice"), [(2, 2, 1), (8, 8, 6), (1, 2, None), (6, 8, None)])
+def test_a_warning_of_other_programs_says_how_many_threads_to_take(
+    threads: int, cores: int, advice: int | None
+) -> None:
+    expected = (
+        f"Warning: other programs take 1.6 of this machine's {cores} cores. Threads wait for one another, so that a "
+        f"step then takes many times as long: it is faster alone, or with OMP_NUM_THREADS={advice} before the command."
+    )
+    assert crowded(1.6, threads, cores) == (expected if advice else None)
+
+
+def test_neighbours_are_counted_without_oneself() -> None:
+    """A process that works alone on its core is not its own neighbour."""
+    watched = Neighbours()
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+    found = watched.cores(0.2)
+    assert found is not None
+    assert 0 <= found <= (os.cpu_count() or 1)
+    assert Neighbours().cores() is None
 
 
 def command(data: Path, out: str) -> list[str]:
