@@ -62,12 +62,12 @@ def command(
 ) -> None:
     """Make a whole table from one plan.
 
-    PLAN is paper-ntu60, paper-ntu120, paper-pku2, nwucla or quick, or a .toml file of yours. It is converted,
-    verified, pretrained, evaluated and reported, and the page is written. What is recorded is left out: give the
-    same command again after any interruption. A step that fails does not stop the others; the next call tries it
-    again. SOURCE is a folder, an archive or raw file, or a converted file (.h5); where a plan has one dataset,
-    its name may be left out. The sources are known from the first call on. Under torchrun all processes, of one
-    machine or of several that share the folder, are at one run.
+    PLAN is paper-ntu60, paper-ntu120, paper-pku2, nwucla, nwucla-stgcn or quick, or a .toml file of yours. It is
+    converted, verified, pretrained, evaluated and reported, and the page is written. What is recorded is left out:
+    give the same command again after any interruption. A step that fails does not stop the others; the next call
+    tries it again. SOURCE is a folder, an archive or raw file, or a converted file (.h5); where a plan has one
+    dataset, its name may be left out. The sources are known from the first call on. Under torchrun all processes, of
+    one machine or of several that share the folder, are at one run.
 
     \b
     Example:

@@ -250,7 +250,15 @@ def test_a_key_of_elsewhere_says_whose_it_is(words: list[str], message: str) -> 
 
 def _lists() -> Iterator[tuple[str, Callable[[list[str]], object]]]:
     """Every setting that is a list, with what resolves the settings it stands among from ``--set`` texts."""
-    for name in ("skeattnclr", "skeletonclr", "mamp", "demo", "demo-bigru", "nwucla-bigru"):
+    for name in (
+        "skeattnclr",
+        "skeletonclr",
+        "mamp",
+        "demo",
+        "demo-bigru",
+        "nwucla-bigru",
+        "nwucla-bigru-skeattnclr",
+    ):
 
         def pretraining(words: list[str], name: str = name) -> Any:
             return resolve_recipe(name, dataset="ntu60", split="xsub", stream="joint", overrides=words)
