@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,11 @@ def draw(
     columns = -(-len(present) // _LINES)
     height = float(np.clip(0.19 * min(len(present), _LINES) + 1.2, 5.2, 8.8))
     figure = style.figure(height + 3.1 * columns, height)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=style.points(10.5))
+    letters = style.points(10.5)
+    lines = textwrap.wrap(
+        title, int(72 * height / (0.55 * letters))
+    )  # beside the legend, which begins at the top
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=letters)
     axes = figure.subplots()
     size = float(np.clip(9000 / max(len(points), 1), 5, 34))
     for place, label in enumerate(present.tolist()):
