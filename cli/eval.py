@@ -12,6 +12,7 @@ from skeltools.cli import _complete as complete
 from skeltools.cli import _options as options
 from skeltools.errors import counted
 from skeltools.protocols import PROTOCOLS
+from skeltools.settings import MOST_NUMBER, MOST_SEEDS
 
 if TYPE_CHECKING:
     from skeltools.protocols.running.foreseeing import Foreseen
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
     help="First seed of the classifier, and of an untrained encoder.  [default: the run's own]",
 )
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How many seeds to run."
+    "--seeds", type=click.IntRange(1, MOST_SEEDS), default=1, show_default=True, help="How many seeds to run."
 )
 @click.option(
     "--recipe",
@@ -91,7 +92,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(min=1), default=None, help="Short for --set PROTOCOL.epochs=N.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_NUMBER),
     default=None,
     help="Use at most N training and N test clips; results are titled partial.",
 )

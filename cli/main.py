@@ -109,6 +109,12 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            os.getcwd()  # noqa: PTH109
+        except OSError as error:
+            raise _fault(
+                f"The working folder cannot be found ({error.strerror}). Change to one that exists."
+            ) from None
+        try:
             with _ending_on_signals():
                 return super().invoke(ctx)
         except click.UsageError as error:

@@ -41,7 +41,10 @@ _HEADER = {"title", "source", "note", "extends", "when"}
 MOST_SEED = 2**32 - 1
 """Largest seed: every generator takes it, and a process adds its rank above these 32 bits."""
 
-_MOST_NUMBER = 2**31 - 1
+MOST_SEEDS = 1000
+"""Most seeds of one evaluation."""
+
+MOST_NUMBER = 2**31 - 1
 """Largest number of a setting that declares no `high`."""
 
 _MOST_ENTRIES = 1000
@@ -466,7 +469,7 @@ def _check(
         raise SettingError(
             f"Setting '{key}' ({where}) must be one of {', '.join(choices)}, not {_shown(value)}.{hint}"
         )
-    high = _MOST_NUMBER if high is None else high
+    high = MOST_NUMBER if high is None else high
     entries = fitted if isinstance(fitted, tuple) else (fitted,)
     if len(entries) > _MOST_ENTRIES or any(
         isinstance(entry, str) and len(entry) > _MOST_TEXT for entry in entries

@@ -34,7 +34,7 @@ from skeltools.results import record as results
 from skeltools.results.kinds import KINDS
 from skeltools.results.record import Record
 from skeltools.runs.folder import preparation_of
-from skeltools.settings import Resolved, parse_override, schema_fields, unknown
+from skeltools.settings import MOST_SEED, MOST_SEEDS, Resolved, parse_override, schema_fields, unknown
 from skeltools.store import ClipFile
 from skeltools.training.distributed import World, joined
 
@@ -264,6 +264,11 @@ class _Work:
 
     def _seeds(self, entrant: Entrant) -> range:
         first = entrant.seed if self.request.seed is None else self.request.seed
+        if not 1 <= self.request.seeds <= MOST_SEEDS or first + self.request.seeds - 1 > MOST_SEED:
+            raise SettingError(
+                f"{counted(self.request.seeds, 'seed')} from {first} on cannot be run: give at most {MOST_SEEDS:,} at "
+                f"a time, the last of them at most {MOST_SEED}."
+            )
         return range(first, first + self.request.seeds)
 
     def _open(self, path: Path | None, entrant: Entrant) -> ClipFile:

@@ -8,11 +8,15 @@ from collections.abc import Mapping, Sequence
 from skeltools.convert.plan import Plan, Span, Task, Unit
 from skeltools.datasets.descriptor import Descriptor, sides
 from skeltools.errors import FormatError, SettingError, SourceError, counted
+from skeltools.files.signals import within
 from skeltools.formats import own as files
 from skeltools.formats.own import Clip
 from skeltools.store.notes import Note, listed
 
 _LONGEST = 255
+
+_PATIENCE = 5.0
+"""Seconds in which names.pattern must match a name or not; as it is written, it may need years."""
 """Most characters of a clip's name."""
 
 
@@ -142,7 +146,14 @@ class _Names:
     def _row(self, name: str, clip: Clip) -> dict[str, str | int]:
         row: dict[str, str | int] = {}
         if self._pattern is not None:
-            match = self._pattern.fullmatch(name)
+            try:
+                with within(_PATIENCE):
+                    match = self._pattern.fullmatch(name)
+            except TimeoutError:
+                raise SettingError(
+                    f"{self._how.name}: names.pattern takes more than {_PATIENCE:g} s for the clip's name '{name}': it "
+                    "can be matched in too many ways. Leave out repetitions of what is repeated, such as (a+)+."
+                ) from None
             if match is None:
                 raise _Unknown(clip.entry.path, f"the clip's name '{name}' is not as names.pattern says.")
             empty = next((group for group, text in match.groupdict().items() if not text), None)

@@ -46,7 +46,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _COLUMN = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _LEAVE = re.compile(r"leave one ([a-z][a-z0-9_]*) out")
-_RULE = re.compile(r"\s*([a-z][a-z0-9_]*)\s+(not\s+in|in)\s+(.+?)\s*", re.DOTALL)
+_RULE = re.compile(r"\s*([a-z][a-z0-9_]*)\s+(not\s+in|in)\s+(.+)", re.DOTALL)
 _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})", re.ASCII)
 
 Values = Mapping[str, str | int]
@@ -469,7 +469,7 @@ def _rule(value: Any, where: str) -> Rule:
         return (Term("name", True, tuple(value)),)
     if not isinstance(value, str):
         raise SettingError(f"{where} must be a rule such as 'subject in 1,2,5', or a list of clip names.")
-    return tuple(_term(part, where) for part in re.split(r"\s+and\s+", value.strip()))
+    return tuple(_term(part, where) for part in re.split(r"(?<!\s)\s+and\s+", value.strip()))
 
 
 def _term(text: str, where: str) -> Term:

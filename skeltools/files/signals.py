@@ -46,6 +46,29 @@ def held_back() -> Iterator[None]:
 
 
 @contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in this block when it takes longer: for compiled code that answers signals, as `re` does.
+
+    Off the main thread, on a system without such a timer, and where one is running already, nothing is measured.
+    """
+    on_main = threading.current_thread() is threading.main_thread()
+    if not (on_main and hasattr(signal, "setitimer")) or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
 def blocked() -> Iterator[None]:
     """Keep signals from this thread in this block; processes and threads started in it never get any.
 

@@ -35,6 +35,17 @@ def check_replaceable(path: Path, *sources: Path) -> None:
             raise OutputError(f"{path} is the input as well. Choose another output.")
 
 
+def check_links(folder: Path) -> None:
+    """Refuse a folder to be made where it, or one above, is a link that leads nowhere.
+
+    Raises:
+        OutputError: It is.
+    """
+    for there in (folder, *folder.parents):
+        if there.is_symlink() and not there.exists():
+            raise OutputError(f"{there} is a link to what does not exist. Choose another output.")
+
+
 def check_writable(path: Path) -> None:
     """Refuse an output whose folder takes no file, before any work, by making one there and removing it.
 
@@ -43,6 +54,7 @@ def check_writable(path: Path) -> None:
     Raises:
         OutputError: Nothing can be written there.
     """
+    check_links(path.absolute().parent)
     folder = next(there for there in path.absolute().parents if there.exists())
     made: list[tuple[Path, int]] = []
     try:

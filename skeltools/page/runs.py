@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skeltools.analysis import embedding, features, salience
-from skeltools.errors import DataError, RunError, counted
+from skeltools.errors import DataError, RunError, SettingError, counted
 from skeltools.files.folders import having
 from skeltools.page import broken
 from skeltools.page import clips as packing
@@ -82,6 +82,10 @@ def gather(
         SettingError: Unknown method.
     """
     embedding.check_method(method)
+    if points in (1, 2):
+        raise SettingError(
+            f"An embedding needs three clips at least, not {points}. Give more points, or 0 for none."
+        )
     pool = packing.Pool()
     records = {run.path: results.read_all(run.results_dir) for run in runs}
     everything = [record for run in runs for record in records[run.path]]

@@ -18,7 +18,7 @@ from skeltools.datasets import registry as datasets
 from skeltools.errors import SettingError, did_you_mean
 from skeltools.files.texts import parse_toml, read_named
 from skeltools.results.record import SUBJECT_WORDS
-from skeltools.settings import MOST_SEED, packaged_recipes, resolve, setting
+from skeltools.settings import MOST_SEED, MOST_SEEDS, packaged_recipes, resolve, setting
 
 PACKAGE = "skeltools.reproduce.plans"
 """Package of the plans."""
@@ -69,7 +69,7 @@ class Evaluate:
     subjects: tuple[str, ...] = setting(
         f"What is evaluated: {', '.join(SUBJECT_WORDS)}.", default=("pretrained",)
     )
-    seeds: int = setting("How many seeds, from the run's own on.", low=1, default=1)
+    seeds: int = setting("How many seeds, from the run's own on.", low=1, high=MOST_SEEDS, default=1)
     settings: tuple[str, ...] = setting("Settings of the protocol, KEY=VALUE.", default=())
     data: tuple[str, ...] = setting("Data whose runs are evaluated; empty for all.", default=())
     recipes: tuple[str, ...] = setting("Recipes whose runs are evaluated; empty for all.", default=())

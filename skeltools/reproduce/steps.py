@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from skeltools.errors import OutputError, RunError, SettingError, did_you_mean
+from skeltools.errors import OutputError, RunError, SettingError, counted, did_you_mean
 from skeltools.files.texts import read_json
 from skeltools.files.writing import write_text
 from skeltools.protocols.running import registry
@@ -20,6 +20,9 @@ from skeltools.reproduce.plan import Evaluate, Plan, Runs
 from skeltools.results import record as results
 
 SYNTH, CONVERT, PRETRAIN, EVAL, REPORT = "synth", "convert", "pretrain", "eval", "report"
+
+MOST_STEPS = 10_000
+"""Most steps of a plan."""
 
 FACTS = ("step", "data", "recipe", "split", "stream", "seed", "protocol", "subject")
 """What ``--only`` chooses by."""
@@ -156,9 +159,15 @@ def steps(plan: Plan, place: Place) -> list[Step]:
     Raises:
         SettingError: An unknown protocol, or a subject that a protocol does not take.
     """
-    found: list[Step] = []
+    found: dict[str, Step] = {}
     for name in plan.data:
-        found += _data(plan, place, name)
+        found |= {step.name: step for step in _data(plan, place, name)}
+    many = sum(len(one.recipes) * len(one.splits) * len(one.seeds) * len(one.streams) for one in plan.runs)
+    if (work := many * (1 + sum(len(item.subjects) for item in plan.evaluate))) > MOST_STEPS:
+        raise SettingError(
+            f"Plan {plan.name} has {counted(many, 'run')} and up to {counted(work, 'step')}, more than {MOST_STEPS:,}. "
+            "Make several plans of it."
+        )
     runs = [
         (table, recipe, split, stream, seed)
         for table in plan.runs
@@ -169,37 +178,35 @@ def steps(plan: Plan, place: Place) -> list[Step]:
     groups: dict[tuple[Any, ...], list[str]] = {}
     for table, recipe, split, stream, seed in runs:
         run = _pretrain(table, recipe, split, stream, seed)
-        if any(other.name == run.name for other in found):
+        if run.name in found:
             raise SettingError(
                 f"Plan {plan.name} has the run {run.spec['run']} twice. Leave one of them out."
             )
-        found.append(run)
+        found[run.name] = run
         of_run[run.spec["run"]] = [run.name]
         groups.setdefault((table.data, recipe, split, seed), []).append(run.spec["run"])
         for item, protocol in protocols:
             if protocol.joins_streams or not _fits(item, run):
                 continue
             for subject in item.subjects:
-                step = _eval(item, protocol, subject, run.facts, [run.spec["run"]], {s.name for s in found})
-                found.append(step)
+                step = _eval(item, protocol, subject, run.facts, [run.spec["run"]], found)
+                found[step.name] = step
                 of_run[run.spec["run"]].append(step.name)
     for (name, recipe, split, seed), members in groups.items():
         facts = {"data": name, "recipe": recipe, "split": split, "seed": str(seed)}
         for item, protocol in protocols:
-            fitting = [
-                run for run in members if _fits(item, next(s for s in found if s.spec.get("run") == run))
-            ]
+            fitting = [run for run in members if _fits(item, found[of_run[run][0]])]
             if not protocol.joins_streams or len(fitting) < 2:
                 continue
             after = tuple(name for run in fitting for name in of_run[run][1:])
             for subject in item.subjects:
                 streams = {"stream": "3s" if len(fitting) == 3 else "2s"}
-                known = {s.name for s in found}
-                found.append(_eval(item, protocol, subject, facts | streams, fitting, known, after))
-    every = tuple(step.name for step in found if step.kind in (PRETRAIN, EVAL))
+                step = _eval(item, protocol, subject, facts | streams, fitting, found, after)
+                found[step.name] = step
+    every = tuple(step.name for step in found.values() if step.kind in (PRETRAIN, EVAL))
     spec = {"title": plan.title, "clips": plan.page_clips, "points": plan.page_points}
-    found.append(Step(REPORT, REPORT, "report", {"step": REPORT}, spec, after=every))
-    return found
+    report = Step(REPORT, REPORT, "report", {"step": REPORT}, spec, after=every)
+    return [*found.values(), report]
 
 
 def _data(plan: Plan, place: Place, name: str) -> Iterator[Step]:
@@ -245,7 +252,7 @@ def _eval(
     subject: str,
     facts: Mapping[str, str],
     runs: Sequence[str],
-    known: set[str],
+    known: Collection[str],
     after: tuple[str, ...] = (),
 ) -> Step:
     kind = results.SUBJECT_WORDS[subject]
@@ -267,7 +274,11 @@ def _eval(
     names = (
         _safe(f"eval-{stem}{end}") for end in ("", f"-{item.recipe}", *(f"-{n}" for n in range(2, 1000)))
     )
-    name = next(name for name in names if name not in known)
+    name = next((name for name in names if name not in known), None)
+    if name is None:
+        raise SettingError(
+            f"The plan has {item.protocol} of {subject} more than 1,000 times for one run. Leave some out."
+        )
     spec = {
         "runs": list(runs), "protocol": item.protocol, "recipe": item.recipe, "subject": subject,
         "seeds": item.seeds, "settings": list(item.settings), "data": facts["data"], "on": item.on,

@@ -7,7 +7,6 @@ them.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +22,7 @@ from skeltools.reproduce import schedule, worker
 from skeltools.reproduce.schedule import Scheduler, State
 from skeltools.reproduce.steps import EVAL, PRETRAIN, Place, Step
 from skeltools.reproduce.work import Tools
-from skeltools.training.distributed import World, joined
+from skeltools.training.distributed import World, joined, started
 
 SHARED = (PRETRAIN, EVAL)
 """Kinds of steps that all processes do together."""
@@ -36,7 +35,7 @@ Order = tuple[Step, list[str], Place]
 
 def asked() -> bool:
     """Tell whether ``torchrun`` started several processes, of which this is one."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return not started().alone
 
 
 class Team:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RECORD_VERSION = 2
+_LONGEST_STEM = 200
+"""Most characters of a record's file name without its extension; systems take 255 with it and a writer's marks."""
+
 ROUNDING = 1e-6
 """By which a mean of shares may leave 0 to 1."""
 
@@ -167,7 +170,8 @@ class Record:
             f"seed{self.seed}", "partial" if self.partial else "", self.key[:8],
         ]  # fmt: skip
         text = "-".join(word for word in words if word).replace("=", "").replace("+", "_")
-        return re.sub(r"[^A-Za-z0-9._]+", "-", text)
+        text = re.sub(r"[^A-Za-z0-9._]+", "-", text)
+        return text if len(text) <= _LONGEST_STEM else f"{text[: _LONGEST_STEM - 9]}-{self.key[:8]}"
 
     @property
     def family(self) -> str:
@@ -294,9 +298,15 @@ def write(record: Record, folder: Path, side: Side) -> Record:
 
     Returns:
         The record, with its folder.
+
+    Raises:
+        RunError: `read` would not take it; nothing was written.
     """
     import numpy as np
 
+    path = folder / f"{record.stem}.json"
+    text = json.dumps(record.content(), indent=2, allow_nan=False) + "\n"
+    _checked(json.loads(text), path)
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, NDArray[Any]] = {
         "scores": side.scores,
@@ -317,8 +327,7 @@ def write(record: Record, folder: Path, side: Side) -> Record:
     # The side file first: a record is complete once its JSON file exists.
     with replacing(folder / record.scores) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    text = json.dumps(record.content(), indent=2, allow_nan=False) + "\n"
-    write_text(folder / f"{record.stem}.json", text)
+    write_text(path, text)
     return replace(record, folder=folder)
 
 
@@ -434,6 +443,15 @@ def read(path: Path) -> Record:
         raise RunError(
             f"{path} is not a readable result: {error}. Remove it or run the protocol again."
         ) from None
+    return _checked(content, path)
+
+
+def _checked(content: Any, path: Path) -> Record:
+    """Return the record that the content of the file at `path` is.
+
+    Raises:
+        RunError: It is none, or one of another version.
+    """
     if not isinstance(content, dict) or content.get("version") != RECORD_VERSION:
         raise RunError(f"{path} {other_version(content, RECORD_VERSION)}")
     hints = _hints()

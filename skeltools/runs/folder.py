@@ -23,7 +23,7 @@ from skeltools.errors import OutputError, RunError, SettingError, SkeltoolsError
 from skeltools.files.folders import astray
 from skeltools.files.reading import open_regular
 from skeltools.files.texts import other_version, read_json
-from skeltools.files.writing import exchange, lock, make_folder, sweep, write_text
+from skeltools.files.writing import check_links, exchange, lock, make_folder, sweep, write_text
 from skeltools.runs import seen
 from skeltools.settings import MOST_SEED
 
@@ -646,6 +646,7 @@ def check_free(path: str | Path, replace: bool) -> None:
         OutputError: It exists and `replace` is False, or it is a file or a folder that is not a run.
     """
     path = Path(path)
+    check_links(path)
     if not path.exists():
         return
     if not path.is_dir():

@@ -108,8 +108,10 @@ def find(folder: Path) -> list[Listed]:
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "does not exist or is not a folder"
         raise RunError(f"{folder} {what}. {astray(folder) or 'Give a folder of runs.'}")
-    found = [of(path) for path in having(folder, "run.json")]
-    if not found:
+    closed: list[tuple[Path, str]] = []
+    found = [of(path) for path in having(folder, "run.json", closed=closed)]
+    found += [Listed(path, UNREADABLE, f"{path} cannot be looked into: {why}") for path, why in closed]
+    if all(listed.path in (path for path, _ in closed) for listed in found):
         if told := astray(folder):
             raise RunError(f"{folder} holds no run. {told}")
         raise RunError(

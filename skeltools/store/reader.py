@@ -123,7 +123,7 @@ class ClipFile:
         try:
             self._file = h5py.File(self.path, "r")
         except (OSError, RuntimeError, ValueError) as error:
-            if not h5py.is_hdf5(self.path):
+            if not self._has_signature():
                 raise DataError(f"{self.path} is not an HDF5 file{self._kind()}") from None
             cut = _CUT.search(str(error))
             if cut is not None:
@@ -157,6 +157,17 @@ class ClipFile:
         prepared = dict.fromkeys((Kind.PICKLE, Kind.NPY, Kind.NPZ), take)
         packed = dict.fromkeys((Kind.ZIP, Kind.SEVEN_ZIP), convert)
         return kinds.but(kinds.tell(self.path), convert, prepared | packed)
+
+    def _has_signature(self) -> bool:
+        """Tell whether HDF5 finds its signature.
+
+        Raises:
+            DataError: The file's bytes cannot be read.
+        """
+        try:
+            return bool(h5py.is_hdf5(self.path))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"{self.path} cannot be read: {' '.join(str(error).split())}.") from None
 
     def _damaged(self, error: Exception) -> DataError:
         told = " ".join(str(error).split()) or type(error).__name__

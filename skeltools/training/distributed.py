@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from skeltools.errors import SettingError
+from skeltools.errors import SettingError, counted
 from skeltools.models.norm import BatchNorm
 
 
@@ -114,6 +114,37 @@ class World:
         return nn.parallel.DistributedDataParallel(model, device_ids=ids, **settings)
 
 
+_TORCHRUN = "Start them by torchrun, or unset WORLD_SIZE for one process alone."
+
+
+def started() -> World:
+    """Return what ``torchrun`` says of this process in the environment; one process alone where it says nothing.
+
+    Raises:
+        SettingError: A variable is missing, or no number that fits the others.
+    """
+    size = _number("WORLD_SIZE", 1, low=1)
+    if size == 1:
+        return World()
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise SettingError(f"WORLD_SIZE is {size} in the environment, but {name} is not set. {_TORCHRUN}")
+    _number("MASTER_PORT", 0, high=65535)
+    return World(_number("RANK", 0, high=size - 1), size, _number("LOCAL_RANK", 0, high=size - 1))
+
+
+def _number(name: str, default: int, low: int = 0, high: int = 10**6) -> int:
+    """Return a variable of the environment as a number from `low` to `high`."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and low <= int(text) <= high):
+        raise SettingError(
+            f"{name} is '{text:.60}' in the environment, not a whole number from {low} to {high:,}. {_TORCHRUN}"
+        )
+    return int(text)
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     """Join the processes that ``torchrun`` started; yield them and this process's device.
@@ -123,18 +154,22 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     Args:
         device: The device asked for; ``cuda`` becomes the GPU of the local rank.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield World(), device
+    world = started()
+    if world.alone:
+        yield world, device
         return
-    world = World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
         device = torch.device("cuda", world.local_rank)
         torch.cuda.set_device(device)
     if dist.is_initialized():
         yield world, device
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (ValueError, RuntimeError) as error:
+        raise SettingError(
+            f"{counted(world.size, 'process', 'processes')} cannot be joined ({str(error).splitlines()[0].rstrip('.')}). {_TORCHRUN}"
+        ) from None
     try:
         yield world, device
     finally:

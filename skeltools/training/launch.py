@@ -27,7 +27,7 @@ from skeltools.runs.folder import Run, check_free, held, is_held, put_in_place
 from skeltools.runs.settings import BASE_RECIPE, PretrainSettings, pretrain_schema, resolve_recipe
 from skeltools.settings import checked, parse_override, recipe_values
 from skeltools.store import ClipFile
-from skeltools.training.distributed import World, joined
+from skeltools.training.distributed import World, joined, started
 from skeltools.training.engine import Trainer
 from skeltools.training.memory import keep_freed_memory
 from skeltools.training.schedule import learning_rate
@@ -470,7 +470,7 @@ def rehearse(request: Request, device: torch.device) -> Rehearsal:
     Raises:
         SkeltoolsError: What `launch` would raise.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if not started().alone:
         raise SettingError("--dry-run needs one process alone. Start it without torchrun.")
     told = _Told()
     if request.resume:

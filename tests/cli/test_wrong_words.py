@@ -214,3 +214,61 @@ def test_both_files_of_a_verification_are_opened_before_one_is_read(made: tuple[
         ["verify", made[0], "--against", raw],
         f"{raw} is a folder, not a converted file. Make one with 'skeltools convert'.",
     )
+
+
+TORCHRUN = "Start them by torchrun, or unset WORLD_SIZE for one process alone."
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"WORLD_SIZE": "many"},
+            "WORLD_SIZE is 'many' in the environment, not a whole number from 1 to 1,000,000.",
+        ),
+        (
+            {"WORLD_SIZE": "0"},
+            "WORLD_SIZE is '0' in the environment, not a whole number from 1 to 1,000,000.",
+        ),
+        ({"WORLD_SIZE": "4"}, "WORLD_SIZE is 4 in the environment, but RANK is not set."),
+        ({"WORLD_SIZE": "4", "RANK": "0"}, "WORLD_SIZE is 4 in the environment, but MASTER_ADDR is not set."),
+        (
+            {"WORLD_SIZE": "4", "RANK": "4", "MASTER_ADDR": "here", "MASTER_PORT": "1"},
+            "RANK is '4' in the environment, not a whole number from 0 to 3.",
+        ),
+        (
+            {"WORLD_SIZE": "4", "RANK": "0", "MASTER_ADDR": "here", "MASTER_PORT": "99999"},
+            "MASTER_PORT is '99999' in the environment, not a whole number from 0 to 65,535.",
+        ),
+    ],
+)
+def test_an_environment_that_torchrun_did_not_make_is_refused(
+    given: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    fails(["reproduce", "quick", "--out", tmp_path / "out", "--dry-run"], f"{told} {TORCHRUN}")
+
+
+def test_a_working_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for words in (["runs"], ["report", tmp_path], ["synth", "ntu60", "raw", "--clips", "5"]):
+        told = "The working folder cannot be found (No such file or directory). Change to one that exists."
+        fails(words, told)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--seeds", 10**12], f"Invalid value for '--seeds': {10**12} is not in the range 1<=x<=1000."),
+        (["--limit", 10**20], f"Invalid value for '--limit': {10**20} is not in the range 1<=x<=2147483647."),
+        (["--limit", 2**31], "Invalid value for '--limit': 2147483648 is not in the range 1<=x<=2147483647."),
+    ],
+)
+def test_how_many_has_a_bound(words: list[object], told: str) -> None:
+    fails(["eval", "runs", "--protocol", "knn", *words], f"{told} See 'skeltools eval --help'.")

@@ -16,6 +16,8 @@ from click.testing import CliRunner
 from owndata import Kind, descriptor, person
 
 from skeltools.cli.main import main
+from skeltools.convert import own
+from skeltools.datasets import descriptor as descriptors
 from skeltools.skeletons import load
 
 SMPL = load("smpl24")
@@ -380,3 +382,28 @@ def good_one(raw: Path, how: Kind) -> None:
 
 def test_how_many_kinds_there_are() -> None:
     assert len(DESCRIPTORS) + len(SOURCES) >= 60
+
+
+@pytest.mark.parametrize("part", ["([a-z]+)+", "([a-z]|[a-z])+", "([a-z]?){30}[a-z]{30}"])
+def test_a_pattern_that_would_need_years_is_named(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own, "_PATIENCE", 0.3)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    np.save(raw / f"S1_{'a' * 40}_0.npy", BODY)
+    (tmp_path / "m.toml").write_text(changed("(?P<label>[a-z]+)", f"(?P<label>{part})X"))
+    result = CliRunner().invoke(main, ["convert", str(tmp_path / "m.toml"), str(raw), str(tmp_path / "o.h5")])
+    assert result.exit_code == 2
+    assert "names.pattern takes more than 0.3 s for the clip's name 'S1_aaaa" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "o.h5").exists()
+
+
+@pytest.mark.parametrize("rule", ["subject in 1{} 2", "subject{}in 1", "subject in 1{}and label in bend"])
+def test_a_rule_with_many_spaces_is_read_at_once(rule: str) -> None:
+    text = rule.format(" " * 400_000)
+    assert len(text) > 400_000
+    terms = descriptors._rule(text, "x")  # by the square of the spaces this took minutes
+    assert terms[0].column == "subject"
+    assert len(terms) == (2 if "and" in rule else 1)

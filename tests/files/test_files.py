@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from skeltools.files import signals
 from skeltools.files import writing as files
 from skeltools.files.texts import read_json
 from skeltools.files.writing import check_output
+from skeltools.runs.folder import check_free
 from skeltools.store.reader import ClipFile
 
 OURS = {files.__file__, signals.__file__}
@@ -123,3 +125,24 @@ def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(ValueError, match="it is not a file"):
         read_json(pipe)
+
+
+def test_a_block_that_takes_too_long_ends_and_a_quick_one_leaves_the_timer_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TimeoutError), signals.within(0.2):
+        re.fullmatch("(a+)+", "a" * 60 + "!")
+    with signals.within(60):
+        assert re.fullmatch("a+", "aaa")
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@pytest.mark.parametrize("inside", ["", "run", "a/b"])
+def test_a_link_that_leads_nowhere_is_no_place_for_a_folder(inside: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    told = f"^{tmp_path}/link is a link to what does not exist. Choose another output.$"
+    with pytest.raises(OutputError, match=told):
+        files.check_writable(tmp_path / "link" / inside / "file")
+    with pytest.raises(OutputError, match=told):
+        check_free(tmp_path / "link" / inside, False)
+    assert not (tmp_path / "absent").exists()

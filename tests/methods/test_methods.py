@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from functools import cache
 from pathlib import Path
@@ -194,6 +195,14 @@ def test_the_momentum_that_is_advised_leaves_a_hundredth_of_the_first_weights(
         fitting = float(told.split("Set it to ")[1].split(",")[0].removesuffix(" or less"))
         assert fitting < start
         assert first_weights_left(fitting, steps) <= 0.01
+
+
+@pytest.mark.parametrize("steps", [10**9, 2**31 - 1, 10**11])
+def test_the_share_of_the_first_weights_takes_no_longer_for_more_steps(steps: int) -> None:
+    assert first_weights_left(0.9, steps) == 0
+    assert first_weights_left(1.0, steps) == 1
+    slow = 1 - 1 / steps  # momentum so near 1 that something is left whatever the number
+    assert first_weights_left(slow, steps) == pytest.approx(math.exp(-0.5), abs=1e-3)
 
 
 def test_pretraining_says_so_before_it_begins(tmp_path: Path, data: Path) -> None:

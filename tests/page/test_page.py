@@ -304,6 +304,8 @@ def test_faults_are_one_line_and_leave_nothing(made: tuple[Path, Path], tmp_path
         ("page", run, "--out", str(tmp_path / "o.pdf")): "give a name that ends in .html, .htm.",
         ("page", str(tmp_path / "no"), *out): "does not exist or is not a folder",
         ("page", run, "--data", str(tmp_path / "no.h5"), *out): "no.h5 does not exist",
+        ("page", run, "--points", "1", *out): "An embedding needs three clips at least, not 1.",
+        ("page", run, "--points", "2", *out): "Give more points, or 0 for none.",
         ("page", run, "--method", "umap", *out): "Unknown method 'umap'. Choose one of: tsne, pca.",
         ("view", data, "nobody", *out): "has no clip 'nobody'",
         ("view", str(there), *out): "is not an HDF5 file",

@@ -206,3 +206,26 @@ def test_a_step_counts_as_done_by_its_words_its_inputs_and_what_it_made(tmp_path
     assert ledger.failure(convert.name) is None
     place.marker(convert.name).write_text("{")
     assert not Ledger(found, place).done(convert.name), "its marker cannot be read"
+
+
+MANY = "[" + ", ".join(map(str, range(1000))) + "]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('splits = ["xsub"]', f'splits = ["xsub"]\nseeds = {MANY}', "has 2,000 runs and up to"),
+        (
+            'recipes = ["demo"]', f"recipes = {['a.toml'] * 1000}\nseeds = {MANY}",
+            "has 2,000,000 runs and up to",
+        ),
+        ('[[evaluate]]\nprotocol = "knn"', '[[evaluate]]\nprotocol = "knn"\n' * 1500 + '[[evaluate]]\nprotocol = "knn"',
+         "has knn of pretrained more than 1,000 times for one run"),
+    ],
+)  # fmt: skip
+def test_a_plan_of_a_few_lines_does_not_take_all_memory_or_time(
+    old: str, new: str, problem: str, tmp_path: Path
+) -> None:
+    assert old in PLAN
+    with pytest.raises(SettingError, match=problem):
+        steps(plans.parse(PLAN.replace(old, new, 1), "p"), Place(tmp_path))

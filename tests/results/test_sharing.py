@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from recorded import BASE
@@ -120,3 +121,28 @@ def test_every_difference_behind_two_results_is_named(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[1:] == [
         f"not the same: {what}" for what in sharing.differences([OURS], [theirs])
     ]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"limit": 10**20, "partial": True}, {"top1": 1.5}, {"seconds": 1e301}, {"best_top1": 0.5}]
+)
+def test_no_record_is_written_that_could_not_be_read(wrong: dict[str, object], tmp_path: Path) -> None:
+    record = replace(OURS, **wrong)  # type: ignore[arg-type]
+    side = results.Side(np.eye(4, 3, dtype=np.float32), np.zeros(4, np.int64), list("abcd"), list("xyz"))
+    with pytest.raises(RunError, match=next(iter(wrong))):
+        results.write(results.named(record), tmp_path / "results", side)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "long", [{"protocol": f"semi:0.{'0' * 300}1"}, {"split": "x" * 400}, {"dataset": "é" * 250}]
+)
+def test_a_name_longer_than_the_system_takes_is_shortened_to_one_of_its_own(
+    long: dict[str, str], tmp_path: Path
+) -> None:
+    side = results.Side(np.eye(4, 3, dtype=np.float32), np.zeros(4, np.int64), list("abcd"), list("xyz"))
+    for key in ("0123456789", "abcdef0123"):
+        record = replace(OURS, **long, key=key)  # type: ignore[arg-type]
+        results.write(results.named(record), tmp_path / "results", side)
+    assert [record.key for record in results.read_all(tmp_path / "results")] == ["0123456789", "abcdef0123"]
+    assert len(list((tmp_path / "results").glob("*.npz"))) == 2

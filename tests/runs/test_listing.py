@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from clipfiles import TINY, make_clips
 from skeltools.cli.main import main
 from skeltools.errors import OutputError, RunError
 from skeltools.progress import SILENT
+from skeltools.results import record as results
 from skeltools.runs import listing
 from skeltools.runs.folder import Run, held
 from skeltools.training import launch as launching
@@ -213,3 +215,25 @@ def test_runs_are_listed_without_torch(finished: Path) -> None:
         line.rsplit("|", 1)[1].strip() for line in found.stderr.splitlines() if "|" in line
     }
     assert Run.open(finished).path == finished
+
+
+def test_a_folder_that_cannot_be_looked_into_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("anna", "bert"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    whole = Path.stat
+
+    def stat(path: Path, **extra: Any) -> Any:
+        if path.parent == tmp_path / "bert":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return whole(path, **extra)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    found = listing.find(tmp_path)
+    assert [one.path.name for one in found] == ["anna", "bert"]
+    assert found[1].state == listing.UNREADABLE
+    assert found[1].reason == f"{tmp_path / 'bert'} cannot be looked into: Permission denied"
+    with pytest.raises(PermissionError):  # a table without them would be another table
+        results.read_folders([tmp_path])
