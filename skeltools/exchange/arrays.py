@@ -385,7 +385,7 @@ def export(
             raise OutputError(f"{out} already exists. {remedy}")
         if not out.absolute().parent.is_dir():
             raise OutputError(f"{out.parent} does not exist. Create it.")
-        check_writable(out)
+        check_writable(out, new=not out.exists())
     else:
         check_output(out, replace, file.path, kinds=(layout.KIND,))
     if layout.NEEDS_SPLIT and not file.splits:

@@ -46,14 +46,19 @@ def check_links(folder: Path) -> None:
             raise OutputError(f"{there} is a link to what does not exist. Choose another output.")
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, *, new: bool = False) -> None:
     """Refuse an output whose folder takes no file, before any work, by making one there and removing it.
 
     A folder that does not exist yet counts as writable where the nearest one above is.
 
+    Args:
+        path: The output.
+        new: Whether nothing may be replaced: `replacing` then leaves what is there when the work is done.
+
     Raises:
         OutputError: Nothing can be written there.
     """
+    (_ABSENT.add if new else _ABSENT.discard)(path.absolute())
     check_links(path.absolute().parent)
     folder = next(there for there in path.absolute().parents if there.exists())
     made: list[tuple[Path, int]] = []
@@ -66,12 +71,18 @@ def check_writable(path: Path) -> None:
         _remove(made)
 
 
+_ABSENT: set[Path] = set()
+"""Outputs that `check_output` found absent: whatever has the name when the work is done is another's, and stays."""
+
+
 CONVERTED = (Kind.OURS, Kind.BROKEN)
 """What a converted file may take the place of, for `check_output`."""
 
 
 def check_output(path: Path, replace: bool, *sources: Path, kinds: Collection[Kind] = ()) -> None:
     """Refuse an output that exists, is one of the inputs `sources`, or has no folder to lie in.
+
+    Where nothing is to be replaced, `replacing` then refuses what somebody else puts there while the work is done.
 
     Args:
         path: The output.
@@ -96,11 +107,11 @@ def check_output(path: Path, replace: bool, *sources: Path, kinds: Collection[Ki
         raise OutputError(f"{path} already exists. Use --replace to write it again.")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be written there. Create it.")
-    check_writable(path)
+    check_writable(path, new=not (path.exists() or replace))
 
 
 @contextmanager
-def replacing(path: Path, tidy: bool = True) -> Iterator[Path]:
+def replacing(path: Path, tidy: bool = True, update: bool = False) -> Iterator[Path]:
     """Yield a temporary name on the disk of `path`; on success flush what lies there and rename it to `path`.
 
     The name, which the caller makes a file or a folder, lies in a hidden folder beside `path` that is locked
@@ -110,11 +121,15 @@ def replacing(path: Path, tidy: bool = True) -> Iterator[Path]:
     Args:
         path: The file or folder to write.
         tidy: Whether to look for what killed writers left. It costs a listing of the folder.
+        update: Whether it is a changed copy of what lies there.
 
     Raises:
-        OutputError: The folder does not exist or cannot be written, the disk is full, or `path` is a device.
+        OutputError: The folder does not exist or cannot be written, the disk is full, `path` is a device, or it was
+            absent when `check_output` looked and is there now.
     """
     check_replaceable(path)
+    if update:
+        _ABSENT.discard(path.absolute())
     with _private(path, tidy) as place:
         part = place / path.name
         try:
@@ -142,10 +157,17 @@ def exchange(path: Path, part: Path) -> None:
 
     Raises:
         OSError: It cannot be done; `path` is as it was.
+        OutputError: `path` was absent when `check_output` looked and is there now.
     """
     _flush(part)
     with held_back():
+        if path.absolute() in _ABSENT and path.exists():
+            raise OutputError(
+                f"{path} was written by somebody else meanwhile, and stays as it is. Give another name, or use "
+                "--replace."
+            )
         _exchange(path, part)
+        _ABSENT.discard(path.absolute())
     sync_folder(path.absolute().parent)
 
 

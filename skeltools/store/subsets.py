@@ -59,7 +59,7 @@ def add_subsets(path: str | Path, percents: Sequence[str], seeds: Sequence[int])
     with ClipFile(path) as opened:
         names, labels = opened.names, opened.labels
         sides = {split: opened.rows(split, "train") for split in opened.splits}
-    with replacing(path) as temporary, room_for(path):
+    with replacing(path, update=True) as temporary, room_for(path):
         shutil.copyfile(path, temporary)
         with h5py.File(temporary, "r+") as file:
             for split, rows in sides.items():

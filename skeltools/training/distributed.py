@@ -167,8 +167,9 @@ def joined(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
         raise SettingError(
-            f"{counted(world.size, 'process', 'processes')} cannot be joined ({str(error).splitlines()[0].rstrip('.')}). {_TORCHRUN}"
+            f"{counted(world.size, 'process', 'processes')} cannot be joined ({reason}). {_TORCHRUN}"
         ) from None
     try:
         yield world, device

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from commands import call
 
 from skeltools.errors import DataError, OutputError
 from skeltools.files import signals
@@ -146,3 +147,53 @@ def test_a_link_that_leads_nowhere_is_no_place_for_a_folder(inside: str, tmp_pat
     with pytest.raises(OutputError, match=told):
         check_free(tmp_path / "link" / inside, False)
     assert not (tmp_path / "absent").exists()
+
+
+def put(out: Path, kind: str) -> None:
+    """Write an output while somebody else puts something under its name."""
+    with files.replacing(out) as part:
+        part.write_text("mine")
+        if kind == "folder":
+            out.mkdir()
+        elif kind == "link":
+            out.with_name("theirs").write_text("theirs")
+            out.symlink_to(out.with_name("theirs"))
+        elif kind == "file":
+            out.write_text("theirs")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_somebody_else_wrote_meanwhile_is_not_replaced(kind: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    check_output(out, False)
+    with pytest.raises(OutputError, match="out was written by somebody else meanwhile, and stays as it is"):
+        put(out, kind)
+    assert out.is_dir() if kind == "folder" else out.read_text() == "theirs"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    if kind == "file":
+        check_output(out, True)  # who says --replace gets it
+        put(out, "nothing")
+        assert out.read_text() == "mine"
+
+
+def test_a_conversion_whose_name_was_taken_meanwhile_goes_on_under_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out.h5"
+    assert call("synth", "ntu60", raw, "--clips", "5", "--frames", "8", "9").exit_code == 0
+    words = ["convert", "ntu60", raw, out, "--frames", "4", "--workers", "1"]
+    exchange = files.exchange
+
+    def late(path: Path, part: Path) -> None:
+        path.write_text("theirs")
+        exchange(path, part)
+
+    monkeypatch.setattr(files, "exchange", late)
+    result = call(*words)
+    assert result.exit_code == 2
+    assert f"Error: {out} was written by somebody else meanwhile" in result.stderr
+    assert out.read_text() == "theirs"
+    monkeypatch.setattr(files, "exchange", exchange)
+    out.unlink()
+    assert call(*words, "--resume").exit_code == 0
+    assert call("verify", out).exit_code == 0
