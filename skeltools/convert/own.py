@@ -9,6 +9,7 @@ from skeltools.convert.plan import Plan, Span, Task, Unit
 from skeltools.datasets.descriptor import Descriptor, sides
 from skeltools.errors import FormatError, SettingError, SourceError, counted
 from skeltools.files.signals import within
+from skeltools.files.writing import as_utf8
 from skeltools.formats import own as files
 from skeltools.formats.own import Clip
 from skeltools.store.notes import Note, listed
@@ -94,6 +95,8 @@ def _clips(task: Task, how: Descriptor) -> dict[str, Clip]:
             raise FormatError(
                 clip.entry.path, f"a clip's name of {len(name)} characters; expected 1 to {_LONGEST}."
             )
+        if as_utf8(name) != name:
+            raise FormatError(clip.entry.path, f"a clip's name, '{name}', is not UTF-8. Rename the file.")
         if any(part.streamed for part in (clip.entry, *clip.parts)) and clip.parts:
             raise FormatError(clip.entry.path, "a file per frame is not read from a .7z archive. Unpack it.")
         if name in clips:

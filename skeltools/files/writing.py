@@ -177,9 +177,14 @@ def no_room(path: Path, error: OSError) -> str:
 
 
 def write_text(path: Path, text: str, tidy: bool = True) -> None:
-    """Write `text` as UTF-8 to `path` in one step."""
+    """Write `text` as UTF-8 to `path` in one step, what UTF-8 has no bytes for as `as_utf8` does."""
     with replacing(path, tidy) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(as_utf8(text), encoding="utf-8")
+
+
+def as_utf8(text: str) -> str:
+    """Return a text with an escape for each character that UTF-8 has no bytes for, as names of files may hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def sweep(folder: Path, name: str = "") -> None:

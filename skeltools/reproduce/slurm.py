@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from skeltools.errors import OutputError
-from skeltools.files.writing import write_text
+from skeltools.errors import OutputError, SettingError
+from skeltools.files.writing import as_utf8, write_text
 from skeltools.reproduce.plan import PACKAGE, Plan
 from skeltools.reproduce.steps import Step, parts
 
@@ -46,6 +46,8 @@ def write(path: Path, plan: Plan, chosen: Sequence[Step], out: Path, only: Seque
     }
     for name, value in values.items():
         head = head.replace(f"@{name}@", value)
+    if as_utf8(head) != head:
+        raise SettingError(f"{path}: a script cannot name a file whose name is not UTF-8. Rename it.")
     write_text(path, head)
     path.chmod(path.stat().st_mode | 0o111)
 

@@ -20,7 +20,7 @@ from skeltools.datasets import subsets
 from skeltools.datasets.contract import TEST, TRAIN, Dataset
 from skeltools.errors import OutputError
 from skeltools.files.hdf5 import FORMAT
-from skeltools.files.writing import no_room, replacing
+from skeltools.files.writing import as_utf8, no_room, replacing
 from skeltools.skeletons import Form
 from skeltools.store import notes
 from skeltools.store.layout import (
@@ -350,7 +350,7 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
         write_subsets(file, split, contents.names, labels, parts["train"], SHARES, SEEDS)
     excluded = np.empty(len(contents.excluded), EXCLUDED)
     for index, entry in enumerate(contents.excluded):
-        excluded[index] = tuple(entry)
+        excluded[index] = tuple(as_utf8(text) for text in entry)
     file.create_dataset("excluded", data=excluded, dtype=EXCLUDED)
     attributes = {
         "format": FORMAT,
@@ -376,5 +376,5 @@ def _write_small(file: h5py.File, contents: Contents) -> None:
         **contents.attributes,
     }
     for key, value in attributes.items():
-        file.attrs[key] = value
+        file.attrs[key] = as_utf8(value) if isinstance(value, str) else value
     file.attrs.create("class_names", np.array(contents.dataset.classes, object), dtype=TEXT)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import call
 from rawfiles import body_of, ntu_bytes, pku_bytes, write_ntu, write_pku
 
 from skeltools.convert.pipeline import convert
 from skeltools.datasets import registry as datasets
 from skeltools.errors import FormatError, SkeltoolsError, SourceError
+from skeltools.store import ClipFile
 
 GOOD = ntu_bytes([body_of(1, 3), body_of(2, 3)])
 LINES = GOOD.split(b"\r\n")[:-1]  # 1 + 3 * (1 + 2 * 27) = 166 lines
@@ -255,3 +257,21 @@ def test_every_truncation_of_a_zip_is_a_source_or_format_error(tmp_path: Path) -
 
 def test_the_corpus_is_large_enough() -> None:
     assert len(NTU) + len(PKU) >= 60
+
+
+@pytest.mark.parametrize("name", ["\udcff.skeleton", "\udcfe.txt", "\udcff/\udcfe.skeleton"])
+def test_a_file_whose_name_is_no_utf8_costs_no_conversion(name: str, tmp_path: Path) -> None:
+    """What is left out or passed over is listed with an escape for what HDF5 has no text for."""
+    raw = tmp_path / "raw"
+    (raw / name).parent.mkdir(parents=True, exist_ok=True)
+    for clip in ("S001C001P001R001A001", "S001C001P002R001A002"):
+        (raw / f"{clip}.skeleton").write_bytes(GOOD)
+    (raw / name).write_bytes(GOOD)
+    out = tmp_path / "o.h5"
+    words = ["convert", "ntu60", raw, out, "--frames", "4", "--on-error", "skip"]
+    result = call(*words)
+    assert result.exit_code == 0, result.stderr
+    assert call("verify", out).exit_code == 0
+    with ClipFile(out) as file:
+        told = [text for entry in file.excluded for text in entry] + [note.text for note in file.notes]
+    assert any("\\udc" in text for text in told), told

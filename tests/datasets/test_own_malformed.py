@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -407,3 +408,39 @@ def test_a_rule_with_many_spaces_is_read_at_once(rule: str) -> None:
     terms = descriptors._rule(text, "x")  # by the square of the spaces this took minutes
     assert terms[0].column == "subject"
     assert len(terms) == (2 if "and" in rule else 1)
+
+
+STRANGE = os.fsdecode(b"\xff")
+"""A name of a file that is no UTF-8."""
+
+
+def test_a_clip_whose_name_is_no_utf8_is_named_before_any_work(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    good(raw)
+    np.save(raw / f"S1_be{STRANGE}d_0.npy", BODY)
+    (tmp_path / "mine.toml").write_text(BASE)
+    refused(
+        tmp_path, r"a clip's name, 'S1_be\\udcffd_0', is not UTF-8. Rename the file.", "--on-error", "skip"
+    )
+
+
+@pytest.mark.parametrize("place", ["folder", "name", "both"])
+def test_what_is_left_out_may_be_called_anything(place: str, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    good(raw)
+    inside = raw / (STRANGE if place != "name" else "plain")
+    inside.mkdir()
+    (inside / f"S1_wave_1{STRANGE if place != 'folder' else ''}.csv").write_text("nothing")
+    (tmp_path / "m.toml").write_text(BASE)
+    out = tmp_path / "o.h5"
+    words = ["convert", str(tmp_path / "m.toml"), str(raw), str(out), "--on-error", "skip"]
+    result = CliRunner().invoke(main, words)
+    if place == "folder":
+        assert result.exit_code == 0, result.stderr
+        assert "left out: 1 damaged" in result.stdout
+        assert CliRunner().invoke(main, ["verify", str(out)]).exit_code == 0
+    else:
+        assert (result.exit_code, out.exists()) == (2, False)
+        assert "is not UTF-8" in result.stderr

@@ -197,3 +197,9 @@ def test_a_conversion_whose_name_was_taken_meanwhile_goes_on_under_another(
     out.unlink()
     assert call(*words, "--resume").exit_code == 0
     assert call("verify", out).exit_code == 0
+
+
+def test_a_text_with_what_utf8_has_no_bytes_for_is_written_with_escapes(tmp_path: Path) -> None:
+    for text, kept in (("a\udcffb", "a\\udcffb"), ("\ud800", "\\ud800"), ("é\u2028", "é\u2028")):
+        files.write_text(tmp_path / "out", text)
+        assert (tmp_path / "out").read_text(encoding="utf-8") == kept
