@@ -107,20 +107,37 @@ def rows(records: Iterable[Record], *, intervals: bool = False) -> list[Row]:
     """Group records that differ in their seed alone and return them in the order tables show them.
 
     Results with other settings, other data or another count of epochs never share a row. The same result
-    found in two folders counts once.
+    found in two folders counts once, the one with scores, of several of these the latest.
 
     Args:
         records: Records of any runs.
         intervals: Whether to read the scores beside the records for intervals over test clips.
 
     Raises:
-        RunError: Scores are missing or damaged.
+        RunError: Scores are missing or damaged, or two folders have copies of one result with different accuracies.
     """
     groups: dict[tuple[object, ...], dict[tuple[object, ...], Record]] = {}
     for record in records:
-        groups.setdefault(_key(record), {})[record.seed, record.checkpoint_digest] = record
+        group = groups.setdefault(_key(record), {})
+        same = record.seed, record.checkpoint_digest
+        group[same] = record if same not in group else _either(group[same], record)
     found = [_row(list(group.values()), intervals) for group in groups.values()]
     return _marked(sorted(found, key=_order))
+
+
+def _either(one: Record, other: Record) -> Record:
+    """Return one of two records of the same result, from two folders.
+
+    Raises:
+        RunError: They are of one moment, so one is a copy of the other, and their accuracies differ.
+    """
+    if (one.key, one.created) == (other.key, other.created) and one.top1 != other.top1:
+        places = [f"{record.folder} has {100 * record.top1:.2f} %" for record in (one, other)]
+        raise RunError(
+            f"The same result, {one.stream} {one.experiment}, {one.subject}, seed {one.seed}, of {one.created}, is "
+            f"there twice with another top-1: {', '.join(places)}. One of them was changed: leave one out."
+        )
+    return max(one, other, key=lambda record: (bool(record.scores), record.created))
 
 
 def _key(record: Record) -> tuple[object, ...]:

@@ -462,3 +462,28 @@ def test_a_long_setting_that_tells_rows_apart_is_short_in_every_table() -> None:
     }
     assert {row[6] for row in report.flat(found)} == marks  # the column mark of CSV
     assert max(map(len, differences(found))) < 100
+
+
+def test_a_copy_without_scores_does_not_take_the_place_of_a_result_with_them() -> None:
+    own = replace(BASE, folder=Path("mine"))
+    copy = replace(own, folder=Path("theirs"), scores="", created="2026-02-01T00:00:00+00:00")
+    for given in ([own, copy], [copy, own]):
+        (row,) = joined.rows(given)
+        assert row.records == (own,)
+        assert row.first.folder == Path("mine")
+    later = replace(own, top1=0.25, created="2026-03-01T00:00:00+00:00")
+    for given in ([own, later], [later, own], [own, copy, later]):  # evaluated again, by another version say
+        assert joined.rows(given)[0].top1.mean == 0.25
+
+
+@pytest.mark.parametrize(
+    "changed", [{"top1": 0.991}, {"top1": 0.75, "scores": ""}, {"top1": 0.0, "notes": []}]
+)
+def test_copies_of_one_result_with_different_accuracies_are_refused(changed: dict[str, object]) -> None:
+    own = replace(BASE, folder=Path("mine"))
+    copy = replace(own, folder=Path("theirs"), **changed)  # type: ignore[arg-type]
+    for given in ([own, copy], [copy, own]):
+        with pytest.raises(
+            RunError, match=r"joint knn k=10, pretrained, seed 0.* is there twice with another top-1"
+        ):
+            joined.rows(given)
