@@ -172,10 +172,14 @@ def test_a_signal_stops_them_with_a_checkpoint_and_they_go_on(tmp_path: Path) ->
     assert "synth-ntu60: begins" not in done.stderr
 
 
+TORCHRUN = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+"""What torchrun puts into the environment, as far as it is read."""
+
+
 def test_under_torchrun_a_list_of_devices_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "skeltools", "reproduce", "quick", "--out", tmp_path / "out", "--devices", "cpu,cpu"],
-        capture_output=True, text=True, check=False, env=os.environ | {"WORLD_SIZE": "2", "RANK": "0"},
+        capture_output=True, text=True, check=False, env=os.environ | TORCHRUN,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("Error: Under torchrun each process has a device of its own")
