@@ -262,7 +262,7 @@ def facing(
     across = np.hypot(x, z)
     cosine, sine = (x / across, -z / across) if across > 1e-6 else (1.0, 0.0)
     turn = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
-    return (turn @ clip.reshape(3, -1)).reshape(clip.shape)
+    return np.asarray((turn @ clip.reshape(3, -1)).reshape(clip.shape))
 
 
 def _rotation_onto(vector: NDArray[np.floating], target: NDArray[np.float64]) -> NDArray[np.float64]:
