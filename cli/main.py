@@ -115,7 +115,7 @@ class _Commands(click.Group):
                 f"The working folder cannot be found ({error.strerror}). Change to one that exists."
             ) from None
         try:
-            with _ending_on_signals():
+            with _ending_on_signals(), _hanging_up():
                 return super().invoke(ctx)
         except click.UsageError as error:
             raise _misused(error) from None
@@ -225,6 +225,33 @@ def _ending_on_signals() -> Iterator[None]:
             signal.signal(kind, handler)
         if usual:
             asked.clear()
+
+
+@contextlib.contextmanager
+def _hanging_up() -> Iterator[None]:
+    """Take SIGHUP, which comes when the terminal is closed, for SIGTERM, where it has its usual effect.
+
+    What is written to the terminal from then on, which would be an error, goes nowhere.
+    """
+    number = getattr(signal, "SIGHUP", None)
+    on_main = threading.current_thread() is threading.main_thread()
+    if number is None or not on_main or signal.getsignal(number) is not signal.SIG_DFL:
+        yield
+        return
+    terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for fd in terminals:
+            os.dup2(nowhere, fd)
+        os.close(nowhere)
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(number, end)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class _Fault(click.ClickException):

@@ -79,6 +79,12 @@ class Terminal:
         """Press keys."""
         os.write(self._ours, keys)
 
+    def hang_up(self) -> int:
+        """Close the terminal, as a lost connection does, and return the exit status."""
+        os.close(self._ours)
+        self._ours = os.open(os.devnull, os.O_RDWR)
+        return self.process.wait(_LONGEST)
+
     def end(self) -> int:
         """Wait for the end and return the exit status."""
         end = time.monotonic() + _LONGEST

@@ -90,12 +90,13 @@ class StreamFeed:
 
 
 def _leave_signals_to_parent(worker: int) -> None:
-    """Ignore SIGINT and SIGTERM, which terminals and schedulers send to every process of a job.
+    """Ignore SIGINT, SIGTERM and SIGHUP, which terminals and schedulers send to every process of a job.
 
     The training process catches them, writes a checkpoint and then ends its workers.
     """
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 class _Reader(Dataset[tuple[Tensor, Tensor | SkeltoolsError]]):

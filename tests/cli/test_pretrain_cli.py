@@ -16,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from clipfiles import TINY, make_clips
+from terminals import Terminal
 
 from skeltools.cli.main import main
 from skeltools.errors import SettingError
@@ -153,6 +154,7 @@ def test_wrong_input_gives_one_line_and_leaves_nothing(tmp_path: Path, data: Pat
         pytest.param(signal.SIGINT, "device", marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, "device", marks=pytest.mark.slow),
         (signal.SIGTERM, "stream"),
+        pytest.param(getattr(signal, "SIGHUP", signal.SIGTERM), "stream", marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_writes_a_checkpoint_and_ends_the_run_cleanly(
@@ -179,7 +181,7 @@ def test_a_signal_writes_a_checkpoint_and_ends_the_run_cleanly(
         _, errors = process.communicate()
     finally:
         process.kill()
-    assert process.returncode == 128 + kind
+    assert process.returncode == 128 + (kind if kind == signal.SIGINT else signal.SIGTERM)
     assert "Traceback" not in errors
     assert f"Continue with: skeltools pretrain --resume {out}" in errors
     run = Run.open(out)
@@ -187,6 +189,20 @@ def test_a_signal_writes_a_checkpoint_and_ends_the_run_cleanly(
     assert int(saved.stem.removeprefix("step-")) >= logged
     assert not list(out.rglob("*.part"))
     assert json.loads(run.log_path.read_text().splitlines()[-1])["step"] == int(saved.stem[5:])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_a_terminal_that_is_closed_ends_a_run_with_a_checkpoint(tmp_path: Path, data: Path) -> None:
+    """As a lost connection does; what the run still has to say has nowhere to go."""
+    out = tmp_path / "run"
+    words = asked(data, out, "--epochs", 5000, "--set", "train.save_every=5000")
+    with Terminal([sys.executable, "-m", "skeltools", "pretrain", *map(str, words)]) as terminal:
+        terminal.wait_for("epoch 2/")
+        assert terminal.hang_up() == 128 + signal.SIGTERM
+    run = Run.open(out)
+    saved = run.last_checkpoint()
+    assert json.loads(run.log_path.read_text().splitlines()[-1])["step"] == int(saved.stem[5:])
+    assert not list(out.rglob("*.part"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
