@@ -38,6 +38,9 @@ _POINTS = 1000
 TOP = 3
 """Classes that a clip is shown with."""
 
+_NAMED = 3
+"""Most runs that a page's heading names."""
+
 
 def find(paths: Sequence[Path]) -> list[Run]:
     """Open run folders, and the runs in folders of runs.
@@ -61,6 +64,7 @@ def gather(
     device: torch.device | str = "cpu",
     allow_mismatch: bool = False,
     progress: Progress = SILENT,
+    heading: str | None = None,
 ) -> dict[str, Any]:
     """Return what the page of runs shows.
 
@@ -75,6 +79,7 @@ def gather(
         device: Where encoders run.
         allow_mismatch: Whether clips of another length or preparation than a run's are taken.
         progress: Receiver of progress.
+        heading: What stands above the page; None for the names of the runs.
 
     Raises:
         DataError: `data` does not exist, is damaged or does not fit a run.
@@ -104,14 +109,36 @@ def gather(
     rows = joined.rows(everything, intervals=True) if everything else []
     return {
         "kind": "run",
-        "heading": ", ".join(run.path.name for run in runs),
-        "notes": list(dict.fromkeys(notes)),
+        "heading": heading or _heading([run.path.name for run in runs]),
+        "notes": _folded(notes, runs),
         "tables": [_table(grid) for grid in report.grids(rows)],
         "more": [_table(grid) for grid in class_tables.per_class(rows)],
         "broken": broken.gather(rows, progress),
         **pool.values(),
         "runs": shown,
     }
+
+
+def _heading(names: Sequence[str]) -> str:
+    """Return names of runs, of many the first and how many more there are."""
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{names[0]} and {counted(len(names) - 1, 'further run')}"
+
+
+def _folded(notes: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """Return notes, each once; of those that differ in the name of the run alone, the first and how many more."""
+    alike: dict[str, list[str]] = {}
+    names = sorted({text for run in runs for text in (str(run.path), run.path.name)}, key=len, reverse=True)
+    for note in dict.fromkeys(notes):
+        told = note
+        for name in names:
+            told = told.replace(name, "\0")
+        alike.setdefault(told, []).append(note)
+    return [
+        first + (f" The same goes for {counted(len(more), 'further run')}." if more else "")
+        for first, *more in alike.values()
+    ]
 
 
 def _data(run: Run, data: Path | None, notes: list[str], stack: ExitStack) -> ClipFile | None:

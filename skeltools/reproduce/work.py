@@ -201,6 +201,7 @@ def _report(spec: Any, tools: Tools, runs: Sequence[str]) -> list[Path]:
         points=spec["points"],
         device=pick_device(tools.device),
         progress=tools.progress,
+        heading=spec["title"],
     )
     document.write(root / "report.html", f"skeltools: {spec['title']}", values)
     return [root / name for name in (*made, "report.html")]

@@ -237,6 +237,10 @@ def _place(known: Sequence[str], word: str) -> int:
     return known.index(word) if word in known else len(known)
 
 
+_NAMED = ("method", "model.backbone")
+"""What tells encoders apart in one word; where it does, no other setting is named."""
+
+
 def _marked(rows: list[Row]) -> list[Row]:
     """Give rows that a table could not tell apart a mark: the settings in which they differ."""
     from dataclasses import replace
@@ -252,7 +256,9 @@ def _marked(rows: list[Row]) -> list[Row]:
         differing = [key for key in keys if len({repr(fact.get(key)) for fact in facts}) > 1]
         if "train_clips" in differing and len(differing) > 1:
             differing.remove("train_clips")
-        shown = differing[:2] if _apart(facts, differing[:2]) == len(facts) else telling(facts, differing)
+        named = [key for key in _NAMED if key in differing]
+        few = next((keys for keys in (named, differing[:2]) if _apart(facts, keys) == len(facts)), differing)
+        shown = few if few == differing[:2] else telling(facts, few)
         for place, fact in zip(places, facts, strict=True):
             words = [f"{key.rpartition('.')[2]}={word(fact.get(key))}" for key in shown]
             if len(places) > 1 and words:

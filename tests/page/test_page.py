@@ -215,7 +215,22 @@ def test_seeds_on_one_file_share_their_clips(made: tuple[Path, Path], tmp_path: 
     assert invoke("page", str(tmp_path / "runs"), "--out", str(out)).exit_code == 0
     values = values_of(out)
     assert [run["name"] for run in values["runs"]] == ["a", "b"]
+    assert values["heading"] == "a, b"
     assert len(values["clips"]) == 12
+
+
+def test_many_runs_have_a_short_heading_and_what_holds_for_each_is_said_once(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for name in "abcde":
+        shutil.copytree(made[1], tmp_path / "runs" / name)
+    found = gathering.find([tmp_path / "runs"])
+    values = gathering.gather(found, clips=10, points=0)
+    assert values["heading"] == "a and 4 further runs"
+    players = [note for note in values["notes"] if note.startswith("The player holds")]
+    assert len(players) == 1
+    assert players[0].endswith(" The same goes for 4 further runs.")
+    assert gathering.gather(found[:1], clips=10, points=0, heading="A plan")["heading"] == "A plan"
 
 
 def test_what_a_run_lacks_is_left_out_and_said(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -199,6 +199,19 @@ def test_rows_that_differ_in_a_setting_say_in_which() -> None:
     ]  # fmt: skip
 
 
+def test_rows_of_several_methods_are_told_apart_by_the_method_alone() -> None:
+    """Also where other settings differ, whose names come first."""
+    other = {"method": "mamp", "augment.view": "none", "model.backbone": "vit"}
+    third = {
+        "method": "skeletonclr",
+        "augment.view": "crop(6)",
+        "model.backbone": "vit",
+        "augment.swap_unit": 2,
+    }
+    found = joined.rows([BASE, *(replace(BASE, pretrain_settings=sets) for sets in (other, third))])
+    assert sorted(row.mark for row in found) == ["[method=None]", "[method=mamp]", "[method=skeletonclr]"]
+
+
 def test_encoders_without_settings_are_told_apart_by_name_and_weights() -> None:
     one = replace(BASE, encoder="a:b", pretrain_settings={}, pretrain_seed=None, checkpoint_digest="c" * 64)
     rows = joined.rows([one, replace(one, checkpoint_digest="d" * 64, seed=1), replace(one, encoder="a:c")])
