@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -210,6 +211,10 @@ def grid(rows: Sequence[Row], more: Sequence[Published] = ()) -> Grid:
     )
 
 
+_IN_COLUMNS = re.compile(r"|\[method=\S+\]|\[(method=\S+ )?backbone=\S+\]")
+"""Marks that say no more than the columns method and backbone."""
+
+
 def _own(rows: Sequence[Row], stream: str, columns: Sequence[Column]) -> list[list[str]]:
     """Return the cells of one's own rows of a stream: the last epoch, and where there are any the selected ones."""
     groups: dict[tuple[str, str], list[Row]] = {}
@@ -217,9 +222,8 @@ def _own(rows: Sequence[Row], stream: str, columns: Sequence[Column]) -> list[li
         if row.first.stream == stream:
             method = str(row.first.pretrain_settings.get("method") or row.first.encoder)
             name = "supervised" if row.subject == SUPERVISED else method
-            groups.setdefault(
-                (f"{name}{f' {row.mark}' if row.mark else ''}", backbone_of(row.first)), []
-            ).append(row)
+            mark = "" if _IN_COLUMNS.fullmatch(row.mark) else f" {row.mark}"
+            groups.setdefault((f"{name}{mark}", backbone_of(row.first)), []).append(row)
     made = []
     for (name, backbone), group in groups.items():
         last: dict[Column, float] = {}

@@ -296,3 +296,13 @@ def test_a_fault_in_rows_of_one_s_own_is_named(tmp_path: Path, old: str, new: st
         published.read_added(path)
     with pytest.raises(SettingError, match=r"none.csv does not exist"):
         published.read_added(tmp_path / "none.csv")
+
+
+def test_methods_have_a_row_each_in_the_layout_of_papers_and_no_mark_that_repeats_their_name() -> None:
+    records = [
+        replace(OURS, pretrain_settings={**OURS.pretrain_settings, "method": method, "augment.view": view})
+        for method, view in (("mamp", "none"), ("skeattnclr", "crop(6)"))
+    ]
+    rows = [row[0] for row in layout.grid(joined.rows(records)).rows]
+    assert {"mamp (ours)", "skeattnclr (ours)"} <= set(rows)
+    assert not any("=" in name for name in rows)
