@@ -79,7 +79,7 @@ def gather(
         device: Where encoders run.
         allow_mismatch: Whether clips of another length or preparation than a run's are taken.
         progress: Receiver of progress.
-        heading: What stands above the page; None for the names of the runs.
+        heading: Of the page; None for the names of the runs.
 
     Raises:
         DataError: `data` does not exist, is damaged or does not fit a run.
