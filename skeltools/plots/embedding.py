@@ -51,9 +51,10 @@ def draw(
     height = float(np.clip(0.19 * min(len(present), _LINES) + 1.2, 5.2, 8.8))
     figure = style.figure(height + 3.1 * columns, height)
     letters = style.points(10.5)
-    lines = textwrap.wrap(
-        title, int(72 * height / (0.55 * letters))
-    )  # beside the legend, which begins at the top
+    beside = int(
+        72 * height / (0.55 * letters)
+    )  # letters that fit beside the legend, which begins at the top
+    lines = textwrap.wrap(title, beside)
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=letters)
     axes = figure.subplots()
     size = float(np.clip(9000 / max(len(points), 1), 5, 34))

@@ -33,7 +33,7 @@ from skeltools.runs.folder import check_seed
 from skeltools.runs.log import Log, Losses
 from skeltools.training.compiling import on_trial
 from skeltools.training.distributed import World
-from skeltools.training.feed import make_feed
+from skeltools.training.feed import DeviceFeed, make_feed
 from skeltools.training.monitor import Monitor
 from skeltools.training.optimizer import make_optimizer
 from skeltools.training.schedule import learning_rate
@@ -115,6 +115,7 @@ class Trainer:
             torch.manual_seed(run.seed + world.rank * 2**32)
         self._first_step, self._timed = self.step, 0.0
         self._neighbours: Neighbours | None = None
+        self._one_process = False
         self.network = world.wrap(self.model, device, train.sync_bn)
         self._compiled: Callable[..., Output] | None = None
         if world.is_main:
@@ -252,6 +253,7 @@ class Trainer:
         if self.world.is_main and self._publish is None:  # else the folder is not yet in its place
             self._log.attach(board.opened(train, self.run, self.step, self.progress))
         feed = make_feed(self.file, self.rows, self.device, train.feed, self.workers)
+        self._one_process = self.world.alone and isinstance(feed, DeviceFeed)
         self.progress.start("Pretraining", (self.total_steps - self.step) * train.batch_size)
         try:
             with _arithmetic(train.deterministic):
@@ -310,8 +312,11 @@ class Trainer:
         )
 
     def _warn_if_shared(self) -> None:
-        """Say so, once, where other programs take a core that one of this process's threads would need."""
-        if self.step == self._first_step + 1 and self.device.type == "cpu":
+        """Say so, once, where other programs take a core that one of this process's threads would need.
+
+        Not where the run has processes of its own, which read clips or train: they would be taken for others.
+        """
+        if self.step == self._first_step + 1 and self.device.type == "cpu" and self._one_process:
             self._neighbours = Neighbours()
         taken = None if self._neighbours is None else self._neighbours.cores()
         if taken is None:

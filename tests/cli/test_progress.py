@@ -145,7 +145,10 @@ def test_other_programs_that_slow_several_threads_are_said_once(
     monkeypatch.setattr(engine, "crowded", lambda *numbers: str(numbers))
     told = trained(tmp_path / "run", data, "train.epochs=2")[1]
     there = os.cpu_count() or 1
-    assert told.count(str((float(there), torch.get_num_threads(), there))) == 1
+    said = str((float(there), torch.get_num_threads(), there))
+    assert told.count(said) == 1
+    told = trained(tmp_path / "streamed", data, "train.epochs=2", "train.feed=stream")[1]
+    assert said not in told, "the processes that read clips are the run's own"
 
 
 @pytest.mark.parametrize(("threads", "cores", "advice"), [(2, 2, 1), (8, 8, 6), (1, 2, None), (6, 8, None)])
